@@ -1,0 +1,53 @@
+"""Train, share and show image-to-image translators: Pix2Pix and CycleGAN.
+
+    python -c "from img2img_hub import Translator; Translator.from_pretrained('model_cards/facades-label2photo')"
+
+The names below are imported on first use, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Network": "networks",
+    "UNetGenerator": "networks",
+    "ResNetGenerator": "networks",
+    "PatchDiscriminator": "networks",
+    "PixelDiscriminator": "networks",
+    "Pix2Pix": "families.pix2pix",
+    "CycleGAN": "families.cyclegan",
+    "Architecture": "families.options",
+    "DataConfig": "data.sources",
+    "TrainConfig": "training.config",
+    "train": "training.loop",
+    "Translator": "translation.translator",
+}
+__all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from img2img_hub.data.sources import DataConfig as DataConfig
+    from img2img_hub.families.cyclegan import CycleGAN as CycleGAN
+    from img2img_hub.families.options import Architecture as Architecture
+    from img2img_hub.families.pix2pix import Pix2Pix as Pix2Pix
+    from img2img_hub.networks import Network as Network
+    from img2img_hub.networks import PatchDiscriminator as PatchDiscriminator
+    from img2img_hub.networks import PixelDiscriminator as PixelDiscriminator
+    from img2img_hub.networks import ResNetGenerator as ResNetGenerator
+    from img2img_hub.networks import UNetGenerator as UNetGenerator
+    from img2img_hub.training.config import TrainConfig as TrainConfig
+    from img2img_hub.training.loop import train as train
+    from img2img_hub.translation.translator import Translator as Translator
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"img2img_hub has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,357 @@
+"""The command line: translate images, evaluate a model, look at a data set, push a model.
+
+    python -m img2img_hub translate photos/ --model model_cards/facades-label2photo --output translated/
+    python -m img2img_hub evaluate --model runs/facades --dataset facades --side_by_side --direction BtoA --split test
+    python -m img2img_hub check-data --dataset facades --side_by_side --sheet preview.png
+    python -m img2img_hub push-model runs/facades --repo_id user/facades
+
+Exit status: 0; 1 where some images could not be used and the others were; 2 with one line on stderr for what the user
+can mend. What is heavy (torch and what needs it) is imported inside the commands, so that --help is quick.
+"""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from tqdm import tqdm
+
+from img2img_hub.data.config import DataConfig
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from img2img_hub.translation.translator import Translator
+
+# The HTTP library's own base class, whichever the Hub client uses: a refused connection comes as that.
+HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
+
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "webp": {"format": "WEBP", "quality": 95},
+}
+# What evaluate prints: name, digits, unit, which is better.
+METRICS = {
+    "l1": ("L1", 4, "0 to 1, lower is better"),
+    "psnr": ("PSNR", 2, "dB, higher is better"),
+    "ssim": ("SSIM", 4, "at most 1, higher is better"),
+    "cycle_l1_source": ("cycle L1, source", 4, "0 to 1, there and back, lower is better"),
+    "cycle_l1_target": ("cycle L1, target", 4, "0 to 1, there and back, lower is better"),
+    "swd_target": ("SWD, target", 4, "translated sources against real targets, lower is better"),
+    "swd_source": ("SWD, source", 4, "translated targets against real sources, lower is better"),
+}
+
+
+def translate(
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT…")],
+    *,
+    model: str,
+    output: Path,
+    format: Literal["png", "jpg", "webp"] = "png",
+    resize: Literal["native", "fit"] | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    revision: str | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Translate images and all images of folders; each becomes OUTPUT/STEM.png.
+
+    Args:
+        inputs: Image files and folders of images (not their subfolders).
+        model: Hub id (user/model) or folder of a generator.
+        output: Folder to write to; made if need be.
+        format: File type of the outputs.
+        resize: native keeps the resolution, fit works at the size of training and resizes back; default: the model's.
+        seed: Draw a variation (dropout, noise), the same for the same number; default: none, one fixed output.
+        device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
+        revision: Branch, tag or commit of the Hub model.
+        overwrite: Replace outputs that are there already.
+    """
+    jobs = _planned(inputs, output=output, suffix=f".{format}", overwrite=overwrite)
+    translator = _load(model, device=device, revision=revision)
+    output.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for source, destination in tqdm(jobs, desc="translating", unit="image"):
+        try:
+            _write(translator(source, resize=resize, seed=seed), destination, format=format)
+        except (ValueError, OSError) as error:
+            failures.append(_one_line(error) if str(source) in str(error) else f"{source}: {_one_line(error)}")
+    print(f"{len(jobs) - len(failures)} of {len(jobs)} images translated into {output}")
+    if failures:
+        print("\n".join([f"img2img_hub: {len(failures)} failed:", *failures]), file=sys.stderr)
+    return 1 if failures else 0
+
+
+def evaluate(
+    data: DataConfig,
+    *,
+    model: str,
+    split: str = "test",
+    image_size: int | None = None,
+    limit: int | None = None,
+    metrics: Literal["auto", "paired", "unpaired"] = "auto",
+    reverse: str | None = None,
+    device: str | None = None,
+    revision: str | None = None,
+    output: Path | None = None,
+    sheet: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Measure a model on a data set: L1, PSNR and SSIM for pairs, cycle L1 and sliced Wasserstein distance without.
+
+    Prints a table and, as the last line, the same as JSON.
+
+    Args:
+        model: Hub id (user/model) or folder of a generator.
+        split: Split, or subfolder, of the data set.
+        image_size: Pixels; all images are resized to image_size × image_size. Default: the size of training.
+        limit: Measure only the first so many pairs, or images a side.
+        metrics: Which numbers; auto: those of the family that the model was trained by.
+        reverse: Unpaired: model of the opposite direction, for the round trip. Default: the one that the model names;
+            "none" goes without.
+        device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
+        revision: Branch, tag or commit of the Hub model.
+        output: JSON file to write the numbers to.
+        sheet: Image file to draw a few samples into.
+        overwrite: Replace files that are there already.
+    """
+    for path in (output, sheet):
+        _check_free(path, overwrite=overwrite)
+
+    from img2img_hub.data.sources import UnpairedData, open_data
+    from img2img_hub.families import FAMILIES
+    from img2img_hub.translation.evaluation import draw_samples, evaluate_paired, evaluate_unpaired
+
+    translator = _load(model, device=device, revision=revision)
+    family = FAMILIES.get(translator.settings.family)
+    paired = metrics == "paired" if metrics != "auto" else family is None or family.paired
+    back = None if paired else _load_reverse(translator, reverse, device=device)
+    size = image_size or translator.settings.working_size
+    channels = {"in_channels": translator.settings.source_channels, "out_channels": translator.settings.target_channels}
+    opened = open_data(data, paired=paired, split=split, **channels)
+    print(f"{'data':18}{opened.description}")
+    if isinstance(opened, UnpairedData):
+        numbers = evaluate_unpaired(translator, back, opened, image_size=size, limit=limit, progress=True)
+    else:
+        numbers = evaluate_paired(translator, opened, image_size=size, limit=limit, progress=True)
+    for key, value in numbers.items():
+        title, digits, meaning = METRICS[key]
+        print(f"{title:18}{value:.{digits}f}  ({meaning})")
+    report = {
+        "model": model,
+        "dataset": opened.id,
+        "split": split,
+        "image_size": size,
+        "num_images": min(len(opened), limit or len(opened)),
+        "norm_statistics": translator.settings.norm_statistics,
+        **numbers,
+    }
+    if sheet is not None:
+        _save_image(draw_samples(translator, opened, image_size=size, reverse=back), sheet)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report))
+    return 0
+
+
+def check_data(
+    data: DataConfig,
+    *,
+    unpaired: bool = False,
+    split: str | None = None,
+    sheet: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Open a data set as training would, say what was found, read every image and name those that cannot be used.
+
+    Args:
+        unpaired: Two sets of images with no correspondence (CycleGAN) rather than pairs (Pix2Pix).
+        split: Look at this split only; default: what would be trained and validated on.
+        sheet: Image file to draw the first few sources and targets into.
+        overwrite: Replace the sheet if it is there already.
+    """
+    _check_free(sheet, overwrite=overwrite)
+
+    from img2img_hub.data.sources import open_data, open_train_and_validation, problems
+    from img2img_hub.translation.sheets import sample_sheet
+
+    if split is not None:
+        parts = {split: open_data(data, paired=not unpaired, split=split)}
+    else:
+        train, validation = open_train_and_validation(data, paired=not unpaired, seed=0)
+        parts = {"train": train} | ({"validation": validation} if validation is not None else {})
+    found = 0
+    for name, part in parts.items():
+        print(f"{name}: {part.description}")
+        for problem in problems(part):
+            print(f"  {problem}", file=sys.stderr)
+            found += 1
+    if found:
+        print(f"img2img_hub: {found} image{'s' if found > 1 else ''} or pairs cannot be used", file=sys.stderr)
+        return 1
+    if sheet is not None:
+        part = next(iter(parts.values()))
+        rows = [[part.source(index), part.target(index)] for index in range(min(4, len(part)))]
+        for row in rows:
+            for image in row:
+                image.thumbnail((256, 256))
+        _save_image(sample_sheet(rows, titles=["source", "target"]), sheet)
+    print("every image can be read")
+    return 0
+
+
+def push_model(
+    folder: Annotated[Path, tyro.conf.Positional],
+    *,
+    repo_id: str,
+    private: bool = False,
+    revision: str | None = None,
+    commit_message: str = "Upload the generator",
+) -> int:
+    """Publish a finished generator (weights, settings, model card, sample sheet) on the Hugging Face Hub.
+
+    Log in first: `hf auth login`, or set HF_TOKEN. What people wrote into the card on the Hub is kept.
+
+    Args:
+        folder: Folder of the generator: a run's output folder, or source2target or target2source in it.
+        repo_id: user/name on the Hub; made if it is not there.
+        private: Make a new repo private.
+        revision: Branch to push to; default: main.
+        commit_message: What the commit says.
+    """
+    from img2img_hub.hub.publish import push_folder
+
+    url = push_folder(folder, repo_id, private=private, revision=revision, commit_message=commit_message)
+    print(f"pushed to {url}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "translate": translate,
+    "evaluate": evaluate,
+    "check-data": check_data,
+    "push-model": push_model,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status. Raises SystemExit, as argparse does, where the flags themselves are wrong."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"img2img_hub: warning: {message}", file=sys.stderr)
+        try:
+            return tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="img2img_hub",
+                description="Image-to-image translation: use, measure and share what train_accelerate.py trains.",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes,),
+                use_underscores=True,
+            )
+        except (ValueError, OSError, HTTPError) as error:
+            print(f"img2img_hub: error: {_one_line(error)}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("img2img_hub: stopped", file=sys.stderr)
+            return 130
+
+
+# --- what the commands share ----------------------------------------------------------------------------------------
+
+
+def _load(model: str, *, device: str | None, revision: str | None = None) -> "Translator":
+    from img2img_hub.translation.translator import Translator
+
+    translator = Translator.from_pretrained(model, device=device, revision=revision)
+    print(f"{'model':18}{model}: {translator.describe()}")
+    return translator
+
+
+def _load_reverse(translator: "Translator", reverse: str | None, *, device: str | None) -> "Translator | None":
+    named = reverse or translator.reverse
+    if named is None:
+        print(f"img2img_hub: {translator.name} names no reverse model, so there is no round trip", file=sys.stderr)
+    if named is None or reverse == "none":
+        return None
+    try:
+        return _load(named, device=device)
+    except (ValueError, OSError, HTTPError) as error:
+        raise ValueError(
+            f"the reverse model {named} cannot be loaded ({_one_line(error)}): "
+            "name another by --reverse, or type --reverse none to go without the round trip"
+        ) from error
+
+
+def _planned(inputs: Sequence[Path], *, output: Path, suffix: str, overwrite: bool) -> list[tuple[Path, Path]]:
+    """[(input, its output)], all of it checked before any work."""
+    from img2img_hub.images import IMAGE_EXTENSIONS
+
+    if not inputs:
+        raise ValueError("no input: name image files or folders of images")
+    files: dict[Path, Path] = {}  # resolved: as named; a file named twice is one
+    for path in inputs:
+        found = [path]
+        if path.is_dir():
+            names = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
+            found = [file for file in names if file.suffix.lower() in IMAGE_EXTENSIONS and file.is_file()]
+            if not found:
+                raise ValueError(f"{path} has no images ({', '.join(sorted(IMAGE_EXTENSIONS))}) directly in it")
+        elif not path.exists():
+            raise ValueError(f"{path} does not exist: check the spelling of the path")
+        files.update({file.resolve(): file for file in found})
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output} is a file: name a folder")
+    jobs: dict[str, tuple[Path, Path]] = {}
+    for file in files.values():
+        destination = output / f"{file.stem}{suffix}"
+        earlier = jobs.setdefault(destination.name.casefold(), (file, destination))[0]
+        if earlier != file:
+            raise ValueError(
+                f"{earlier} and {file} would both become {destination}: rename one, or translate them in two runs "
+                "with two --output folders"
+            )
+        if destination.resolve() in files:
+            raise ValueError(f"{destination} is an input and would be overwritten: name another --output")
+    if not overwrite and (there := [destination for _, destination in jobs.values() if destination.exists()]):
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise ValueError(f"{there[0]} is there already{more}: add --overwrite, or name another --output")
+    return list(jobs.values())
+
+
+def _write(image: "Image.Image", destination: Path, *, format: str) -> None:
+    """Save under another name, then rename: an interrupted run leaves no half image behind."""
+    if format == "jpg":  # has no alpha: what is transparent shows white
+        from img2img_hub.images import read_image
+
+        image = read_image(image, channels=1 if image.mode in ("L", "LA") else 3)
+    part = destination.with_name(f".{destination.name}.part")
+    try:
+        image.save(part, icc_profile=image.info.get("icc_profile"), **SAVE_OPTIONS[format])
+        os.replace(part, destination)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save_image(image: "Image.Image", path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    print(f"{'sheet':18}{path}")
+
+
+def _check_free(path: Path | None, *, overwrite: bool) -> None:
+    if path is not None and path.exists() and not (overwrite and path.is_file()):
+        raise ValueError(f"{path} is there already: add --overwrite, or name another file")
+
+
+def _one_line(error: BaseException) -> str:
+    """An error's message in one line; the Hub's "not found" in words."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, RepositoryNotFoundError):
+        text = f"there is no such repo on the Hub, or you may not see it (log in: hf auth login). {text}"
+    return text

@@ -1,0 +1,132 @@
+"""Lists of images that are read only when asked for: files, and the halves of side-by-side images.
+
+python -c "from img2img_hub.data.reading import FileImages; print(len(FileImages.of_folder('facades/train')))"
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from img2img_hub.data.config import DataError, listing
+from img2img_hub.images import IMAGE_EXTENSIONS, read_image
+
+
+class Images(Protocol):
+    """A list of images; nothing is decoded before ``read``. Can be pickled for DataLoader workers."""
+
+    title: str
+    """Where the images are, for people: a folder, or a data set with split and column."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, row: int, *, channels: int) -> Image.Image:
+        """Image ``row`` as "L" (1 channel) or "RGB" (3). Raises ImageError or DataError, naming the file or row."""
+
+    def name(self, row: int) -> str:
+        """The file's stem, or the row's number."""
+
+    def where(self, row: int) -> str:
+        """The file or row, for messages."""
+
+
+class FileImages:
+    """Image files, in the order given."""
+
+    def __init__(self, paths: Sequence[Path], *, root: Path, title: str) -> None:
+        self.root = root
+        self.title = title
+        self._paths = [str(path) for path in paths]  # strings are a fifth of the memory of Path objects
+
+    @classmethod
+    def of_folder(cls, folder: str | Path, *, title: str | None = None) -> FileImages:
+        """All images below ``folder`` in natural order (2.jpg before 10.jpg). Raises DataError where there are none."""
+        folder = Path(folder)
+        title = title or str(folder)
+        paths = image_files(folder)
+        if not paths:
+            others = sorted({path.suffix or path.name for path in folder.rglob("*") if path.is_file()})
+            held = f"only {listing(others)} files" if others else "nothing"
+            endings = " ".join(sorted(IMAGE_EXTENSIONS))
+            raise DataError(f"folder {folder} has no images (found {held}): put files ending in {endings} there")
+        return cls(paths, root=folder, title=title)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def read(self, row: int, *, channels: int) -> Image.Image:
+        return read_image(self._paths[row], channels=channels)
+
+    def name(self, row: int) -> str:
+        """The path below the folder, without its ending: "1", or "aachen/1"."""
+        return Path(self._paths[row]).relative_to(self.root).with_suffix("").as_posix()
+
+    def where(self, row: int) -> str:
+        return self._paths[row]
+
+
+class SideBySide:
+    """Images A|B, and the views of their halves."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+        # The two halves of a pair are asked for one after the other: the last image is kept, not decoded twice.
+        self._last: tuple[tuple[int, int], Image.Image] | None = None
+
+    def whole(self, row: int, *, channels: int) -> Image.Image:
+        last = self._last
+        if last is None or last[0] != (row, channels):
+            image = self.images.read(row, channels=channels)
+            if image.width % 2 or image.width < 2:
+                raise DataError(
+                    f"{self.images.where(row)} is {image.width} pixels wide, which is odd, so that it cannot hold two "
+                    f"halves of one size side by side: mend or delete it, or leave out --side_by_side"
+                )
+            self._last = last = (row, channels), image
+        return last[1]
+
+
+class Half:
+    """The left (A) or right (B) halves of side-by-side images."""
+
+    def __init__(self, both: SideBySide, *, left: bool) -> None:
+        self.both = both
+        self.left = left
+        self.title = f"{'left' if left else 'right'} halves of {both.images.title}"
+
+    def __len__(self) -> int:
+        return len(self.both.images)
+
+    def read(self, row: int, *, channels: int) -> Image.Image:
+        image = self.both.whole(row, channels=channels)
+        middle = image.width // 2
+        return image.crop((0, 0, middle, image.height) if self.left else (middle, 0, image.width, image.height))
+
+    def name(self, row: int) -> str:
+        return self.both.images.name(row)
+
+    def where(self, row: int) -> str:
+        return self.both.images.where(row)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images below ``folder``, in natural order of their paths; hidden files (.DS_Store, ._1.jpg) are no images."""
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_EXTENSIONS
+        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """A sort key that puts "2" before "10", and is the same on every file system and in every locale."""
+    pieces = re.split(r"([0-9]+)", text)
+    key = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.lower()) for piece in pieces if piece]
+    return [*key, (2, 0, text)]  # the text itself decides between "01" and "1", "a" and "A"

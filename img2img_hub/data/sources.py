@@ -1,0 +1,148 @@
+"""The one door to data: a Hub data set or a local folder, as pairs or as two unpaired sets of images.
+
+    from img2img_hub.data.sources import DataConfig, open_data
+
+    data = open_data(DataConfig(dataset="facades", side_by_side=True, direction="BtoA"), paired=True, split="test")
+    print(data.description, data.source(0).size)
+    # the same from the command line:
+    # python -m img2img_hub check-data --dataset facades --side_by_side --direction BtoA
+
+Nothing is decoded before it is asked for. What is wrong with a data set as a whole (splits, columns, orphans) is said
+when it is opened; what is wrong with one image, when it is read, by file or row; ``problems`` reads them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from img2img_hub.data.config import DataConfig, DataError, SplitMissingError
+from img2img_hub.data.folders import FolderSet
+from img2img_hub.data.opened import About, ImageData, PairedData, UnpairedData, problems
+from img2img_hub.data.reading import Half, Images, SideBySide
+from img2img_hub.data.tables import TableSet
+
+__all__ = [
+    "DataConfig",
+    "DataError",
+    "ImageData",
+    "PairedData",
+    "UnpairedData",
+    "open_data",
+    "open_train_and_validation",
+    "problems",
+]
+
+_VALIDATION_SPLITS = ("validation", "val", "test")
+_HOLD_OUT_STREAM = 3  # the first number of the seed; transforms.py has the other streams
+
+
+def open_data(
+    config: DataConfig, *, paired: bool, split: str, in_channels: int = 3, out_channels: int = 3
+) -> ImageData:
+    """Open one split of the data set: PairedData for ``paired``, else UnpairedData.
+
+    Channels are 1 ("L") or 3 ("RGB"). Raises DataError with what was found and what to type.
+    """
+    opened = _open_sets(config, paired=paired)
+    return _open_split(opened, config, paired=paired, split=split, channels=(in_channels, out_channels))
+
+
+def open_train_and_validation(
+    config: DataConfig, *, paired: bool, seed: int, in_channels: int = 3, out_channels: int = 3
+) -> tuple[ImageData, ImageData | None]:
+    """Open the training data and what to validate on, None for nothing.
+
+    The validation data is the split that ``validation_split`` names; by default the first of validation, val and
+    test that is there, else ``validation_fraction`` of the training images, drawn by ``seed`` alone (so the same on
+    every rank and in a resumed run) and held out of training.
+    """
+    opened = _open_sets(config, paired=paired)
+    channels = (in_channels, out_channels)
+    train = _open_split(opened, config, paired=paired, split=config.train_split, channels=channels)
+    if config.validation_split == "none":
+        return train, None
+    # source_split and target_split say where training's images are; another split is looked for without them.
+    elsewhere = replace(config, source_split=None, target_split=None)
+    if config.validation_split is not None:
+        return train, _open_split(opened, elsewhere, paired=paired, split=config.validation_split, channels=channels)
+    if config.source_split is None and config.target_split is None:
+        for split in _VALIDATION_SPLITS:
+            try:
+                return train, _open_split(opened, elsewhere, paired=paired, split=split, channels=channels)
+            except SplitMissingError:
+                continue
+    return _held_out(train, config.validation_fraction, seed=seed)
+
+
+def _open_sets(config: DataConfig, *, paired: bool) -> list[FolderSet | TableSet]:
+    """The data set and, where one is named, the target data set, each found but no split chosen."""
+    if paired:
+        for name in ("target_dataset", "source_split", "source_label"):
+            if getattr(config, name) is not None:
+                raise DataError(f"--{name} is for unpaired data, but pairs are wanted: leave it out or train cyclegan")
+    names = [config.dataset] + ([config.target_dataset] if config.target_dataset else [])
+    return [_open_set(name, config) for name in names]
+
+
+def _open_set(name: str, config: DataConfig) -> FolderSet | TableSet:
+    path = Path(name).expanduser()
+    if path.exists():
+        if path.is_dir() and TableSet.is_table(path):
+            return TableSet.from_folder(path, config=config)
+        if config.dataset_revision or config.dataset_config:
+            raise DataError(f"{name} is a folder here, without configurations or revisions: leave those options out")
+        return FolderSet(path, train_split=config.train_split)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise DataError(f"there is no folder {name}: check the spelling, or type the id of a Hub data set (user/name)")
+    return TableSet.from_hub(name, config=config)
+
+
+def _open_split(
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: tuple[int, int]
+) -> ImageData:
+    first = opened[0]
+    if config.side_by_side:
+        both = SideBySide(first.one(split, config=config, role="source"))
+        source, target = _directed(Half(both, left=True), Half(both, left=False), config)
+    elif config.source_split or config.target_split or len(opened) == 2:
+        source = first.one(config.source_split or split, config=config, role="source")
+        target = opened[-1].one(config.target_split or split, config=config, role="target")
+        if config.source_split and config.target_split:
+            split = f"{config.source_split} and {config.target_split}"
+    else:
+        source, target = _directed(*first.two(split, config=config, paired=paired), config)
+    for images in (source, target):
+        if not len(images):
+            raise DataError(f"{images.title} holds no images: type --split or --train_split with another split")
+    ids = tuple(dict.fromkeys(one.hub_id for one in opened if one.hub_id))
+    about = About(id=first.name, hub_ids=ids, split=split, in_channels=channels[0], out_channels=channels[1])
+    if paired:
+        return PairedData(source, target, range(len(source))[: config.max_samples], about=about)
+    source_rows, target_rows = range(len(source))[: config.max_samples], range(len(target))[: config.max_samples]
+    return UnpairedData(source, target, source_rows, target_rows, about=about)
+
+
+def _directed(a: Images, b: Images, config: DataConfig) -> tuple[Images, Images]:
+    return (a, b) if config.direction == "AtoB" else (b, a)
+
+
+def _held_out(train: ImageData, fraction: float, *, seed: int) -> tuple[ImageData, ImageData | None]:
+    """Part the training data in two, both in the order they had; None where there are too few to part."""
+    held = f"{train.split} (held-out part)"
+    if isinstance(train, PairedData):
+        keep, hold = _parted(len(train), fraction, seed=seed)
+        return (train.select(keep), train.select(hold, split=held)) if len(hold) else (train, None)
+    keep_source, hold_source = _parted(train.num_source, fraction, seed=seed)
+    keep_target, hold_target = _parted(train.num_target, fraction, seed=seed)
+    if not (len(hold_source) and len(hold_target)):
+        return train, None
+    return train.select(keep_source, keep_target), train.select(hold_source, hold_target, split=held)
+
+
+def _parted(length: int, fraction: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    count = min(max(1, round(length * fraction)), length - 1) if fraction > 0 else 0
+    order = np.random.default_rng([_HOLD_OUT_STREAM, seed]).permutation(length)
+    return np.sort(order[count:]), np.sort(order[:count])

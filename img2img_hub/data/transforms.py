@@ -1,0 +1,150 @@
+"""From opened data to training samples: jitter, the same for both halves of a pair, and the order of an epoch.
+
+Every random draw comes from (seed, epoch, index) alone. So a sample is the same in any worker process, on any rank
+and in a resumed run, and is drawn anew every epoch; nothing about the data has to be saved in a checkpoint.
+
+    from img2img_hub.data.sources import DataConfig, open_data
+    from img2img_hub.data.transforms import TrainingDataset
+
+    data = open_data(DataConfig(dataset="facades", side_by_side=True), paired=True, split="train")
+    sample = TrainingDataset(data, image_size=256, load_size=286, flip=True, seed=0)[(0, 7)]  # epoch 0, image 7
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from img2img_hub.data.sources import ImageData, PairedData
+from img2img_hub.images import to_tensor
+
+# The first number of every seed, so that no two kinds of draw share a stream of random numbers.
+_JITTER_STREAM, _ORDER_STREAM = 1, 2
+
+
+class TrainingDataset(Dataset[dict[str, Tensor]]):
+    """Jittered samples {"source", "target"}, each (C, H, W) float32 in [-1, 1], indexed by (epoch, index).
+
+    As both papers do: resize to ``load_size`` x ``load_size`` (bicubic), crop ``image_size`` x ``image_size`` at
+    random, flip left-right every other time. Both halves of a pair get the same draw. Without pairs the source goes
+    by index, the target is drawn at random, and each has a draw of its own; an epoch is as long as the longer side.
+
+    Args:
+        data: what ``open_data`` gave.
+        image_size: pixels, width and height of a sample.
+        load_size: pixels, size before the crop; equal to ``image_size`` for no crop.
+        flip: whether to mirror left-right with probability one half.
+        seed: 0 or more.
+    """
+
+    def __init__(self, data: ImageData, *, image_size: int, load_size: int, flip: bool, seed: int) -> None:
+        if image_size < 1 or load_size < image_size:
+            raise ValueError(
+                f"load_size {load_size} is smaller than image_size {image_size}, so that no crop fits: "
+                f"use a load_size of {max(image_size, 1)} or more"
+            )
+        self.data = data
+        self.image_size = image_size
+        self.load_size = load_size
+        self.flip = flip
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Samples in an epoch."""
+        return len(self.data)
+
+    def __getitem__(self, position: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = position
+        random = np.random.default_rng([_JITTER_STREAM, self.seed, epoch, index])
+        if isinstance(self.data, PairedData):
+            source, target = self.data.pair(index)
+            left, top, mirror = self._draw(random)
+            return {
+                "source": self._jitter(source, left, top, mirror),
+                "target": self._jitter(target, left, top, mirror),
+            }
+        target_index = int(random.integers(self.data.num_target))
+        return {
+            "source": self._jitter(self.data.source(index), *self._draw(random)),
+            "target": self._jitter(self.data.target(target_index), *self._draw(random)),
+        }
+
+    def _draw(self, random: np.random.Generator) -> tuple[int, int, bool]:
+        left, top = (int(value) for value in random.integers(self.load_size - self.image_size + 1, size=2))
+        return left, top, bool(random.random() < 0.5) and self.flip
+
+    def _jitter(self, image: Image.Image, left: int, top: int, mirror: bool) -> Tensor:
+        image = image.resize((self.load_size, self.load_size), Image.Resampling.BICUBIC)
+        image = image.crop((left, top, left + self.image_size, top + self.image_size))
+        return to_tensor(ImageOps.mirror(image) if mirror else image)
+
+
+class EpochStream(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) for one rank: a ``batch_sampler`` whose place is one number, the step.
+
+    The stream is one permutation of ``range(length)`` after the other, each drawn from (seed, epoch). Step s of rank
+    r takes positions ``s * world_size * batch_size + r * batch_size`` onwards, so over all ranks every sample comes
+    exactly once an epoch, batches are always full (one may span two epochs), and all ranks make the same number of
+    steps. To resume is to start at ``start_step``.
+
+    Args:
+        length: samples in an epoch.
+        batch_size: samples a step on this rank.
+        rank, world_size: this process and how many there are.
+        seed: 0 or more, the same on every rank.
+        start_step: steps already made.
+        num_steps: the step to stop before; the stream yields ``num_steps - start_step`` batches.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        batch_size: int,
+        rank: int,
+        world_size: int,
+        seed: int,
+        start_step: int = 0,
+        num_steps: int,
+    ) -> None:
+        if length < 1 or batch_size < 1 or not 0 <= rank < world_size or start_step < 0:
+            raise ValueError(
+                f"no stream of batches from length={length}, batch_size={batch_size}, rank={rank}, "
+                f"world_size={world_size}, start_step={start_step}: lengths and sizes are at least 1, rank is "
+                f"below world_size and no step is negative"
+            )
+        self.length = length
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+        self.seed = seed
+        self.start_step = start_step
+        self.num_steps = num_steps
+
+    def __len__(self) -> int:
+        return max(0, self.num_steps - self.start_step)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.start_step, self.num_steps):
+            first = (step * self.world_size + self.rank) * self.batch_size
+            yield [self._at(position) for position in range(first, first + self.batch_size)]
+
+    def _at(self, position: int) -> tuple[int, int]:
+        epoch, place = divmod(position, self.length)
+        return epoch, int(_order(self.length, self.seed, epoch)[place])
+
+
+@lru_cache(maxsize=4)
+def _order(length: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of one epoch; a few are kept because a batch may span two."""
+    return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(length)
+
+
+def evaluation_image(image: Image.Image, *, image_size: int) -> Image.Image:
+    """``image`` at ``image_size`` x ``image_size`` pixels (bicubic), with no jitter."""
+    return image.resize((image_size, image_size), Image.Resampling.BICUBIC)

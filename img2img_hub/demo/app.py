@@ -1,0 +1,54 @@
+"""Put the page together and say how it is served; `app.py` in the repository does both.
+
+    python -c "from img2img_hub.demo.app import build_demo, launch_options; build_demo().launch(**launch_options())"
+
+The page starts and works without internet: built-in theme, system fonts, no telemetry.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gradio as gr
+
+from img2img_hub.demo.models import Models, find_models
+from img2img_hub.demo.theme import CSS_PATH, HEADER, page_theme
+from img2img_hub.demo.translate_tab import build_translate_tab
+
+HOUR = 3600
+MAX_FILE_SIZE = "50mb"
+
+
+def build_demo(models: Models | None = None) -> gr.Blocks:
+    """The page for `models` (default: `find_models()`). Nothing is loaded and nothing asked of the network yet."""
+    models = find_models() if models is None else models
+    # Visitors' pictures are removed from the server's cache after a day.
+    with gr.Blocks(title="img2img_hub", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as demo:
+        gr.HTML(HEADER)
+        build_translate_tab(demo, models)
+    demo.queue(max_size=40, default_concurrency_limit=4)
+    return demo
+
+
+def launch_options() -> dict[str, Any]:
+    """Arguments for `demo.launch`: on this machine alone unless it is a Space; GRADIO_SERVER_NAME and _PORT are obeyed.
+
+    Raises ValueError for a GRADIO_SERVER_PORT that is no port.
+    """
+    on_a_space = "SPACE_ID" in os.environ
+    port = os.environ.get("GRADIO_SERVER_PORT") or "7860"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"GRADIO_SERVER_PORT is {port!r}: give a number from 1 to 65535, such as 7861")
+    return {
+        "server_name": os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_a_space else "127.0.0.1"),
+        "server_port": int(port),
+        "max_file_size": MAX_FILE_SIZE,
+        "theme": page_theme(),
+        "css_paths": CSS_PATH,
+        "footer_links": ["api", "settings"],
+        "run_history": False,  # keeps visitors' pictures out of the browser's storage
+        "ssr_mode": False,
+        "pwa": False,
+        "share": False,
+    }

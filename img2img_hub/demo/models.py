@@ -1,0 +1,155 @@
+"""The translators that the page offers: find them, read their cards, load each once and keep it.
+
+    IMG2IMG_MODELS="runs/first, user/summer2winter" python app.py
+
+Nothing is loaded at start: weights are read when a visitor first chooses the model, and are then shared by all visitors
+(`Translator` holds the lock around the network).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+from img2img_hub.images import IMAGE_EXTENSIONS
+from img2img_hub.translation.translator import Translator
+
+VARIABLE = "IMG2IMG_MODELS"
+SHIPPED = Path(__file__).resolve().parents[2] / "model_cards"
+_REQUIRED = ("config.json", "model.safetensors")
+_REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What the page says about one translator before it is loaded.
+
+    `key` is what `Translator.from_pretrained` takes: a folder or a Hub repo id. `story`: plain text, a sentence or two.
+    """
+
+    key: str
+    name: str
+    story: str = ""
+    examples: tuple[Path, ...] = ()
+
+
+@dataclass
+class Models:
+    """The models in the order in which they are offered, and what was wrong with those that are not."""
+
+    models: dict[str, Model] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    _translators: dict[str, Translator] = field(default_factory=dict, repr=False)
+    _locks: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        # One lock a model: two visitors wait for one download, while others go on with theirs.
+        self._locks = {key: threading.Lock() for key in self.models}
+
+    def __bool__(self) -> bool:
+        return bool(self.models)
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """(name, key) pairs for the menu; a name that occurs twice is told apart by its key."""
+        names = [model.name for model in self.models.values()]
+        return [
+            (model.name if names.count(model.name) == 1 else f"{model.name} ({key})", key)
+            for key, model in self.models.items()
+        ]
+
+    def translator(self, key: str) -> Translator:
+        """The one shared Translator of `key`, loaded at the first call; raises what `from_pretrained` raises."""
+        with self._locks[key]:
+            if key not in self._translators:
+                self._translators[key] = Translator.from_pretrained(key)
+                if not Path(key).is_dir():
+                    self.models[key] = _card_of_repo(key)
+            return self._translators[key]
+
+
+def find_models(setting: str | None = None) -> Models:
+    """Models named by `setting` (default: the environment variable IMG2IMG_MODELS), or else those in model_cards/.
+
+    `setting` lists folders and Hub repo ids, separated by commas or spaces (by commas alone where there is a comma, so
+    that folder names may hold spaces). A folder of models, as model_cards/ or a CycleGAN run is, stands for all.
+    """
+    setting = os.environ.get(VARIABLE, "") if setting is None else setting
+    names = [part.strip() for part in (setting.split(",") if "," in setting else setting.split()) if part.strip()]
+    models: dict[str, Model] = {}
+    problems: list[str] = []
+    for name in names or ([str(SHIPPED)] if SHIPPED.is_dir() else []):
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            found = [each for each in (folder, *sorted(folder.iterdir())) if _is_model(each)]
+            models.update((str(each), _card_of_folder(each, key=str(each))) for each in found)
+            if names and not found:
+                problems.append(f"{name} holds no model: a model folder has {' and '.join(_REQUIRED)}.")
+        elif _REPO_ID.fullmatch(name):
+            models[name] = Model(key=name, name=_title_from(name))
+        else:
+            problems.append(f"{name} is neither a folder nor a Hub repo id of the form owner/name.")
+    return Models(models, problems)
+
+
+def _is_model(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in _REQUIRED)
+
+
+def _card_of_folder(folder: Path, *, key: str) -> Model:
+    title, story = _read_card(folder / "README.md")
+    examples = sorted(path for path in (folder / "examples").glob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
+    name = title if " " in title else _title_from(title or folder.resolve().name)
+    return Model(key=key, name=name, story=story, examples=tuple(examples))
+
+
+def _card_of_repo(repo_id: str) -> Model:
+    """The same from the Hub (or its cache). A repo whose card cannot be had is offered without one."""
+    try:
+        folder = snapshot_download(repo_id, allow_patterns=["README.md", "examples/*.png", "examples/*.jpg"])
+    except (OSError, ValueError):
+        return Model(key=repo_id, name=_title_from(repo_id))
+    card = _card_of_folder(Path(folder), key=repo_id)
+    return Model(key=repo_id, name=_title_from(repo_id), story=card.story, examples=card.examples)
+
+
+def _title_from(name: str) -> str:
+    """'user/facades-label2photo' -> 'Facades: label → photo'."""
+    words = name.rstrip("/").split("/")[-1].replace("_", " ").replace("-", " ").split()
+    words = [word.replace("2", " → ") if re.fullmatch(r"[a-zA-Z]{3,}2[a-zA-Z]{3,}", word) else word for word in words]
+    *context, last = words or [name]
+    title = f"{' '.join(context)}: {last}" if context and "→" in last else " ".join(words)
+    return title[:1].upper() + title[1:]
+
+
+def _read_card(readme: Path) -> tuple[str, str]:
+    """Heading and first paragraph of a model card as plain text: cards come from anywhere, so no markup survives."""
+    if not readme.is_file():
+        return "", ""
+    text = readme.read_text(encoding="utf-8", errors="replace")
+    text = re.sub(r"\A---\n.*?\n---\n", "", text.replace("\r\n", "\n"), flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    text = re.sub(r"^(#.*)$", r"\n\1\n", text, flags=re.MULTILINE)
+    title, story = "", ""
+    for paragraph in filter(None, map(str.strip, re.split(r"\n\s*\n", text))):
+        if paragraph.startswith("#"):
+            if title:  # what follows tells how to use it
+                break
+            title = _plain(paragraph.lstrip("# "))
+        elif paragraph[0] not in "|-*+><":  # no tables, lists, quotations
+            story = story or _plain(paragraph)
+    return title[:80], story if len(story) <= 300 else story[:299].rsplit(" ", 1)[0] + " …"
+
+
+def _plain(markdown: str) -> str:
+    """Markdown without images, link targets, HTML tags and emphasis, on one line."""
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", markdown)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"<[^>\n]+>", "", text)
+    return " ".join(re.sub(r"[*`]+", "", text).split())

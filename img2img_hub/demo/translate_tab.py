@@ -1,0 +1,297 @@
+"""The Translate tab: choose a model, give it a picture, compare before and after, download.
+
+`build_translate_tab(demo, models)` is called while the `gr.Blocks` is built. The button is the API endpoint /translate:
+
+    gradio_client.Client("http://127.0.0.1:7860").predict(MODEL, handle_file("x.png"), "fit", api_name="/translate")
+
+returns the pair (before, after), the PNG to download, and a line about the run. All state is the visitor's own: the
+functions return values and keep none, and each result is a file named by its content.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from img2img_hub.demo.models import VARIABLE, Models
+from img2img_hub.images import ImageError, read_image
+from img2img_hub.translation.translator import Translator
+
+MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
+MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
+BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
+RESIZE_CHOICES = [("Fit to working size", "fit"), ("Native resolution", "native")]
+
+logger = logging.getLogger(__name__)
+
+
+def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
+    """Put the tab's components and events into `demo`, the `gr.Blocks` that is being built."""
+    if not models:
+        gr.HTML(_no_models(models.problems), elem_id="no-models")
+        return
+    if models.problems:
+        gr.HTML(_notice("Some models were left out", models.problems))
+    first = next(iter(models.models))
+    from_example = gr.State(True)
+    with gr.Row(elem_id="workbench"):
+        with gr.Column(elem_id="inputs", min_width=280):
+            model = gr.Dropdown(models.choices, value=first, label="Model", filterable=False, elem_id="model")
+            story = gr.HTML(elem_id="story")
+            source = gr.Image(
+                label="Your picture",
+                type="filepath",
+                image_mode=None,  # the file as uploaded: the Translator reads bit depth, alpha and orientation itself
+                format="png",
+                sources=["upload", "clipboard", "webcam"],
+                buttons=["fullscreen"],
+                height=290,
+                alt_text="The picture to translate",
+                elem_id="source",
+            )
+            examples = gr.Gallery(
+                label="Or pick an example",
+                format="png",
+                columns=None,
+                height="auto",
+                fit_columns=False,
+                object_fit="contain",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+                elem_id="examples",
+            )
+            resize = gr.Radio(RESIZE_CHOICES, value="fit", label="Resolution", elem_id="resize")
+            button = gr.Button("Translate", variant="primary", size="lg", elem_id="translate")
+        with gr.Column(elem_id="outputs", min_width=280):
+            slider = gr.ImageSlider(
+                label="Before and after",
+                format="png",
+                type="filepath",
+                interactive=False,
+                max_height=560,
+                buttons=["fullscreen"],
+                elem_id="slider",
+            )
+            status = gr.HTML(_status("Choose a picture and press Translate."), elem_id="status")
+            download = gr.DownloadButton("Download PNG", interactive=False, elem_id="download")
+            with gr.Accordion("About this model", open=True, elem_id="about"):
+                facts = gr.HTML("<p>The model is being loaded …</p>", elem_id="facts")
+
+    def choose(key: str) -> tuple[Any, ...]:
+        return choose_model(models, key)
+
+    def first_example(key: str, was_example: bool) -> Any:
+        # Asked after loading, which may take minutes: what the visitor has uploaded meanwhile is left alone.
+        if not was_example:
+            return gr.skip()
+        return _open_example(models, key, 0) if models.models[key].examples else None
+
+    def pick(key: str, event: gr.SelectData) -> tuple[Image.Image, bool]:
+        return _open_example(models, key, event.index), True
+
+    def translate(key: str, upload: dict[str, Any] | None, mode: str) -> tuple[Any, ...]:
+        return translate_upload(models, key, upload, mode)
+
+    gr.on(
+        [demo.load, model.input],
+        choose,
+        model,
+        [story, resize, examples, facts],
+        show_progress="minimal",
+        show_progress_on=facts,
+        concurrency_limit=8,
+        api_visibility="private",
+    ).then(first_example, [model, from_example], source, show_progress="hidden", api_visibility="private")
+    examples.select(pick, model, [source, from_example], api_visibility="private", show_progress="hidden")
+    # preprocess=False: Gradio would open the file itself, and what it says of a bad one is not shown to the visitor.
+    source.input(
+        check_upload, source, [source, from_example], preprocess=False, api_visibility="private", show_progress="hidden"
+    )
+    translated = button.click(
+        translate,
+        [model, source, resize],
+        [slider, download, status],
+        preprocess=False,
+        api_name="translate",
+        api_description="Translate one picture: the pair (before, after), the result as PNG, a line about the run.",
+        concurrency_limit=2,
+        concurrency_id="translate",
+        scroll_to_output=True,
+        show_progress_on=slider,
+    )
+    # A second step, so that the API's answer is a plain file.
+    translated.success(
+        lambda: gr.DownloadButton(interactive=True, variant="primary"),
+        outputs=download,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def choose_model(models: Models, key: str) -> tuple[Any, ...]:
+    """Load the model and show it: values for story, resize, examples and facts."""
+    try:
+        translator = models.translator(key)
+        card = models.models[key]  # after loading: a Hub model's card and examples come with it
+        pictures = [(read_image(path), _caption(path)) for path in card.examples]
+    except (OSError, ValueError, RuntimeError) as error:
+        logger.exception("loading %s", key)
+        message = html.escape(f"{key} cannot be loaded: {error}")
+        gr.Warning(message)
+        return "", gr.skip(), gr.Gallery([], visible=False), f"<p>{message}</p>"
+    return (
+        f"<p>{html.escape(card.story)}</p>" if card.story else "",
+        gr.Radio(value=translator.settings.resize, choices=_resize_choices(translator)),
+        gr.Gallery(pictures, visible=bool(pictures)),
+        _facts(key, translator.describe()),
+    )
+
+
+def check_upload(upload: dict[str, Any] | None) -> tuple[Any, bool]:
+    """Refuse a bad file as soon as it arrives: values for source (emptied) and for "this is an example"."""
+    try:
+        if upload is not None:
+            _read_upload(upload)
+    except gr.Error as error:
+        gr.Warning(error.message)
+        return None, False
+    return gr.skip(), False
+
+
+def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mode: Any) -> tuple[Any, ...]:
+    """Values for slider, download and status. Everything a visitor can do wrong is a `gr.Error` with the cure."""
+    if not isinstance(key, str) or key not in models.models:
+        raise _refusal(f"There is no model {html.escape(repr(key))} here. Choose one from the menu.")
+    if mode not in ("fit", "native"):
+        raise _refusal(f"Resolution is {html.escape(repr(mode))}: give 'fit' or 'native'.")
+    if upload is None:
+        raise _refusal("Upload, paste or take a picture first, or pick an example.")
+    path, stem, image = _read_upload(upload)
+    if mode == "native" and image.width * image.height > MAX_NATIVE_PIXELS:
+        raise _refusal(
+            f"The picture has {_megapixels(*image.size)}; native resolution takes up to {MAX_NATIVE_PIXELS / 1e6:.0f}. "
+            "Choose “Fit to working size”, or make the picture smaller.",
+        )
+    try:
+        translator = models.translator(key)
+        start = time.perf_counter()
+        result = translator(path, resize=mode)
+        seconds = time.perf_counter() - start
+    except (OSError, ValueError) as error:
+        logger.exception("translating with %s", key)
+        raise _refusal(html.escape(str(error))) from error
+    except (MemoryError, RuntimeError) as error:  # torch reports exhausted memory as a RuntimeError
+        logger.exception("translating with %s", key)
+        message = "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller."
+        raise _refusal(message) from error
+    name = re.sub(r"[^\w.-]+", "-", Path(key).name)
+    after = _save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
+    before = path if _format_of(path) in BROWSER_FORMATS else _save_png(image, name=f"{stem}.png")
+    size = f"{result.width} × {result.height} px"
+    how = f"fit to {translator.settings.working_size} px" if mode == "fit" else "native resolution"
+    line = _status(f"Done in {seconds:.2f} s on {_device_name(translator)} · {size} · {how}")
+    return (before, after), after, line
+
+
+def _read_upload(upload: dict[str, Any]) -> tuple[str, str, Image.Image]:
+    """(path, stem of the visitor's file name, upright picture) of an uploaded file."""
+    path = upload.get("path")
+    if not path:
+        raise _refusal("The picture did not arrive. Upload it again as a PNG, JPEG or WebP file.")
+    name = Path(upload.get("orig_name") or path).name
+    width, height = _size_of(path)
+    if width * height > MAX_PIXELS:
+        raise _refusal(
+            f"{html.escape(name)} has {_megapixels(width, height)}; this page takes {MAX_PIXELS / 1e6:.0f}. "
+            "Make it smaller and try again.",
+        )
+    try:
+        image = read_image(path, name=name)
+    except ImageError as error:
+        raise _refusal(html.escape(str(error))) from error
+    return path, Path(name).stem, image
+
+
+def _refusal(message: str) -> gr.Error:
+    """A visitor's mistake: a message on the page, no traceback in the server's log."""
+    return gr.Error(message, print_exception=False)
+
+
+def _open_example(models: Models, key: str, index: int) -> Image.Image:
+    return read_image(models.models[key].examples[index])
+
+
+def _save_png(image: Image.Image, *, name: str) -> str:
+    """Write a file into Gradio's cache, from where the page may serve it, with its alpha and colour profile."""
+    data = io.BytesIO()
+    image.save(data, "PNG", icc_profile=image.info.get("icc_profile"), compress_level=4)
+    return save_bytes_to_cache(data.getvalue(), name, get_upload_folder())
+
+
+def _format_of(path: str) -> str | None:
+    with Image.open(path) as header:
+        return header.format
+
+
+def _size_of(path: str) -> tuple[int, int]:
+    """(width, height) from the header alone: an enormous picture is refused before it is decoded."""
+    try:
+        with Image.open(path) as header:
+            return header.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0, 0  # read_image knows what to say
+
+
+def _megapixels(width: int, height: int) -> str:
+    return f"{width} × {height} pixels ({width * height / 1e6:.1f} megapixels)"
+
+
+def _device_name(translator: Translator) -> str:
+    return {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}.get(str(translator.device).split(":")[0], str(translator.device))
+
+
+def _caption(path: Path) -> str:
+    return path.stem.lstrip("0123456789-_ ").replace("-", " ").replace("_", " ")
+
+
+def _resize_choices(translator: Translator) -> list[tuple[str, str]]:
+    size = translator.settings.working_size
+    return [(f"Fit to working size ({size} px)", "fit"), ("Native resolution", "native")]
+
+
+def _status(text: str) -> str:
+    return f'<p role="status">{html.escape(text)}</p>'
+
+
+def _facts(key: str, description: str) -> str:
+    source = Path(key).name if Path(key).is_dir() else key  # where the server keeps its folders is nobody's business
+    facts = [*description.split(" · "), f"loaded from {source}"]
+    return "<ul>" + "".join(f"<li>{html.escape(fact)}</li>" for fact in facts) + "</ul>"
+
+
+def _notice(title: str, lines: list[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f'<div class="notice" role="alert"><strong>{html.escape(title)}</strong><ul>{items}</ul></div>'
+
+
+def _no_models(problems: list[str]) -> str:
+    reasons = _notice("These were asked for but cannot be used", problems) if problems else ""
+    return (
+        f"<h2>No models found</h2>{reasons}<p>Tell the page which translators to offer, then start it again:</p>"
+        f'<pre><code>{VARIABLE}="runs/first, user/model-on-the-hub" python app.py</code></pre>'
+        "<p>Each is a folder that holds <code>config.json</code> and <code>model.safetensors</code> "
+        "(what a training run leaves in its output folder), or the id of a model repo on the Hugging Face Hub. "
+        "Without the variable, every model in <code>model_cards/</code> is offered.</p>"
+    )

@@ -1,0 +1,134 @@
+"""What a family (a paper) tells the loop: its networks, and the phases in which they are optimised.
+
+    python -c "from img2img_hub.families import FAMILIES; print(FAMILIES)"
+
+A new family is one new file in this folder with one subclass of Family; it is found by module name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from img2img_hub.families.options import PREFIX, arguments_for
+from img2img_hub.losses import AdversarialLoss, ImagePool
+from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network, UNetGenerator
+
+Networks = dict[str, nn.Module]
+Batch = dict[str, Tensor]  # "source" and "target", (N, C, H, W) float in [-1, 1]
+Terms = dict[str, tuple[Tensor, float]]  # {term: (value, weight)}: the phase minimises the weighted sum
+
+
+@dataclass(kw_only=True)
+class Outputs:
+    """What one phase leaves for the next on the same batch.
+
+    `fakes` are kept with their graph when `keep_graph` is set: then a later phase uses them again, and computing them
+    once is enough.
+    """
+
+    keep_graph: bool
+    pools: dict[str, ImagePool]
+    fakes: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One optimiser step: the networks it trains, those it reads frozen, its loss, and how often it repeats.
+
+    A repeat after the first runs on a fresh batch (WGAN-GP's critic).
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    freezes: tuple[str, ...] = ()
+    loss: Callable[[Networks, Batch, Outputs], Terms]
+    repeats: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A paper: its knobs are the fields, with the paper's defaults."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]  # citation for the card
+    paired: ClassVar[bool]
+    network_defaults: ClassVar[dict[str, Any]]  # of generator and discriminator alike, as far as they know them
+    # {folder of the published generator, "" for OUTPUT_DIR itself: name of the network}
+    published: ClassVar[dict[str, str]]
+
+    generator: str
+    discriminator: str
+    adversarial_loss: AdversarialLoss
+    critic_steps: int | None = None
+    """Discriminator steps a generator step, each on a fresh batch (None: 5 for wgangp, as its paper has it; else 1)."""
+    lambda_gp: float = 10.0
+    """Weight of the gradient penalty, for wgangp only."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.startswith("lambda_") and not value >= 0:
+                raise ValueError(f"--{name} is a weight of a loss and must be 0 or more, got {value}")
+        if self.critic_steps is not None and self.critic_steps < 1:
+            raise ValueError(f"--critic_steps must be 1 or more, got {self.critic_steps}")
+
+    @property
+    def discriminator_repeats(self) -> int:
+        return self.critic_steps or (5 if self.adversarial_loss == "wgangp" else 1)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        raise NotImplementedError
+
+    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+        """Make the networks, on the CPU, initialised. Raises ValueError for options that do not fit together."""
+        raise NotImplementedError
+
+    def make_pools(self, *, seed: int) -> dict[str, ImagePool]:
+        """Fresh pools of past fakes, one a discriminator; {} where the paper has none."""
+        return {}
+
+    # --- what both papers share in building ---------------------------------------------------------------------------
+
+    def make_generator(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int
+    ) -> Network:
+        arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
+        network = GENERATORS[self.generator]
+        if network is UNetGenerator:
+            arguments.setdefault("levels", unet_levels(image_size))
+        made = network(in_channels=in_channels, out_channels=out_channels, **arguments)
+        if image_size % made.multiple or image_size < made.min_size:  # type: ignore[operator]
+            raise ValueError(
+                f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
+                f"and at least {made.min_size}" + (" (or fewer --levels)" if network is UNetGenerator else "")
+            )
+        return made
+
+    def make_discriminator(self, architecture: Any, *, in_channels: int) -> Network:
+        norm = architecture.norm or self.network_defaults["norm"]
+        if self.adversarial_loss == "wgangp":
+            if architecture.discriminator_norm == "batch":
+                raise ValueError(
+                    "--discriminator_norm batch clashes with --adversarial_loss wgangp: the penalty is a sample's own, "
+                    "batch norm mixes samples. Use --discriminator_norm instance or none"
+                )
+            norm = "instance" if norm == "batch" else norm
+        defaults = {"norm": norm} | ({"width": architecture.width} if architecture.width else {})
+        arguments = arguments_for(
+            DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
+        )
+        return DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
+
+
+def unet_levels(image_size: int) -> int:
+    """How deep a U-Net can go for square images of that side: down to one pixel, at most the paper's 8 levels."""
+    levels = min(8, (image_size & -image_size).bit_length() - 1)
+    if levels < 4:
+        raise ValueError(
+            f"--image_size {image_size} can be halved only {levels} times, which is too few for a U-Net: "
+            f"use a multiple of 16, such as {max(16, round(image_size / 16) * 16)}, or give --levels"
+        )
+    return levels

@@ -1,0 +1,118 @@
+"""CycleGAN: unpaired translation in both directions (Zhu et al. 2017, arXiv 1703.10593).
+
+    accelerate launch train_accelerate.py cyclegan --help
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch.nn import functional as F
+
+from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
+from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial, gradient_penalty
+from img2img_hub.networks import Network
+
+# Each direction: (generator, the one back, where it starts, where it lands).
+_DIRECTIONS = (
+    ("source2target", "target2source", "source", "target"),
+    ("target2source", "source2target", "target", "source"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleGAN(Family):
+    """Unpaired translation: two generators that undo each other (arXiv 1703.10593)."""
+
+    name: ClassVar[str] = "cyclegan"
+    title: ClassVar[str] = "CycleGAN"
+    paper: ClassVar[str] = (
+        "Zhu, Park, Isola, Efros: Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks. "
+        "ICCV 2017, arXiv:1703.10593"
+    )
+    paired: ClassVar[bool] = False
+    network_defaults: ClassVar[dict[str, Any]] = {"norm": "instance", "dropout": 0.0}
+    published: ClassVar[dict[str, str]] = {"source2target": "source2target", "target2source": "target2source"}
+
+    generator: Literal["unet", "resnet"] = "resnet"
+    """Generator, one a direction."""
+    discriminator: Literal["patch", "pixel"] = "patch"
+    """Discriminator, one a domain."""
+    adversarial_loss: AdversarialLoss = "lsgan"
+    """lsgan: least squares (paper); vanilla: cross-entropy on logits; wgangp: Wasserstein with gradient penalty."""
+    lambda_cycle: float = 10.0
+    """Weight of the cycle L1, source -> target -> source and the other way (section 4)."""
+    lambda_identity: float = 0.5
+    """Weight of the identity L1, multiplied by lambda_cycle (section 5.2); needs equal channels, 0 switches it off."""
+    pool_size: int = 50
+    """Past fakes kept for each discriminator (section 4); 0 for none."""
+
+    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+        if self.lambda_identity and in_channels != out_channels:
+            raise ValueError(
+                f"the identity loss feeds targets ({out_channels} channels) to a generator of sources ({in_channels} "
+                "channels): add --lambda_identity 0"
+            )
+        size = {"image_size": image_size}
+        return {
+            "source2target": self.make_generator(
+                architecture, in_channels=in_channels, out_channels=out_channels, **size
+            ),
+            "target2source": self.make_generator(
+                architecture, in_channels=out_channels, out_channels=in_channels, **size
+            ),
+            "discriminator_target": self.make_discriminator(architecture, in_channels=out_channels),
+            "discriminator_source": self.make_discriminator(architecture, in_channels=in_channels),
+        }
+
+    def make_pools(self, *, seed: int) -> dict[str, ImagePool]:
+        return {"target": ImagePool(self.pool_size, seed=seed), "source": ImagePool(self.pool_size, seed=seed + 1)}
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Both generators in one step, then both discriminators in one step, as in the original."""
+        discriminators = ("discriminator_target", "discriminator_source")
+        return (
+            Phase(
+                name="generator",
+                trains=("source2target", "target2source"),
+                freezes=discriminators,
+                loss=self.generator_loss,
+            ),
+            Phase(
+                name="discriminator",
+                trains=discriminators,
+                loss=self.discriminator_loss,
+                repeats=self.discriminator_repeats,
+            ),
+        )
+
+    def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
+        terms: Terms = {}
+        for forth, back, start, end in _DIRECTIONS:
+            fake = networks[forth](batch[start])
+            outputs.fakes[end] = fake.detach()
+            logits = networks[f"discriminator_{end}"](fake)
+            terms[f"adversarial_{end}"] = (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0)
+            terms[f"cycle_{start}"] = (F.l1_loss(networks[back](fake), batch[start]), self.lambda_cycle)
+            if self.lambda_identity:
+                same = F.l1_loss(networks[forth](batch[end]), batch[end])
+                terms[f"identity_{end}"] = (same, self.lambda_identity * self.lambda_cycle)
+        return terms
+
+    def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
+        """Each discriminator's loss is halved, so that it learns slower than the generators (section 7.1)."""
+        half = 1.0 if self.adversarial_loss == "wgangp" else 0.5
+        terms: Terms = {}
+        for forth, _, start, end in _DIRECTIONS:
+            fake = outputs.fakes.get(end)
+            if fake is None:  # a fresh batch
+                with torch.no_grad():
+                    fake = networks[forth](batch[start])
+            fake = outputs.pools[end].query(fake)
+            critic = networks[f"discriminator_{end}"]
+            terms[f"real_{end}"] = (adversarial(critic(batch[end]), real=True, kind=self.adversarial_loss), half)
+            terms[f"fake_{end}"] = (adversarial(critic(fake), real=False, kind=self.adversarial_loss), half)
+            if self.adversarial_loss == "wgangp":
+                terms[f"penalty_{end}"] = (gradient_penalty(critic, batch[end], fake), self.lambda_gp)
+        return terms

@@ -1,0 +1,91 @@
+"""Pix2Pix: paired translation with a conditional GAN (Isola et al. 2017, arXiv 1611.07004).
+
+    accelerate launch train_accelerate.py pix2pix --help
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
+from img2img_hub.losses import AdversarialLoss, adversarial, gradient_penalty
+from img2img_hub.networks import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2Pix(Family):
+    """Paired translation: a conditional GAN and L1 (arXiv 1611.07004)."""
+
+    name: ClassVar[str] = "pix2pix"
+    title: ClassVar[str] = "Pix2Pix"
+    paper: ClassVar[str] = (
+        "Isola, Zhu, Zhou, Efros: Image-to-Image Translation with Conditional Adversarial Networks. CVPR 2017, "
+        "arXiv:1611.07004"
+    )
+    paired: ClassVar[bool] = True
+    network_defaults: ClassVar[dict[str, Any]] = {"norm": "batch", "dropout": 0.5}
+    published: ClassVar[dict[str, str]] = {"": "generator"}
+
+    generator: Literal["unet", "resnet"] = "unet"
+    """Generator."""
+    discriminator: Literal["patch", "pixel"] = "patch"
+    """Discriminator; it sees source and target side by side in its channels."""
+    adversarial_loss: AdversarialLoss = "vanilla"
+    """vanilla: cross-entropy on logits (paper); lsgan: least squares; wgangp: Wasserstein with gradient penalty."""
+    lambda_l1: float = 100.0
+    """Weight of the L1 distance to the target (section 3.1)."""
+
+    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+        return {
+            "generator": self.make_generator(
+                architecture, in_channels=in_channels, out_channels=out_channels, image_size=image_size
+            ),
+            "discriminator": self.make_discriminator(architecture, in_channels=in_channels + out_channels),
+        }
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The discriminator first, then the generator against it (section 3.3: one step each, alternating)."""
+        return (
+            Phase(
+                name="discriminator",
+                trains=("discriminator",),
+                loss=self.discriminator_loss,
+                repeats=self.discriminator_repeats,
+            ),
+            Phase(
+                name="generator", trains=("generator",), freezes=("discriminator",), loss=self.generator_loss
+            ),
+        )
+
+    def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
+        """½ (real + fake): "we divide the objective by 2 while optimizing D" (section 3.3)."""
+        with torch.set_grad_enabled(outputs.keep_graph):
+            fake = networks["generator"](batch["source"])
+        if outputs.keep_graph:
+            outputs.fakes["target"] = fake
+        real_pair = torch.cat([batch["source"], batch["target"]], dim=1)
+        fake_pair = torch.cat([batch["source"], fake.detach()], dim=1)
+        critic = networks["discriminator"]
+        half = 1.0 if self.adversarial_loss == "wgangp" else 0.5  # the penalty is weighed against an unhalved distance
+        terms: Terms = {
+            "fake": (adversarial(critic(fake_pair), real=False, kind=self.adversarial_loss), half),
+            "real": (adversarial(critic(real_pair), real=True, kind=self.adversarial_loss), half),
+        }
+        if self.adversarial_loss == "wgangp":
+            terms["penalty"] = (gradient_penalty(critic, real_pair, fake_pair), self.lambda_gp)
+        return terms
+
+    def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
+        """Fool the (just updated, frozen) discriminator and stay near the target."""
+        fake: Tensor | None = outputs.fakes.pop("target", None)
+        if fake is None:
+            fake = networks["generator"](batch["source"])
+        logits = networks["discriminator"](torch.cat([batch["source"], fake], dim=1))
+        return {
+            "adversarial": (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0),
+            "l1": (F.l1_loss(fake, batch["target"]), self.lambda_l1),
+        }

@@ -1,0 +1,91 @@
+"""From a finished generator's folder to a model repo on the Hub, in one commit.
+
+    python -m img2img_hub push-model runs/facades --repo_id alice/facades-label2photo
+
+Only the files that make the model go: never checkpoints, samples of other steps or logs.
+"""
+
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import HFValidationError, RemoteEntryNotFoundError
+from huggingface_hub.utils import validate_repo_id
+
+from img2img_hub.hub.model_card import merge_card, with_repo_id
+
+CARD = "README.md"
+REQUIRED = (CARD, "config.json", "model.safetensors", "translation.json")
+OPTIONAL = ("training_config.json", "*.png", "training/**/*")
+
+
+def push_folder(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    token: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    commit_message: str = "Upload the generator",
+) -> str:
+    """Publish a finished generator and return the URL of its repo.
+
+    The repo is made if it does not exist (`private` counts only then), and so is the branch `revision`. A card that is
+    on the Hub already keeps what people wrote in it; if somebody changes the repo during the push, the push fails
+    rather than to overwrite them.
+
+    Args:
+        folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, *.png and
+            training/ go along.
+        repo_id: "user/name", or "name" for the token's own user.
+        token: None for the one you logged in with.
+        revision: branch to push to; None for main.
+
+    Raises:
+        ValueError: the id is not valid, the folder lacks files, or the front matter on the Hub cannot be read.
+        huggingface_hub.errors.HfHubHTTPError: the Hub's own refusals (wrong token, no rights …).
+    """
+    folder = Path(folder)
+    check_repo_id(repo_id)
+    files = _files_to_push(folder)
+    api = HfApi(token=token)
+    url = api.create_repo(repo_id, private=private, exist_ok=True)
+    if revision is not None:
+        api.create_branch(url.repo_id, branch=revision, exist_ok=True)
+    head = api.model_info(url.repo_id, revision=revision).sha
+    card = with_repo_id((folder / CARD).read_text(encoding="utf-8"), url.repo_id)
+    try:
+        remote = api.hf_hub_download(url.repo_id, CARD, revision=head)
+    except RemoteEntryNotFoundError:  # and only this: after a network error people's text would be overwritten
+        pass
+    else:
+        card = merge_card(Path(remote).read_text(encoding="utf-8"), card)
+    operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
+    operations.append(CommitOperationAdd(CARD, card.encode()))
+    # Not upload_folder, which may split its files over several commits and knows no README of our making.
+    api.create_commit(url.repo_id, operations, commit_message=commit_message, revision=revision, parent_commit=head)
+    return str(url)
+
+
+def check_repo_id(repo_id: str) -> None:
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(
+            f"{repo_id!r} is not a repo id: write USER/NAME, such as alice/facades-label2photo ({error})"
+        ) from error
+
+
+def _files_to_push(folder: Path) -> list[Path]:
+    """All files but the card, sorted; refuses a folder that is not a finished generator."""
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}: name the folder of a finished generator, such as runs/facades")
+    missing = [name for name in REQUIRED if not (folder / name).is_file()]
+    if missing:
+        directions = [path.name for path in sorted(folder.iterdir()) if (path / "config.json").is_file()]
+        inside = [name for name in directions if name != "training"]
+        cure = "train to the end first (train_accelerate.py writes them, with --resume for a stopped run)"
+        if inside:
+            cure = f"push the generators inside it one by one: {', '.join(str(folder / name) for name in inside)}"
+        raise ValueError(f"{folder} is not a finished generator, it lacks {', '.join(missing)}: {cure}")
+    found = {path for pattern in (*REQUIRED, *OPTIONAL) for path in folder.glob(pattern) if path.is_file()}
+    return sorted(found - {folder / CARD})

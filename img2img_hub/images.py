@@ -1,0 +1,226 @@
+"""Files, PIL images and arrays to tensors and back: orientation, bands, bit depth, value range, padding.
+
+Everything that reads an image, be it for training, the command line or the web page, reads it here:
+
+    python -c "from img2img_hub.images import read_image; print(read_image('photo.jpg').size)"
+
+Three things come out of here and nothing else: an upright 8-bit PIL image ("RGB" or "L"), its alpha band, and a
+(C, H, W) float32 tensor in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+ImageLike = str | Path | bytes | Image.Image | np.ndarray | Tensor
+
+IMAGE_EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+"""Lower-case file name endings of the images that are read from folders."""
+
+_MODES = {1: "L", 3: "RGB"}
+_GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
+_WHITE = {"LA": (255, 255), "RGBA": (255, 255, 255, 255)}
+
+
+class ImageError(ValueError):
+    """An image that cannot be used. The message names the file (or "image") and what to do about it."""
+
+
+def read_image(image: ImageLike, *, channels: int = 3, name: str | None = None) -> Image.Image:
+    """Read any image as an upright 8-bit PIL image of its own size, "RGB" (``channels=3``) or "L" (``channels=1``).
+
+    The EXIF orientation is applied; palette, 1-bit, grey, CMYK and 16-bit images are converted, 16-bit values being
+    scaled (65535 becomes 255), never clipped; what is transparent shows white.
+
+    Args:
+        image: a path, the bytes of a file, a PIL image, an array (H, W) or (H, W, C) of uint8 in 0..255, uint16 in
+            0..65535 or float in 0..1, or a tensor (C, H, W) of float in [-1, 1].
+        channels: 1 or 3.
+        name: what messages call the image; its path by default.
+
+    An ICC profile that still fits the bands is kept in ``.info``. Raises ImageError for anything that is missing,
+    empty, damaged, too large or not an image.
+    """
+    if channels not in _MODES:
+        raise ValueError(f"channels is {channels!r}, which no image here has: give 1 (grey) or 3 (RGB)")
+    upright = _open_upright(image, name=name)
+    grey = upright.mode in _GREY_MODES or upright.mode.startswith("I;16")
+    profile = upright.info.get("icc_profile")
+    eight_bit = _to_eight_bits(upright, name=_name_of(image, name))
+    if eight_bit.has_transparency_data:
+        with_alpha = eight_bit.convert("LA" if grey else "RGBA")
+        eight_bit = Image.new(with_alpha.mode, with_alpha.size, _WHITE[with_alpha.mode])
+        eight_bit.alpha_composite(with_alpha)
+    result = eight_bit.convert(_MODES[channels])
+    # A profile describes the bands it came with: a CMYK or grey one on an RGB image would turn its colours.
+    fits = upright.mode not in {"CMYK", "YCbCr", "LAB", "HSV"} and grey == (channels == 1)
+    result.info = {"icc_profile": profile} if profile and fits else {}
+    return result
+
+
+def read_alpha(image: ImageLike, *, name: str | None = None) -> Image.Image | None:
+    """The alpha band of ``image`` as an upright "L" image, or None where it has none or is opaque throughout."""
+    upright = _open_upright(image, name=name)
+    upright = _to_eight_bits(upright, name=_name_of(image, name))
+    if not upright.has_transparency_data:
+        return None
+    alpha = upright.convert("RGBA").getchannel("A")
+    return None if alpha.getextrema() == (255, 255) else alpha
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """An "L" or "RGB" image as (C, H, W) float32 in [-1, 1], computed as (x / 255 - 0.5) / 0.5."""
+    if image.mode not in _MODES.values():
+        raise ImageError(f"image has mode {image.mode}; to_tensor takes L and RGB: call read_image(image) first")
+    array = np.array(image, dtype=np.float32)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous().div_(255).sub_(0.5).div_(0.5)
+
+
+def to_image(tensor: Tensor) -> Image.Image:
+    """The inverse of ``to_tensor``: (C, H, W) or (1, C, H, W) in [-1, 1], clamped and rounded, to "L" or "RGB"."""
+    if tensor.ndim == 4 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    if tensor.ndim != 3 or tensor.shape[0] not in _MODES or 0 in tensor.shape:
+        raise ImageError(f"tensor has shape {tuple(tensor.shape)}: give one image, (1, H, W) or (3, H, W)")
+    values = tensor.detach().float().cpu()
+    if not bool(torch.isfinite(values).all()):
+        raise ImageError("tensor holds NaN or infinity, which no pixel can show: the network that made it has diverged")
+    array = values.mul(0.5).add(0.5).mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else np.ascontiguousarray(array))
+
+
+def pad_to_multiple(batch: Tensor, *, multiple: int) -> tuple[Tensor, tuple[int, int]]:
+    """Reflect-pad (N, C, H, W) on all sides, evenly, until H and W are multiples of ``multiple``.
+
+    Returns the padded batch and (top, left), the place of the original in it, for ``crop``. An image smaller than
+    its padding is reflected back and forth; a single row or column is repeated.
+    """
+    rows, top = _reflected(batch.shape[-2], multiple, batch.device)
+    columns, left = _reflected(batch.shape[-1], multiple, batch.device)
+    return batch.index_select(-2, rows).index_select(-1, columns), (top, left)
+
+
+def crop(batch: Tensor, *, top: int, left: int, height: int, width: int) -> Tensor:
+    """The (…, height, width) window of ``batch`` whose first pixel is (top, left)."""
+    return batch[..., top : top + height, left : left + width]
+
+
+def _reflected(size: int, multiple: int, device: torch.device) -> tuple[Tensor, int]:
+    """Positions in 0..size-1 that a reflected line of the next multiple reads, and how many precede the original."""
+    padding = -size % multiple
+    before = padding // 2
+    positions = torch.arange(-before, size + padding - before, device=device)
+    if size == 1:
+        return torch.zeros_like(positions), before
+    period = 2 * (size - 1)
+    positions = positions.remainder(period)
+    return torch.minimum(positions, period - positions), before
+
+
+def _name_of(image: ImageLike, name: str | None) -> str:
+    if name is not None:
+        return name
+    if isinstance(image, str | Path):
+        return str(image)
+    return str(getattr(image, "filename", "") or "image")
+
+
+def _open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
+    """The decoded image in its own mode, with its EXIF orientation applied."""
+    name = _name_of(image, name)
+    if isinstance(image, np.ndarray):
+        return _from_array(image, name=name)
+    if isinstance(image, Tensor):
+        return _from_tensor(image, name=name)
+    if isinstance(image, str | Path):
+        path = Path(image)
+        if path.is_dir():
+            raise ImageError(f"{name} is a folder, not an image: name a file in it")
+        if not path.exists():
+            raise ImageError(f"{name} does not exist: check the spelling of the path")
+        if path.stat().st_size == 0:
+            raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
+        return _decode(path, name=name)
+    if isinstance(image, bytes | bytearray | memoryview):
+        if len(image) == 0:
+            raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
+        return _decode(io.BytesIO(image), name=name)
+    if isinstance(image, Image.Image):
+        return _decode(image, name=name)
+    raise ImageError(
+        f"{name} is a {type(image).__name__}, not an image: give a path, bytes, a PIL image, an array or a tensor"
+    )
+
+
+def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image:
+    try:
+        if isinstance(image, Image.Image):
+            return ImageOps.exif_transpose(image)
+        with Image.open(image) as opened:
+            opened.load()
+            return ImageOps.exif_transpose(opened)
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise ImageError(
+            f"{name} has more than {limit:.0f} million pixels, as a decompression bomb would: make it smaller first"
+        ) from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{name} is not an image that can be read: save it as PNG, JPEG, WebP or TIFF") from None
+    except (
+        Exception
+    ) as error:  # damaged files make Pillow raise nearly anything: SyntaxError, struct.error, zlib.error …
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ImageError(f"{name} is damaged or cut short ({reason}): copy, download or save it again") from error
+
+
+def _to_eight_bits(image: Image.Image, *, name: str) -> Image.Image:
+    """Scale 16-bit and float grey to "L" by value; leave every other mode alone."""
+    if image.mode == "F":
+        return Image.fromarray(_scale(np.asarray(image), top=1.0, name=name))
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow reads 16-bit grey as "I" from some formats, so that its values are taken to run to 65535 too.
+        return Image.fromarray(_scale(np.asarray(image), top=65535, name=name))
+    return image
+
+
+def _scale(array: np.ndarray, *, top: float, name: str) -> np.ndarray:
+    """Values in 0..top to uint8 in 0..255, rounded. Others are refused: to clip or stretch them would be a guess."""
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -0.001 * top and high <= 1.001 * top):  # also true for NaN; a little room for rounding
+        raise ImageError(f"{name} holds values from {low:g} to {high:g}: scale them to 0..{top:g} first")
+    return np.round(array.astype(np.float64) * (255.0 / top)).clip(0, 255).astype(np.uint8)
+
+
+def _from_array(array: np.ndarray, *, name: str) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (2, 3, 4))):
+        raise ImageError(f"{name} is an array of shape {array.shape}: give (H, W) or (H, W, C) with C in 1, 2, 3, 4")
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif array.dtype == np.uint16:
+        array = _scale(array, top=65535, name=name)
+    elif np.issubdtype(array.dtype, np.floating):
+        array = _scale(array, top=1.0, name=name)
+    elif array.dtype != np.uint8:
+        raise ImageError(
+            f"{name} is an array of {array.dtype}: give uint8 in 0..255, uint16 in 0..65535 or float in 0..1"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _from_tensor(tensor: Tensor, *, name: str) -> Image.Image:
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        raise ImageError(f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give float in [-1, 1]")
+    low, high = float(tensor.min()), float(tensor.max())
+    if not (low >= -1.001 and high <= 1.001):  # a little room for rounding in half precision
+        raise ImageError(f"{name} is a tensor with values from {low:g} to {high:g}: scale them to [-1, 1] first")
+    return to_image(tensor)

@@ -1,0 +1,23 @@
+"""The networks of the papers, one architecture a file; each one is a Hub model by itself.
+
+    python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).config)"
+"""
+
+from img2img_hub.networks.base import Network
+from img2img_hub.networks.patchgan import PatchDiscriminator, PixelDiscriminator
+from img2img_hub.networks.resnet import ResNetGenerator
+from img2img_hub.networks.unet import UNetGenerator
+
+# The short names of the command line (--generator unet, --discriminator patch).
+GENERATORS: dict[str, type[Network]] = {"unet": UNetGenerator, "resnet": ResNetGenerator}
+DISCRIMINATORS: dict[str, type[Network]] = {"patch": PatchDiscriminator, "pixel": PixelDiscriminator}
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "Network",
+    "PatchDiscriminator",
+    "PixelDiscriminator",
+    "ResNetGenerator",
+    "UNetGenerator",
+]

@@ -1,0 +1,254 @@
+"""What makes a module a Hub model that describes itself: config.json, model.safetensors, strict in both directions.
+
+    python -c "from img2img_hub import Network; print(Network.from_pretrained('model_cards/facades-label2photo').config)"
+
+A config from the Hub is data, never code: it names one of the classes registered here, its values are checked against
+the class's limits on the meta device, and the shapes are compared with the file's header, all before memory is taken.
+"""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from huggingface_hub import ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+# 2 billion parameters, five times the largest translator published: past that it is a mistake or an attack.
+MAX_PARAMETERS = 2_000_000_000
+
+
+class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipeline_tag="image-to-image"):
+    """Base of all generators and discriminators.
+
+    A subclass takes keyword-only scalars and nothing else; they are what config.json holds, beside `architecture`
+    (the class's name) and `format_version`. `Network.from_pretrained` builds whatever class the config names; a
+    subclass's refuses any other.
+    """
+
+    registry: ClassVar[dict[str, type["Network"]]] = {}
+    in_channels: int
+    out_channels: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Network.registry[cls.__name__] = cls
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The content of config.json: flat scalars that rebuild this network."""
+        return {
+            "architecture": type(self).__name__,
+            "format_version": FORMAT_VERSION,
+            **self._hub_mixin_config,  # type: ignore[dict-item]
+        }
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    # --- saving -----------------------------------------------------------------------------------------------------
+
+    def save_weights(self, folder: str | Path, *, dtype: str = "float32") -> None:
+        """Write config.json and model.safetensors into `folder` (made if need be), floating-point weights as `dtype`."""
+        if dtype not in SAVE_DTYPES:
+            raise ValueError(f"weights can be saved as {', '.join(SAVE_DTYPES)}, got {dtype!r}")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            name: (value.to(SAVE_DTYPES[dtype]) if value.is_floating_point() else value).detach().cpu().contiguous()
+            for name, value in self.state_dict().items()
+        }
+        (folder / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
+        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+    def copy_as_saved(self, *, dtype: str, state: dict[str, Tensor] | None = None) -> Self:
+        """A copy in eval mode on the CPU whose weights (or `state`, in their place) went through `dtype` as a file's do."""
+        state = self.state_dict() if state is None else state
+        rounded = {
+            name: (value.to(SAVE_DTYPES[dtype]).float() if value.is_floating_point() else value).detach().cpu().clone()
+            for name, value in state.items()
+        }
+        copy = type(self)._from_config(self.config, where="copy")
+        copy.load_state_dict(rounded, strict=True, assign=True)
+        return copy.eval()
+
+    def _save_pretrained(self, save_directory: Path) -> None:  # called by the mixin's save_pretrained
+        self.save_weights(save_directory)
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """A minimal true card for a network saved by hand; runs write the full one (hub/model_card.py)."""
+        data = ModelCardData(library_name="img2img_hub", pipeline_tag="image-to-image", tags=["img2img_hub"])
+        text = (
+            f"# {type(self).__name__}\n\nAn image-to-image network of img2img_hub.\n\n"
+            "```python\nfrom img2img_hub import Network\n\nnetwork = Network.from_pretrained(\"this repo's id\")\n```\n\n"
+            f"```json\n{json.dumps(self.config, indent=2)}\n```\n"
+        )
+        return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """Upload config and weights; a card that already stands in the repo is left as it is.
+
+        Keyword arguments are those of `PyTorchModelHubMixin.push_to_hub` (private, token, branch, commit_message …).
+        """
+        try:
+            ModelCard.load(repo_id, token=kwargs.get("token"))
+        except Exception as error:
+            from huggingface_hub.errors import HfHubHTTPError
+
+            if not isinstance(error, HfHubHTTPError):  # no repo or no card yet; the push itself tells the rest
+                raise
+        else:
+            ignored = kwargs.get("ignore_patterns") or []
+            kwargs["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), "README.md"]
+        return super().push_to_hub(repo_id, **kwargs)
+
+    # --- loading ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        map_location: str | torch.device = "cpu",
+    ) -> Self:
+        """Load a network from a Hub repo or a folder, in eval mode, float32, on `map_location`.
+
+        Raises:
+            ValueError: a missing, foreign or absurd config, weights that do not fit it, another architecture.
+            huggingface_hub.errors.HfHubHTTPError: what the Hub answered.
+        """
+        where = str(pretrained_model_name_or_path)
+        download = {
+            "revision": revision,
+            "token": token,
+            "cache_dir": cache_dir,
+            "force_download": force_download,
+            "local_files_only": local_files_only,
+        }
+        config = read_config(fetch(where, CONFIG_FILE, **download), where=where)
+        network = cls._from_config(config, where=where)
+        network._load_strictly(fetch(where, WEIGHTS_FILE, **download), where=where)
+        return network.to(map_location).eval()
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any], *, where: str) -> Self:
+        """Build the network that `config` names, on the meta device: shapes without memory."""
+        architecture = config["architecture"]
+        known = Network.registry.get(architecture) if isinstance(architecture, str) else None
+        if known is None:
+            raise ValueError(
+                f"{where}: config.json names the architecture {architecture!r}; "
+                f"this version knows {', '.join(sorted(Network.registry))}. Update img2img_hub, or check the repo."
+            )
+        if not issubclass(known, cls):
+            raise ValueError(
+                f"{where} holds a {architecture}, not a {cls.__name__}: load it with {architecture}.from_pretrained "
+                "or Network.from_pretrained"
+            )
+        arguments = {key: value for key, value in config.items() if key not in ("architecture", "format_version")}
+        expected = set(inspect.signature(known).parameters)
+        if missing := sorted(expected - set(arguments)):
+            raise ValueError(f"{where}: config.json lacks {', '.join(missing)} of a {architecture}: it cannot be rebuilt")
+        if unknown := sorted(set(arguments) - expected):
+            raise ValueError(
+                f"{where}: config.json has {', '.join(unknown)}, which a {architecture} of this version does not know. "
+                "Update img2img_hub, or check the repo."
+            )
+        try:
+            with torch.device("meta"):
+                network = known(**arguments)
+        except ValueError as error:
+            raise ValueError(f"{where}: config.json: {error}") from None
+        if network.parameter_count > MAX_PARAMETERS:
+            raise ValueError(
+                f"{where}: config.json asks for {network.parameter_count:,} parameters; "
+                f"more than {MAX_PARAMETERS:,} are refused"
+            )
+        return network
+
+    def _load_strictly(self, file: Path, *, where: str) -> None:
+        """Compare names and shapes with the file's header, then take the tensors as float32."""
+        try:
+            with safe_open(file, framework="pt") as weights:
+                expected = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+                found = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+                if expected != found:
+                    raise ValueError(f"{where}: {_describe_mismatch(expected, found)}")
+                state = {name: weights.get_tensor(name) for name in expected}
+        except SafetensorError as error:
+            raise ValueError(f"{where}: {WEIGHTS_FILE} is no readable safetensors file ({error}); get it anew") from None
+        state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        self.load_state_dict(state, strict=True, assign=True)
+
+
+def _describe_mismatch(expected: dict[str, tuple], found: dict[str, tuple]) -> str:
+    missing = sorted(expected.keys() - found.keys())
+    foreign = sorted(found.keys() - expected.keys())
+    wrong = sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name])
+    parts = []
+    if missing:
+        parts.append(f"{len(missing)} tensors are missing (first: {missing[0]})")
+    if foreign:
+        parts.append(f"{len(foreign)} are not of this network (first: {foreign[0]})")
+    if wrong:
+        name = wrong[0]
+        parts.append(f"{len(wrong)} have another shape (first: {name} is {found[name]}, config.json asks {expected[name]})")
+    return f"{WEIGHTS_FILE} does not fit config.json: " + "; ".join(parts)
+
+
+def fetch(where: str, filename: str, **download: Any) -> Path:
+    """The local path of a file of a model: in the folder `where`, or downloaded from the Hub repo `where`.
+
+    Raises:
+        ValueError: the folder or the repo lacks the file, or `where` is neither.
+        huggingface_hub.errors.HfHubHTTPError: what else the Hub answered.
+    """
+    if Path(where).is_dir():
+        path = Path(where, filename)
+        if path.is_file():
+            return path
+        inside = sorted(child.parent.name for child in Path(where).glob(f"*/{filename}"))
+        hint = f"; name one of its folders: {', '.join(f'{where}/{name}' for name in inside)}" if inside else ""
+        raise ValueError(f"{where} has no {filename}, so it is no model folder of img2img_hub{hint}")
+    looks_local = where.startswith((".", "/", "~", "\\")) or where.count("/") > 1 or not where.strip()
+    if looks_local:
+        raise ValueError(f"there is no folder {where!r}; give a model folder or a Hub id such as user/model")
+    try:
+        return Path(hf_hub_download(where, filename, **download))
+    except EntryNotFoundError as error:
+        if type(error).__name__ == "LocalEntryNotFoundError":  # offline and not in the cache: say that, not "missing"
+            raise
+        raise ValueError(f"the Hub repo {where} has no {filename}, so it is no model of img2img_hub") from None
+
+
+def read_config(path: Path, *, where: str) -> dict[str, Any]:
+    """Read and check a config.json: an object of scalars with a known format_version and an architecture."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{where}: {CONFIG_FILE} is not JSON ({error})") from None
+    if not isinstance(config, dict) or "architecture" not in config or "format_version" not in config:
+        raise ValueError(
+            f"{where}: {CONFIG_FILE} names no 'architecture' and 'format_version', so it was not written by img2img_hub"
+        )
+    if config["format_version"] != FORMAT_VERSION:
+        raise ValueError(
+            f"{where}: {CONFIG_FILE} has format_version {config['format_version']!r}, this version reads "
+            f"{FORMAT_VERSION}: update img2img_hub"
+        )
+    return config

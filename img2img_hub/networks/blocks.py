@@ -1,0 +1,115 @@
+"""Choices that all networks share: norm, up-sampling, initialisation, and what normalises at test time.
+
+    python -c "from img2img_hub.networks.blocks import make_norm; print(make_norm('instance', 8))"
+"""
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Literal["batch", "instance", "none"]
+Upsample = Literal["transpose", "resize"]
+NormStatistics = Literal["image", "running"]
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm whose test-time statistics are a choice.
+
+    "running": the averages gathered in training, as usual. "image": each image's own statistics, which is what
+    pix2pix does at test time (arXiv 1611.07004, section 3.3: "batch normalization using the statistics of the test
+    batch" at batch size 1). Computed per image, so that an output never depends on its batch-mates.
+    """
+
+    statistics: NormStatistics = "running"
+
+    def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
+        if self.training or self.statistics == "running":
+            return super().forward(input)
+        return F.instance_norm(input, None, None, self.weight, self.bias, use_input_stats=True, eps=self.eps)
+
+
+class Dropout(nn.Dropout):
+    """Dropout that can stay active in eval mode: it is pix2pix's only noise, so it is what makes variations."""
+
+    vary: bool = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, self.p, training=self.training or self.vary)
+
+
+def set_norm_statistics(network: nn.Module, statistics: NormStatistics) -> None:
+    """Choose what batch norm layers normalise with in eval mode: "image" or "running" (instance norm: no difference)."""
+    if statistics not in get_args(NormStatistics):
+        raise ValueError(f"norm statistics must be 'image' or 'running', got {statistics!r}")
+    for layer in network.modules():
+        if isinstance(layer, BatchNorm2d):
+            layer.statistics = statistics
+
+
+def set_variation(network: nn.Module, on: bool) -> None:
+    """Switch the dropout layers on (or off) in eval mode, for test-time variations."""
+    for layer in network.modules():
+        if isinstance(layer, Dropout):
+            layer.vary = on
+
+
+def make_norm(norm: str, channels: int) -> nn.Module:
+    """Batch norm is affine with running statistics; instance norm has neither; "none" passes through."""
+    if norm == "batch":
+        return BatchNorm2d(channels)
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+    if norm == "none":
+        return nn.Identity()
+    raise ValueError(f"norm must be 'batch', 'instance' or 'none', got {norm!r}")
+
+
+def conv_has_bias(norm: str) -> bool:
+    """Batch norm brings its own bias. Under instance norm the originals keep one (it does nothing, but stands in the
+    published files)."""
+    return norm != "batch"
+
+
+def make_upsample(upsample: str, in_channels: int, out_channels: int, *, kernel: int, bias: bool) -> nn.Module:
+    """A layer that doubles height and width.
+
+    "transpose" is the papers' transposed convolution of that kernel (3 or 4). "resize" is nearest ×2, then a 3×3
+    convolution over a reflected border: no checkerboard (Odena et al. 2016, distill.pub/2016/deconv-checkerboard).
+    """
+    if upsample == "transpose":
+        return nn.ConvTranspose2d(
+            in_channels, out_channels, kernel, stride=2, padding=1, output_padding=kernel % 2, bias=bias
+        )
+    if upsample == "resize":
+        return nn.Sequential(
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect", bias=bias),
+        )
+    raise ValueError(f"upsample must be 'transpose' or 'resize', got {upsample!r}")
+
+
+@torch.no_grad()
+def initialise(layers: Iterable[nn.Module]) -> None:
+    """Weights of convolutions N(0, 0.02), biases 0; batch-norm gains N(1, 0.02), biases 0 (CycleGAN appendix 7.2,
+    pix2pix appendix 6.2). Must run before a conversion to SyncBatchNorm."""
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer.weight.normal_(0.0, 0.02)
+            if layer.bias is not None:
+                layer.bias.zero_()
+        elif isinstance(layer, BatchNorm2d):
+            layer.weight.normal_(1.0, 0.02)
+            layer.bias.zero_()
+
+
+def check_range(**limits: tuple[float, float, float]) -> None:
+    """Refuse arguments outside their limits, given as name=(value, lowest, highest), before memory is taken."""
+    for name, (value, lowest, highest) in limits.items():
+        wants_whole = isinstance(lowest, int)
+        good_type = isinstance(value, int if wants_whole else int | float) and not isinstance(value, bool)
+        if not good_type or not lowest <= value <= highest:
+            kind = "a whole number" if wants_whole else "a number"
+            raise ValueError(f"{name} must be {kind} from {lowest} to {highest}, got {value!r}")

@@ -1,0 +1,107 @@
+"""The ResNet generator of CycleGAN (arXiv 1703.10593, appendix 7.2), after Johnson et al. 2016.
+
+    python -c "from img2img_hub import ResNetGenerator; print(ResNetGenerator(blocks=6).config)"
+"""
+
+from torch import Tensor, nn
+
+from img2img_hub.networks.base import Network
+from img2img_hub.networks.blocks import (
+    Dropout,
+    Norm,
+    Upsample,
+    check_range,
+    conv_has_bias,
+    initialise,
+    make_norm,
+    make_upsample,
+)
+
+
+class ResidualBlock(nn.Module):
+    """Two reflected 3×3 convolutions beside the identity, no ReLU after the sum."""
+
+    def __init__(self, channels: int, *, norm: str, dropout: float) -> None:
+        super().__init__()
+        bias = conv_has_bias(norm)
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            make_norm(norm, channels),
+            nn.ReLU(),
+        ]
+        if dropout > 0:
+            layers.append(Dropout(dropout))
+        layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), make_norm(norm, channels)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class ResNetGenerator(Network):
+    """ResNet: (N, in_channels, H, W) float in [-1, 1] -> (N, out_channels, H, W) float in [-1, 1].
+
+    H and W must be multiples of 4 and at least 8.
+
+    Args:
+        in_channels: bands of the source image.
+        out_channels: bands of the target image.
+        blocks: residual blocks at a quarter of the resolution (paper: 6 at 128², 9 at 256²).
+        width: channels at full resolution; 4 × width in the blocks.
+        norm: "instance" (paper), "batch" or "none".
+        dropout: probability inside the residual blocks, 0 for none (paper).
+        upsample: "transpose" (paper) or "resize" (no checkerboard).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        blocks: int = 9,
+        width: int = 64,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+        upsample: Upsample = "transpose",
+    ) -> None:
+        super().__init__()
+        check_range(
+            in_channels=(in_channels, 1, 4096),
+            out_channels=(out_channels, 1, 4096),
+            blocks=(blocks, 0, 64),
+            width=(width, 1, 512),
+            dropout=(dropout, 0.0, 0.95),
+        )
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.multiple = 4
+        self.min_size = 8  # below, the residual blocks see one pixel, which can be neither reflected nor normalised
+
+        bias = conv_has_bias(norm)
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(in_channels, width, 7, bias=bias),
+            make_norm(norm, width),
+            nn.ReLU(),
+        ]
+        for channels in (width, 2 * width):  # zero padding here, as in the original
+            layers.append(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias))
+            layers += [make_norm(norm, 2 * channels), nn.ReLU()]
+        layers += [ResidualBlock(4 * width, norm=norm, dropout=dropout) for _ in range(blocks)]
+        for channels in (4 * width, 2 * width):
+            layers.append(make_upsample(upsample, channels, channels // 2, kernel=3, bias=bias))
+            layers += [make_norm(norm, channels // 2), nn.ReLU()]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+        initialise(self.modules())
+
+    def forward(self, source: Tensor) -> Tensor:
+        height, width = source.shape[-2:]
+        if height % 4 or width % 4 or min(height, width) < self.min_size:
+            raise ValueError(
+                f"this ResNet needs height and width to be multiples of 4 and at least {self.min_size}, "
+                f"got {height}×{width}; pad the image (Translator does it)"
+            )
+        return self.layers(source)

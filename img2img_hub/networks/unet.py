@@ -1,0 +1,117 @@
+"""The U-Net generator of pix2pix (arXiv 1611.07004, appendix 6.1.1): an encoder and a decoder with skip connections.
+
+    python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(levels=8).config)"
+"""
+
+import torch
+from torch import Tensor, nn
+
+from img2img_hub.networks.base import Network
+from img2img_hub.networks.blocks import (
+    Dropout,
+    Norm,
+    Upsample,
+    check_range,
+    conv_has_bias,
+    initialise,
+    make_norm,
+    make_upsample,
+)
+
+
+class UNetGenerator(Network):
+    """U-Net: (N, in_channels, H, W) float in [-1, 1] -> (N, out_channels, H, W) float in [-1, 1].
+
+    H and W must be multiples of 2**levels (8 levels: unet_256 of the original, 7: unet_128).
+
+    Args:
+        in_channels: bands of the source image.
+        out_channels: bands of the target image.
+        levels: how often the image is halved.
+        width: channels of the outermost level; doubled at each level up to 8 × width.
+        norm: "batch" (paper), "instance" or "none".
+        dropout: probability in the middle up-blocks (all but the innermost at 8 × width channels), paper: 0.5.
+        upsample: "transpose" (paper) or "resize" (no checkerboard).
+        noise_channels: bands of Gaussian noise z concatenated to the source (section 3.1 of the paper gives G(x, z));
+            0 leaves dropout as the only noise, as in the paper's experiments.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        levels: int = 8,
+        width: int = 64,
+        norm: Norm = "batch",
+        dropout: float = 0.5,
+        upsample: Upsample = "transpose",
+        noise_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        check_range(
+            in_channels=(in_channels, 1, 4096),
+            out_channels=(out_channels, 1, 4096),
+            levels=(levels, 2, 12),
+            width=(width, 1, 512),
+            dropout=(dropout, 0.0, 0.95),
+            noise_channels=(noise_channels, 0, 4096),
+        )
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.noise_channels = noise_channels
+        self.multiple = 2**levels
+        self.min_size = 2**levels
+
+        bias = conv_has_bias(norm)
+        channels = [width * min(2**level, 8) for level in range(levels)]  # 64 128 256 512 512 …
+        last = levels - 1
+
+        self.downs = nn.ModuleList()
+        for level, out in enumerate(channels):
+            inner = in_channels + noise_channels if level == 0 else channels[level - 1]
+            down: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
+            down.append(nn.Conv2d(inner, out, 4, stride=2, padding=1, bias=bias))
+            if 0 < level < last:  # no norm at the outermost (raw image) nor at the innermost (1×1: nothing to measure)
+                down.append(make_norm(norm, out))
+            self.downs.append(nn.Sequential(*down))
+
+        self.ups = nn.ModuleList()  # from the innermost to the outermost
+        for level in reversed(range(levels)):
+            inner = channels[level] if level == last else 2 * channels[level]  # skip and inner result side by side
+            if level == 0:
+                up = [nn.ReLU(), make_upsample(upsample, inner, out_channels, kernel=4, bias=True), nn.Tanh()]
+            else:
+                out = channels[level - 1]
+                up = [nn.ReLU(), make_upsample(upsample, inner, out, kernel=4, bias=bias), make_norm(norm, out)]
+                if dropout > 0 and 4 <= level < last:
+                    up.append(Dropout(dropout))
+            self.ups.append(nn.Sequential(*up))
+
+        initialise(self.modules())
+
+    def forward(self, source: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Translate. `noise`: (N, noise_channels, H, W) standard normal; None draws it in training and is zero in eval."""
+        height, width = source.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise ValueError(
+                f"this U-Net needs height and width to be multiples of {self.multiple}, got {height}×{width}; "
+                "pad the image (Translator does it) or build the network with fewer levels"
+            )
+        x = source
+        if self.noise_channels:
+            if noise is None:
+                shape = (len(source), self.noise_channels, height, width)
+                noise = source.new_empty(shape).normal_() if self.training else source.new_zeros(shape)
+            x = torch.cat([source, noise.to(source)], dim=1)
+
+        skips: list[Tensor] = []
+        for down in self.downs:
+            x = down(x)
+            skips.append(x)
+        skips.pop()  # the innermost goes straight up
+        for up in self.ups:
+            x = up(x)
+            if skips:
+                x = torch.cat([skips.pop(), x], dim=1)
+        return x

@@ -1,0 +1,70 @@
+"""Batches on the device, from any place in the run, and errors of the data as themselves.
+
+    stream = open_stream(dataset, config=config, accelerator=accelerator, start=0, stop=1000); next(stream)
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from img2img_hub.data.transforms import EpochStream, TrainingDataset
+from img2img_hub.families import Batch
+from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.signals import leave_signals_to_the_run
+
+
+class _Guarded(Dataset[Any]):
+    """Hands a ValueError on as a sample: a worker's exception would reach the user wrapped in a traceback."""
+
+    def __init__(self, dataset: TrainingDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, position: tuple[int, int]) -> Any:
+        try:
+            return self.dataset[position]
+        except ValueError as error:
+            return error
+
+
+def _collate(samples: list[Any]) -> Any:
+    for sample in samples:
+        if isinstance(sample, ValueError):
+            return sample
+    return default_collate(samples)
+
+
+def open_stream(
+    dataset: TrainingDataset, *, config: TrainConfig, accelerator: Accelerator, start: int, stop: int
+) -> Generator[Batch, None, None]:
+    """Micro-batches `start` to `stop` (counted over the whole run) of this rank, on its device.
+
+    To be closed, also after an error: its worker processes go when it does.
+    """
+    order = EpochStream(
+        len(dataset),
+        batch_size=config.batch_size,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        seed=config.seed,
+        start_step=start,
+        num_steps=stop,
+    )
+    loader = DataLoader(
+        _Guarded(dataset),
+        batch_sampler=order,
+        num_workers=config.num_workers,
+        collate_fn=_collate,
+        worker_init_fn=leave_signals_to_the_run,
+        pin_memory=accelerator.device.type == "cuda",
+        generator=torch.Generator().manual_seed(config.seed),  # its own, so that the global one stays as resumed
+    )
+    for batch in loader:
+        if isinstance(batch, ValueError):
+            raise batch
+        yield {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}

@@ -1,0 +1,115 @@
+"""The facts of a finished run for its model card: what was typed, on what, for how long, and what was measured.
+
+    head OUTPUT_DIR/README.md
+"""
+
+import os
+import platform
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+from accelerate import Accelerator
+
+from img2img_hub.data.sources import ImageData
+from img2img_hub.families import Family
+from img2img_hub.hub.model_card import CardFacts, CardMetric, render_model_card
+from img2img_hub.networks import Network
+from img2img_hub.training.config import TrainConfig
+from img2img_hub.translation.settings import TranslationSettings
+
+if TYPE_CHECKING:
+    from img2img_hub.training.loop import Plan
+
+
+def write_card(
+    folder: Path,
+    *,
+    name: str,
+    repo_id: str | None,
+    family: Family,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    plan: "Plan",
+    steps: int,
+    seconds: float,
+    train_data: ImageData,
+    validation_data: ImageData | None,
+    metrics: dict[str, float],
+    network: Network,
+    settings: TranslationSettings,
+    reverse: str | None,
+) -> None:
+    """Write README.md of a finished generator into its folder."""
+    data = validation_data or train_data
+    average = f", exponential moving average of the weights ({config.ema_decay:g})" if config.ema_decay else ""
+    facts = CardFacts(
+        model_name=name,
+        repo_id=repo_id,
+        family=family.name,
+        architecture=network.config,
+        parameters=network.parameter_count,
+        datasets=train_data.hub_ids,
+        data_description=train_data.description,
+        dataset_note=config.dataset_note,
+        license=config.license,
+        license_name=config.license_name,
+        license_link=config.license_link,
+        training_command=training_command(),
+        hardware=describe_hardware(accelerator),
+        steps=steps,
+        epochs=round(steps * plan.samples_per_step / plan.num_samples, 2),
+        batch_size=plan.global_batch,
+        image_size=config.image_size,
+        training_seconds=round(seconds),
+        precision=f"{_PRECISIONS[accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
+        torch_version=torch.__version__,
+        metrics=tuple(
+            CardMetric(name=key, value=value, split=data.split, dataset=data.id, which="last")
+            for key, value in metrics.items()
+        ),
+        norm_statistics=settings.norm_statistics if network.config["norm"] == "batch" else "",
+        working_size=settings.working_size,
+        reverse=reverse,
+        sample_sheet="sample_sheet.png",
+        citation=family.paper,
+    )
+    (folder / "README.md").write_text(render_model_card(facts), encoding="utf-8")
+
+
+_PRECISIONS = {"no": "float32", "fp16": "float16 mixed", "bf16": "bfloat16 mixed", "fp8": "float8 mixed"}
+
+
+def training_command() -> str:
+    """The command line that started this process, with `accelerate launch` in front if that is what started it."""
+    own = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    parent = psutil.Process().parent()
+    line = parent.cmdline() if parent is not None else []
+    names = [Path(word).name for word in line]
+    if "launch" in names and "accelerate" in names[: names.index("launch")]:
+        words = line[names.index("launch") :]  # launch, the launcher's flags, then the script with its own
+        script = next((index for index, word in enumerate(words) if Path(word).name == own[0]), len(words))
+        return shlex.join(["accelerate", *words[:script], *own])
+    if "torchrun" in names:
+        words = line[names.index("torchrun") + 1 :]
+        script = next((index for index, word in enumerate(words) if Path(word).name == own[0]), len(words))
+        return shlex.join(["torchrun", *words[:script], *own])
+    return shlex.join(["python", *own])
+
+
+def describe_hardware(accelerator: Accelerator) -> str:
+    """Such as "2 × NVIDIA H200" or "2 CPU cores (AMD EPYC 7763), 1 process"."""
+    processes = accelerator.num_processes
+    if accelerator.device.type == "cuda":
+        return f"{processes} × {torch.cuda.get_device_name(accelerator.device)}"
+    if accelerator.device.type != "cpu":
+        return f"{processes} × {accelerator.device.type} ({platform.machine()})"
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} CPU cores ({model}), {processes} process" + ("es" if processes > 1 else "")

@@ -1,0 +1,155 @@
+"""TrainConfig: how a run goes, every field with its unit and check. What is optimised is the family's, what the
+networks look like is Architecture's, where the images come from is DataConfig's.
+
+    python -c "from img2img_hub import TrainConfig; print(TrainConfig(output_dir='runs/first', max_steps=30))"
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+SaveDtype = Literal["float32", "float16", "bfloat16"]
+Tracker = Literal["tensorboard", "trackio", "wandb"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a run; the defaults are the papers'. Precision and processes belong to `accelerate launch`."""
+
+    output_dir: str
+    """Folder for checkpoints, sample sheets, metrics.jsonl and the finished generators."""
+    max_steps: int | None = None
+    """Generator steps in all; overrides num_epochs."""
+    num_epochs: int = 200
+    """Passes over the data set (both papers: 200)."""
+    decay_epochs: int = 100
+    """Epochs at the end of num_epochs over which the learning rate falls linearly to zero (both papers: 100); with
+    max_steps the same share of the steps."""
+    batch_size: int = 1
+    """Images a process and micro-batch (both papers: 1)."""
+    gradient_accumulation_steps: int = 1
+    """Micro-batches a step; multiplies the batch size at the same memory."""
+    image_size: int = 256
+    """Pixels, width and height of a training crop."""
+    load_size: int | None = None
+    """Pixels, size before the random crop (None: 286/256 of image_size, as both papers have it)."""
+    flip: bool = True
+    """Mirror images left-right half of the time."""
+    learning_rate: float = 2e-4
+    """Of Adam, both players."""
+    adam_beta1: float = 0.5
+    """Adam's decay of the gradient's mean."""
+    adam_beta2: float = 0.999
+    """Adam's decay of the gradient's square."""
+    ema_decay: float = 0.0
+    """Publish an exponential moving average of the generator's weights with this decay a step (0: off; try 0.999)."""
+    seed: int = 42
+    """Of initialisation, order, jitter, dropout and pools."""
+    cpu: bool = False
+    """Train on the CPU even where there is a GPU; needed for several processes on CPUs."""
+    cpu_threads: int | None = None
+    """Threads a process on the CPU (None: all cores, shared among the processes)."""
+    num_workers: int = 2
+    """Processes that read images; 0 reads in the training process."""
+    log_steps: int = 50
+    """Steps between lines in metrics.jsonl and trackers."""
+    sample_steps: int = 1000
+    """Steps between sample sheets and validation numbers."""
+    num_samples: int = 4
+    """Rows of a sample sheet, validation images spread evenly over the split."""
+    checkpoint_steps: int = 1000
+    """Steps between checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept; older ones are deleted."""
+    resume: bool = False
+    """Continue the run in output_dir from its last complete checkpoint; step 0 if there is none."""
+    overwrite: bool = False
+    """Delete the run that output_dir holds and start anew."""
+    init_from: str | None = None
+    """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
+    save_dtype: SaveDtype = "float32"
+    """Type of the published weights; all metrics are measured on the weights as saved."""
+    report_to: tuple[Tracker, ...] = ()
+    """Trackers to log to, beside metrics.jsonl."""
+    push_to_hub: bool = False
+    """Push the finished generators to the Hub."""
+    hub_model_id: str | None = None
+    """Repo to push to, user/name (None: the name of output_dir under your account)."""
+    hub_private: bool = False
+    """Make new repos private."""
+    hub_token: Annotated[str | None, tyro.conf.Suppress] = None
+    """Token to push with (None: the one you logged in with). Not a flag: command lines are published in the card."""
+    license: str = "other"
+    """License of the weights for the model card, as a Hub identifier (apache-2.0, cc-by-4.0, other …)."""
+    license_name: str | None = None
+    """With license other: its short name, for the card."""
+    license_link: str | None = None
+    """With license other: where it can be read, for the card."""
+    dataset_note: str = ""
+    """A sentence for the card on what the data set's own license asks for."""
+
+    def __post_init__(self) -> None:
+        whole = {
+            "num_epochs": 1,
+            "decay_epochs": 0,
+            "batch_size": 1,
+            "gradient_accumulation_steps": 1,
+            "image_size": 16,
+            "seed": 0,
+            "num_workers": 0,
+            "log_steps": 1,
+            "sample_steps": 1,
+            "num_samples": 1,
+            "checkpoint_steps": 1,
+            "keep_checkpoints": 1,
+        }
+        for name, lowest in whole.items():
+            if getattr(self, name) < lowest:
+                raise ValueError(f"--{name} must be {lowest} or more, got {getattr(self, name)}")
+        for name in ("max_steps", "cpu_threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name} must be 1 or more, got {value}")
+        if not self.output_dir.strip():
+            raise ValueError("--output_dir is empty: name the folder that the run writes to")
+        if self.image_size > 8192:
+            raise ValueError(f"--image_size {self.image_size} is in pixels a side; more than 8192 is refused")
+        if self.load_size is not None and self.load_size < self.image_size:
+            raise ValueError(
+                f"--load_size {self.load_size} is smaller than --image_size {self.image_size}: no crop fits; "
+                "give a load_size of at least image_size"
+            )
+        if not self.learning_rate > 0:
+            raise ValueError(f"--learning_rate must be above 0, got {self.learning_rate}")
+        for name in ("adam_beta1", "adam_beta2", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be in [0, 1), got {getattr(self, name)}")
+        if self.decay_epochs > self.num_epochs:
+            raise ValueError(
+                f"--decay_epochs {self.decay_epochs} is more than --num_epochs {self.num_epochs}: "
+                "give at most as many"
+            )
+        if self.resume and self.overwrite:
+            raise ValueError("--resume continues a run and --overwrite deletes it: give one of them")
+        if self.hub_model_id is not None and not self.push_to_hub:
+            raise ValueError(f"--hub_model_id {self.hub_model_id} does nothing without --push_to_hub: add it")
+
+    @property
+    def jitter_size(self) -> int:
+        """Pixels a side before the random crop; 286 for the papers' 256."""
+        return self.load_size or round(self.image_size * 286 / 256)
+
+    def learning_rate_factor(self, *, step: int, total_steps: int, epoch: int) -> float:
+        """Share of the learning rate at a step (from 0): flat, then linear towards zero.
+
+        By epochs it is stepped per epoch, as in the original: 1 − max(0, epoch + 1 − flat) / (decay + 1).
+        With max_steps it is stepped per step over the same share of the run.
+        """
+        if self.decay_epochs == 0:
+            return 1.0
+        if self.max_steps is None:
+            flat = self.num_epochs - self.decay_epochs
+            return max(0.0, 1.0 - max(0, epoch + 1 - flat) / (self.decay_epochs + 1))
+        decay = total_steps * self.decay_epochs / self.num_epochs
+        return min(1.0, (total_steps - step) / decay)

@@ -1,0 +1,60 @@
+"""Starting an Accelerator that is what it seems to be: several processes that talk, all cores of a CPU.
+
+    accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \\
+        train_accelerate.py pix2pix --cpu …
+"""
+
+import importlib.util
+import os
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
+
+from img2img_hub.training.config import TrainConfig
+
+
+def start_accelerator(config: TrainConfig) -> Accelerator:
+    """An Accelerator for this run.
+
+    Raises:
+        ValueError: the processes do not know of each other, or a tracker is not installed.
+    """
+    for tracker in config.report_to:
+        if importlib.util.find_spec(tracker) is None:
+            raise ValueError(f"--report_to {tracker}, but {tracker} is not installed: pip install {tracker}")
+    # Buffers (batch norm's averages) stay each rank's own: a broadcast in the middle of a step would change them in
+    # place between two passes of a discriminator and break its gradient. Rank 0's are the ones that are saved.
+    accelerator = Accelerator(
+        cpu=config.cpu,
+        log_with=list(config.report_to) or None,
+        project_dir=config.output_dir,
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+    _refuse_strangers(accelerator.num_processes)
+    if accelerator.device.type == "cpu":
+        local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
+        # accelerate launch leaves OMP_NUM_THREADS=1 behind, which would halve the speed on two cores without a word
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(config.cpu_threads or max(1, cores // local_processes))
+    set_seed(config.seed)  # the same initial weights on every rank
+    return accelerator
+
+
+def _refuse_strangers(num_processes: int) -> None:
+    """Refuse launches that silently run something else than what was asked for (seen with accelerate 1.15)."""
+    world_size = os.environ.get("WORLD_SIZE")
+    cure = (
+        "Several processes on CPUs: accelerate launch --multi_gpu --num_processes N --num_machines 1 "
+        "--mixed_precision no --dynamo_backend no train_accelerate.py … --cpu. One process: leave out --num_processes"
+    )
+    if world_size is not None and int(world_size) != num_processes:
+        raise ValueError(
+            f"the launcher started {world_size} processes, but each would train alone as 1 of {num_processes}: "
+            f"on CPUs add --cpu after the script's name. {cure}"
+        )
+    if world_size is None and "MASTER_ADDR" in os.environ:
+        raise ValueError(
+            "the launcher prepared several processes but started this one alone (accelerate launch --cpu "
+            f"--num_processes N does that). {cure}"
+        )

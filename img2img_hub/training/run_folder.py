@@ -1,0 +1,155 @@
+"""OUTPUT_DIR: what stands where, and whether a run may write there.
+
+    OUTPUT_DIR/{run.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/} and the finished generators
+"""
+
+import json
+import shutil
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from img2img_hub.data.sources import DataConfig
+from img2img_hub.families import Family
+from img2img_hub.training.checkpoints import checkpoint_step, complete_checkpoints
+from img2img_hub.training.config import TrainConfig
+
+# What may differ between a run and its resumption: it changes what is shown and kept, not what is learnt.
+_FREE = {
+    "output_dir",
+    "resume",
+    "overwrite",
+    "cpu_threads",
+    "num_workers",
+    "log_steps",
+    "sample_steps",
+    "num_samples",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "save_dtype",
+    "report_to",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private",
+    "hub_token",
+    "license",
+    "license_name",
+    "license_link",
+    "dataset_note",
+}
+# Where the data lie may change (another mount), what they are may not.
+_FREE_DATA = {"dataset"}
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, *, family: Family, config: TrainConfig, data: DataConfig, architecture: Any) -> None:
+        self.family, self.config, self.data, self.architecture = family, config, data, architecture
+        self.path = Path(config.output_dir)
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self._settings = self.path / "run.json"
+        self._finished = self.path / "finished.json"
+
+    def settings(self) -> dict[str, Any]:
+        """What training_config.json says of the run: objective, networks, data, run."""
+        training = asdict(self.config)
+        training.pop("hub_token")
+        return {
+            "family": self.family.name,
+            "objective": asdict(self.family),
+            "architecture": asdict(self.architecture),
+            "data": asdict(self.data),
+            "training": training,
+        }
+
+    def sheet(self, step: int) -> Path:
+        return self.path / "samples" / f"step-{step}.png"
+
+    @property
+    def finished_step(self) -> int | None:
+        """The step whose generators stand finished in the folder."""
+        return json.loads(self._finished.read_text())["step"] if self._finished.exists() else None
+
+    def mark_finished(self, step: int) -> None:
+        self._finished.write_text(json.dumps({"step": step}) + "\n")
+
+    # --- before the run ---------------------------------------------------------------------------------------------
+
+    def check(self) -> Path | None:
+        """Whether this run may write here; the checkpoint to resume from, if there is one.
+
+        Raises:
+            ValueError: the folder is a file, holds another run, or a run whose settings do not fit.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"--output_dir {self.path} is a file: name a folder")
+        if self.config.overwrite or not self._occupants():
+            return None
+        if not self.config.resume:
+            raise ValueError(
+                f"--output_dir {self.path} already holds {', '.join(self._occupants()[:3])}: add --resume to continue "
+                "that run, --overwrite to delete it, or name another folder"
+            )
+        if self._settings.exists():
+            self._refuse_other_settings(json.loads(self._settings.read_text(encoding="utf-8")))
+        found = complete_checkpoints(self.checkpoints)
+        return found[-1] if found else None
+
+    def _occupants(self) -> list[str]:
+        """Names in the folder that a run would write over."""
+        written = {"run.json", "finished.json", "metrics.jsonl", "samples", "checkpoints", "training", "config.json"}
+        written |= {"model.safetensors", "translation.json", "training_config.json", "sample_sheet.png", "README.md"}
+        written |= {folder for folder in self.family.published if folder}
+        return sorted(name for name in written if (self.path / name).exists())
+
+    def _refuse_other_settings(self, before: dict[str, Any]) -> None:
+        now = json.loads(json.dumps(self.settings()))  # tuples become lists, as in the file
+        different = [] if before["family"] == now["family"] else [f"family: {before['family']} -> {now['family']}"]
+        for part, free in (("objective", set()), ("architecture", set()), ("data", _FREE_DATA), ("training", _FREE)):
+            for key in sorted((before[part].keys() | now[part].keys()) - free):
+                old, new = before[part].get(key), now[part].get(key)
+                if old != new:
+                    different.append(f"--{key}: {old} -> {new}")
+        if different:
+            raise ValueError(
+                f"--resume: the run in {self.path} has other settings ({'; '.join(different)}). Give the same ones "
+                "again, or start a new run in another folder (with --init_from to use its weights)"
+            )
+
+    def open(self, *, from_step: int) -> None:
+        """Make the folder ready to go on at `from_step` (main process only)."""
+        if self.config.overwrite:
+            for name in self._occupants():
+                path = self.path / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.sheet(0).parent.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        if self.metrics.exists():  # lines after the checkpoint are written again
+            lines = self.metrics.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= from_step]
+            if kept != lines:
+                self.metrics.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        if not self._settings.exists():
+            self._settings.write_text(json.dumps(self.settings(), indent=2) + "\n", encoding="utf-8")
+
+    def describe_start(self, checkpoint: Path | None, *, total: int) -> list[str]:
+        if checkpoint is None:
+            return ["--resume: no complete checkpoint yet, starting at step 0."] if self.config.resume else []
+        step = checkpoint_step(checkpoint)
+        if step >= total and self.finished_step == step:
+            return [f"--resume: the run is already finished at step {step}; nothing to do."]
+        return [f"Resuming from {checkpoint} at step {step}."]
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of metrics.jsonl; a line torn by a crash counts as after everything."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 1 << 62
+
+
+# Every field named above must exist: a renamed one would otherwise be compared, or ignored, without a word.
+assert {item.name for item in fields(TrainConfig)} >= _FREE

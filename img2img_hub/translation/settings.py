@@ -1,0 +1,156 @@
+"""translation.json: what an image needs before and after the network, saved beside the weights.
+
+python -c "from img2img_hub.translation.settings import TranslationSettings; print(TranslationSettings().to_dict())"
+"""
+
+import json
+import warnings
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from img2img_hub.networks.blocks import NormStatistics
+
+SETTINGS_FILE = "translation.json"
+FORMAT_VERSION = 1
+
+Resize = Literal["native", "fit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationSettings:
+    """How a generator wants to be used. Every field stands under its own name in translation.json.
+
+    Raises:
+        ValueError: a value outside its range; the message names the key.
+    """
+
+    format_version: int = FORMAT_VERSION
+    """Version of this file's layout."""
+    family: str = ""
+    """The method it was trained by ("pix2pix", "cyclegan" …); empty where nobody said."""
+    value_min: int = 0
+    """Pixel value that the network sees as -1."""
+    value_max: int = 255
+    """Pixel value that the network sees as 1."""
+    source_channels: int = 3
+    """Bands of the input: 3 (RGB) or 1 (grey)."""
+    target_channels: int = 3
+    """Bands of the output: 3 (RGB) or 1 (grey)."""
+    norm_statistics: NormStatistics = "image"
+    """What batch norm normalises with: "image", each image's own statistics (pix2pix, section 3.3), or "running",
+    training's averages. Instance norm makes no difference between the two."""
+    working_size: int = 256
+    """Side of the square images it was trained on, in pixels."""
+    resize: Resize = "native"
+    """The better default: "native" pads an image and keeps its resolution, "fit" resizes it to
+    working_size × working_size, as in training, and the result back."""
+    reverse: str | None = None
+    """The translator of the opposite direction: a Hub id, or the name of a folder beside this one."""
+
+    def __post_init__(self) -> None:
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(
+                f"format_version is {self.format_version!r}, this version reads {FORMAT_VERSION}: update img2img_hub"
+            )
+        if not isinstance(self.family, str) or len(self.family) > 100:
+            raise ValueError(f"family must be a short text such as 'pix2pix', got {self.family!r:.60}")
+        if (self.value_min, self.value_max) != (0, 255) or isinstance(self.value_min, bool):
+            raise ValueError(
+                f"value_min and value_max must be 0 and 255 (8-bit images), "
+                f"got {self.value_min!r:.60} and {self.value_max!r:.60}"
+            )
+        _check_whole("source_channels", self.source_channels, allowed=(1, 3))
+        _check_whole("target_channels", self.target_channels, allowed=(1, 3))
+        _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))
+        _check_whole("working_size", self.working_size, allowed=range(1, 8193))
+        _check_choice("resize", self.resize, get_args(Resize))
+        if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
+            raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of translation.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Check the content of a translation.json; keys that are left out take their default."""
+        if not isinstance(values, dict):
+            raise ValueError(f"an object was expected, got {type(values).__name__}")
+        known = {field.name for field in fields(cls)}
+        if values.get("format_version", FORMAT_VERSION) == FORMAT_VERSION and (unknown := sorted(set(values) - known)):
+            raise ValueError(f"unknown key {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def save(self, folder: str | Path) -> None:
+        """Write translation.json into `folder` (made if need be)."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / SETTINGS_FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(
+        cls,
+        repo_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        defaults: Self | None = None,
+    ) -> Self:
+        """Read translation.json from a folder or a Hub repo; where it has none, warn and take `defaults`.
+
+        Raises:
+            ValueError: the file is no JSON object or holds a bad value.
+            huggingface_hub.errors.HfHubHTTPError: what the Hub answered.
+            huggingface_hub.errors.LocalEntryNotFoundError: the Hub is out of reach and the file is not in the cache.
+        """
+        where = str(repo_or_folder)
+        path: Path | None
+        if Path(where).is_dir():
+            path = Path(where, SETTINGS_FILE)
+        else:
+            try:
+                path = Path(
+                    hf_hub_download(
+                        where,
+                        SETTINGS_FILE,
+                        revision=revision,
+                        token=token,
+                        cache_dir=cache_dir,
+                        local_files_only=local_files_only,
+                    )
+                )
+            except LocalEntryNotFoundError:  # nobody could look: missing only if an earlier look found it missing
+                if try_to_load_from_cache(where, SETTINGS_FILE, cache_dir=cache_dir, revision=revision) is None:
+                    raise
+                path = None
+            except EntryNotFoundError:
+                path = None
+        if path is None or not path.is_file():
+            defaults = defaults or cls()
+            warnings.warn(
+                f"{where} has no {SETTINGS_FILE}: taking the defaults ({defaults.norm_statistics!r} norm statistics, "
+                f"working size {defaults.working_size})",
+                stacklevel=2,
+            )
+            return defaults
+        try:
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:  # JSON and Unicode errors are ValueErrors too
+            raise ValueError(f"{where}: {SETTINGS_FILE}: {error}") from None
+
+
+def _check_whole(key: str, value: Any, *, allowed: range | tuple[int, ...]) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
+        wanted = f"from {allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else " or ".join(map(str, allowed))
+        raise ValueError(f"{key} must be a whole number, {wanted}, got {value!r:.60}")
+
+
+def _check_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{key} must be {' or '.join(map(repr, allowed))}, got {value!r:.60}")

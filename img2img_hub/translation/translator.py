@@ -1,0 +1,278 @@
+"""The one door to inference: any image in, the translated image of the same size out.
+
+    python -c "
+    from img2img_hub import Translator
+    Translator.from_pretrained('model_cards/facades-label2photo')('labels.png').save('photo.png')"
+
+Python, the command line, the web page and the evaluation all come through here.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self, cast, get_args, overload
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from img2img_hub.images import ImageLike, crop, pad_to_multiple, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.networks import Network
+from img2img_hub.networks.blocks import set_norm_statistics, set_variation
+from img2img_hub.translation.settings import Resize, TranslationSettings
+
+
+class Translator:
+    """A generator and what its repo says about images, as one function from image to image.
+
+    Deterministic unless a seed asks for a variation; safe to call from several threads.
+
+    Args:
+        network: a generator. It stays on its device unless `device` is given, and in its mode between calls.
+        settings: what translation.json holds; None: the defaults.
+        name: what messages call it.
+        device: "cpu", "cuda", "cuda:1", "mps" …
+
+    Raises:
+        ValueError: the network is no generator, does not fit the settings, or the device is not there.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: TranslationSettings | None = None,
+        *,
+        name: str = "",
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.name = name or type(network).__name__
+        if not hasattr(network, "multiple"):
+            raise ValueError(
+                f"{self.name} is a {type(network).__name__}, which judges images and makes none: name a generator"
+            )
+        settings = settings or settings_for(network)
+        for key, bands in (("source_channels", network.in_channels), ("target_channels", network.out_channels)):
+            if getattr(settings, key) != bands:
+                said = getattr(settings, key)
+                raise ValueError(f"{self.name}: translation.json says {key} {said}, the network has {bands}")
+        self.network = network if device is None else _moved(network, device)
+        self.settings = settings
+        self.device = next(network.parameters()).device
+        self._lock = threading.Lock()
+        set_norm_statistics(network, settings.norm_statistics)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        device: str | torch.device | None = None,
+    ) -> Self:
+        """Load a translator from a Hub repo or a folder, onto `device` (None: cuda, else mps, else cpu).
+
+        Raises:
+            ValueError: neither a folder nor a Hub id, no generator, a bad config.json or translation.json.
+            huggingface_hub.errors.HfHubHTTPError: what the Hub answered.
+        """
+        where = str(repo_or_folder)
+        if Path(where).is_file():
+            raise ValueError(f"{where} is a file; name the folder that holds it")
+        if not Path(where).is_dir() and where.count("/") != 1:
+            raise ValueError(f"there is no folder {where!r}, and it is no Hub id such as user/model")
+        download = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        network = Network.from_pretrained(where, **download)  # type: ignore[arg-type]
+        if not hasattr(network, "multiple"):
+            raise ValueError(
+                f"{where} holds a {type(network).__name__}, which judges images and makes none: name a generator's repo"
+            )
+        settings = TranslationSettings.load(where, defaults=settings_for(network), **download)  # type: ignore[arg-type]
+        return cls(network, settings, name=where, device=device or _best_device())
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
+        self, image: ImageLike, *, resize: Resize | None = None, seed: int | None = None, batch_size: int = 1
+    ) -> Image.Image: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Sequence[ImageLike],
+        *,
+        resize: Resize | None = None,
+        seed: int | None = None,
+        batch_size: int = 1,
+    ) -> list[Image.Image]: ...
+
+    def __call__(
+        self,
+        image: ImageLike | Sequence[ImageLike],
+        *,
+        resize: Resize | None = None,
+        seed: int | None = None,
+        batch_size: int = 1,
+    ) -> Image.Image | list[Image.Image]:
+        """Translate an image, or each of a list of images.
+
+        Args:
+            image: a path, bytes, PIL image, array or tensor (see `images.read_image`), or a list of them.
+            resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
+                None: what the repo says is better.
+            seed: None: the one deterministic translation. A number: dropout and noise act as in training, the same
+                for the same number; each image of a list gets the same draw as if it were alone.
+            batch_size: how many images of a list go through the network at once where their sizes agree. Faster on a
+                GPU; no image's statistics enter another's result.
+
+        Returns:
+            Images of the size of the (upright) input, "RGB" or "L" as the network makes them, with the input's alpha
+            and ICC profile where it has one.
+
+        Raises:
+            ImageError: the input is no readable image.
+            ValueError: a bad option, or not enough memory for an image of that size.
+        """
+        resize = resize or self.settings.resize
+        if resize not in get_args(Resize):
+            raise ValueError(f"resize must be 'native' or 'fit', got {resize!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        if not isinstance(image, list | tuple):
+            return self._translate([cast(ImageLike, image)], resize=resize, seed=seed)[0]
+        outputs: list[Image.Image] = []
+        for first in range(0, len(image), batch_size):
+            outputs += self._translate(image[first : first + batch_size], resize=resize, seed=seed)
+        return outputs
+
+    def translate_tensor(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
+        """Translate (N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, H, W) float in [-1, 1].
+
+        The batch is reflected up to the network's multiple and cropped back. The result is on the batch's device.
+        """
+        if batch.ndim != 4 or batch.shape[1] != self.network.in_channels or 0 in batch.shape:
+            raise ValueError(f"a batch (N, {self.network.in_channels}, H, W) is needed, got {tuple(batch.shape)}")
+        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
+            raise ValueError(f"a seed is a whole number from 0 on, got {seed!r}")
+        height, width = batch.shape[-2:]
+        multiple, smallest = int(self.network.multiple), int(self.network.min_size)  # type: ignore[arg-type]
+        multiple = smallest if min(height, width) < smallest else multiple  # a smallest size is such a multiple too
+        padded, (top, left) = pad_to_multiple(batch.to(self.device, torch.float32), multiple=multiple)
+        try:
+            with self._lock, torch.no_grad(), self._evaluating():
+                if seed is None:
+                    output = self.network(padded)
+                else:  # one by one, so that an image's noise does not depend on its batch-mates
+                    output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            raise ValueError(
+                f"not enough memory to translate {width}×{height} pixels at once on {self.device}: "
+                "use resize='fit' (--resize fit) or a smaller image"
+            ) from None
+        return crop(output, top=top, left=left, height=height, width=width).to(batch.device)
+
+    @property
+    def reverse(self) -> str | None:
+        """Hub id or folder of the translator of the opposite direction, None where the repo names none."""
+        reverse, here = self.settings.reverse, Path(self.name)
+        if reverse and here.is_dir() and (sibling := here.resolve().parent / Path(reverse).name).is_dir():
+            return str(sibling)
+        return reverse
+
+    def describe(self) -> str:
+        """One line: method, network, bands, norm statistics, working size, device."""
+        settings = self.settings
+        statistics = {"image": "each image's own statistics", "running": "training's running averages"}
+        norm = self.network.config.get("norm")
+        normalised = f"batch norm with {statistics[settings.norm_statistics]}" if norm == "batch" else f"norm {norm}"
+        parts = [
+            f"{settings.family} {type(self.network).__name__}".strip(),
+            f"{settings.source_channels} → {settings.target_channels} bands",
+            normalised,
+            f"trained at {settings.working_size}×{settings.working_size}",
+            f"resize {settings.resize}",
+            f"on {self.device}",
+        ]
+        return " · ".join(parts)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _translate(self, images: Sequence[ImageLike], *, resize: Resize, seed: int | None) -> list[Image.Image]:
+        """One batch: read all, group by shape, translate, put the results back in order."""
+        sources = [read_image(image, channels=self.network.in_channels) for image in images]
+        working_size = (self.settings.working_size, self.settings.working_size)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, source in enumerate(sources):
+            groups.setdefault(working_size if resize == "fit" else source.size, []).append(index)
+        outputs: dict[int, Image.Image] = {}
+        for size, members in groups.items():
+            batch = torch.stack([to_tensor(_resized(sources[index], size)) for index in members])
+            for index, made in zip(members, self.translate_tensor(batch, seed=seed).cpu(), strict=True):
+                outputs[index] = self._finished(to_image(made), images[index], sources[index])
+        return [outputs[index] for index in range(len(images))]
+
+    def _finished(self, output: Image.Image, original: ImageLike, source: Image.Image) -> Image.Image:
+        """The output at the source's size, with the original's alpha and colour profile."""
+        output = _resized(output, source.size)
+        profile = source.info.get("icc_profile") if output.mode == source.mode else None
+        if alpha := read_alpha(original):
+            output.putalpha(alpha)  # RGB becomes RGBA, L becomes LA
+        if profile:
+            output.info["icc_profile"] = profile
+        return output
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Eval mode for the call: a network that is being trained is left in training mode."""
+        training = self.network.training
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self.network.train(training)
+
+    def _vary(self, source: Tensor, *, seed: int) -> Tensor:
+        """One padded image with dropout and noise drawn from `seed`; the global generators are left as they were."""
+        on_cpu = self.device.type == "cpu"
+        devices = [] if on_cpu else list(range(torch.get_device_module(self.device).device_count()))
+        set_variation(self.network, True)
+        try:
+            with torch.random.fork_rng(devices=devices, device_type="cuda" if on_cpu else self.device.type):
+                if on_cpu:
+                    torch.default_generator.manual_seed(seed)
+                else:
+                    torch.manual_seed(seed)  # of all devices; all of them are forked
+                bands = int(getattr(self.network, "noise_channels", 0))
+                if not bands:
+                    return self.network(source)
+                noise = torch.randn(1, bands, *source.shape[-2:])  # on the CPU: the same on every device
+                return self.network(source, noise=noise.to(self.device))
+        finally:
+            set_variation(self.network, False)
+
+
+def settings_for(network: Network) -> TranslationSettings:
+    """The default settings, with the network's bands."""
+    return TranslationSettings(source_channels=network.in_channels, target_channels=network.out_channels)
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _moved(network: Network, device: str | torch.device) -> Network:
+    try:
+        return network.to(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"device {str(device)!r} cannot be used ({reason}); cpu always can") from None
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)

@@ -1,0 +1,110 @@
+"""A page to test against: tiny models in a folder, app.py serving them in its own process, a Chromium to look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+
+from img2img_hub import UNetGenerator
+from img2img_hub.translation.settings import TranslationSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+CARD = """---
+license: mit
+---
+# Stripes → dots
+
+Turns *stripes* into [dots](https://example.com/dots). A random network, made for the tests.
+
+## Use it
+"""
+
+
+def write_model(folder: Path, *, card: str | None = CARD, examples: int = 3, resize: str = "fit") -> Path:
+    """A U-Net of a few thousand random weights in Hub layout, with example pictures of 64 x 64 pixels."""
+    torch.manual_seed(0)
+    UNetGenerator(levels=4, width=4).save_pretrained(folder)
+    TranslationSettings(family="pix2pix", working_size=64, resize=resize).save(folder)  # type: ignore[arg-type]
+    (folder / "README.md").unlink(missing_ok=True)  # save_pretrained writes a card of its own
+    if card is not None:
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    if examples:
+        (folder / "examples").mkdir()
+    for number in range(examples):
+        picture((64, 64), stripe=4 + 3 * number).save(folder / "examples" / f"{number + 1}-stripes-{number + 1}.png")
+    return folder
+
+
+def picture(size: tuple[int, int], *, stripe: int = 8) -> Image.Image:
+    """Hard-edged stripes in two colours: an RGB image of `size`, (width, height)."""
+    image = Image.new("RGB", size, (0, 48, 255))
+    draw = ImageDraw.Draw(image)
+    for x in range(0, size[0], 2 * stripe):
+        draw.rectangle((x, 0, x + stripe - 1, size[1]), fill=(255, 80, 0))
+    return image
+
+
+@contextlib.contextmanager
+def serve(models: str, *, folder: Path) -> Iterator[str]:
+    """Run app.py from another directory, as a checkout that is not installed, and give its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    proxies = {"http_proxy", "https_proxy", "all_proxy"}
+    environment = {key: value for key, value in os.environ.items() if key.lower() not in proxies | {"pythonpath"}}
+    environment |= {"IMG2IMG_MODELS": models, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "cache")}
+    environment |= {"HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    log = folder / "server.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(address, server, log)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def find_chromium() -> str:
+    """The path of a Chromium, or a failure that says what to install: a page nobody looked at is not tested."""
+    from playwright.sync_api import sync_playwright
+
+    for name in (os.environ.get("CHROMIUM", ""), *BROWSERS):
+        if name and (path := shutil.which(name)):
+            return path
+    with sync_playwright() as playwright:
+        if Path(playwright.chromium.executable_path).exists():
+            return playwright.chromium.executable_path
+    raise AssertionError(
+        "The page tests need a Chromium and found none. Install one with `apt-get install chromium` "
+        "or `python -m playwright install --with-deps chromium`, or name yours: CHROMIUM=/path/to/chrome"
+    )
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path, *, seconds: float = 90) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        with contextlib.suppress(urllib.error.URLError, OSError), opener.open(address, timeout=5):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"app.py did not serve {address} within {seconds:.0f} s:\n{log.read_text()}")

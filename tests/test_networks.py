@@ -1,0 +1,216 @@
+"""The networks are the papers': counts, receptive fields, shapes, initialisation, what stands where."""
+
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+from img2img_hub import Network, PatchDiscriminator, PixelDiscriminator, ResNetGenerator, UNetGenerator
+from img2img_hub.networks.blocks import BatchNorm2d, Dropout, set_norm_statistics, set_variation
+
+ALL = sorted(Network.registry.values(), key=lambda network: network.__name__)
+
+
+# FIDELITY: millions of parameters of the original at three channels, and tensors in its published files.
+@pytest.mark.parametrize(
+    ("network", "arguments", "parameters", "tensors"),
+    [
+        (ResNetGenerator, {}, 11_378_179, 48),
+        (ResNetGenerator, {"blocks": 6}, 7_837_699, 36),
+        (UNetGenerator, {}, 54_413_955, 82),
+        (UNetGenerator, {"levels": 7}, 41_828_995, 70),
+        (UNetGenerator, {"norm": "instance"}, None, 32),
+        (PatchDiscriminator, {"in_channels": 3}, 2_765_633, 22),
+        (PatchDiscriminator, {"in_channels": 6}, 2_768_705, 22),
+        (PatchDiscriminator, {"in_channels": 3, "norm": "instance"}, 2_764_737, 10),
+    ],
+)
+def test_size_is_that_of_the_original(network, arguments, parameters, tensors):
+    with torch.device("meta"):
+        made = network(**arguments)
+    assert parameters in (made.parameter_count, None)
+    assert len(made.state_dict()) == tensors
+
+
+@pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)])
+def test_receptive_field_of_the_patch_discriminator(layers, field):
+    discriminator = PatchDiscriminator(in_channels=1, layers=layers, width=1, norm="none")
+    assert discriminator.receptive_field == field
+    # and as seen by a gradient: one logit in the middle depends on exactly that many pixels
+    for layer in discriminator.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.constant_(layer.weight, 1e-2)
+    image = torch.ones(1, 1, 640, 640, requires_grad=True)
+    logits = discriminator(image)
+    logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
+    seen = image.grad[0, 0].nonzero()
+    assert (seen.max(dim=0).values - seen.min(dim=0).values + 1).tolist() == [field, field]
+
+
+def test_patch_discriminator_gives_30_by_30_logits_and_no_sigmoid():
+    logits = PatchDiscriminator(width=4)(torch.randn(2, 6, 256, 256) * 50)
+    assert logits.shape == (2, 1, 30, 30)
+    assert not any(isinstance(layer, nn.Sigmoid) for layer in PatchDiscriminator(width=4).modules())
+
+
+def test_pixel_discriminator_sees_one_pixel():
+    discriminator = PixelDiscriminator(in_channels=2, width=4, norm="none")
+    image = torch.zeros(1, 2, 5, 5)
+    changed = image.clone()
+    changed[0, 0, 2, 2] = 1.0
+    difference = (discriminator(changed) - discriminator(image)).nonzero()
+    assert difference.tolist() == [[0, 0, 2, 2]]
+
+
+@pytest.mark.parametrize("upsample", ["transpose", "resize"])
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+def test_generators_keep_the_size_and_stay_in_range(norm, upsample):
+    source = torch.randn(2, 2, 32, 64)
+    for network in (
+        UNetGenerator(in_channels=2, out_channels=1, levels=4, width=4, norm=norm, upsample=upsample),
+        ResNetGenerator(in_channels=2, out_channels=1, blocks=1, width=4, norm=norm, upsample=upsample),
+    ):
+        output = network(source)
+        assert output.shape == (2, 1, 32, 64)
+        assert output.abs().max() <= 1
+
+
+def test_unet_is_laid_out_as_in_the_paper():
+    network = UNetGenerator()
+    down = [next(layer for layer in block if isinstance(layer, nn.Conv2d)) for block in network.downs]
+    assert [conv.out_channels for conv in down] == [64, 128, 256, 512, 512, 512, 512, 512]
+    assert {(conv.kernel_size, conv.stride, conv.padding) for conv in down} == {((4, 4), (2, 2), (1, 1))}
+    assert all(conv.bias is None for conv in down)
+    normed = [any(isinstance(layer, BatchNorm2d) for layer in block) for block in network.downs]
+    assert normed == [False, True, True, True, True, True, True, False]
+    up_normed = [any(isinstance(layer, BatchNorm2d) for layer in block) for block in network.ups]
+    assert up_normed == [True] * 7 + [False]
+    dropped = [any(isinstance(layer, Dropout) for layer in block) for block in network.ups]
+    assert dropped == [False, True, True, True, False, False, False, False]
+    assert all(block[0].negative_slope == 0.2 for block in network.downs[1:])
+    assert sum(isinstance(layer, Dropout) for layer in UNetGenerator(levels=7).modules()) == 2
+
+
+def test_unet_equals_a_recursive_writing_of_the_paper():
+    """Skips join the right levels: the same weights in a network written the other way round, block within block."""
+    network = UNetGenerator(levels=4, width=4, norm="none", dropout=0.0).eval()
+
+    def block(level, x):
+        inner = network.downs[level](x)
+        if level < 3:
+            inner = torch.cat([inner, block(level + 1, inner)], dim=1)
+        return network.ups[3 - level](inner)
+
+    source = torch.randn(1, 3, 32, 32)
+    assert torch.equal(network(source), block(0, source))
+
+
+def test_resnet_is_laid_out_as_in_the_paper():
+    network = ResNetGenerator(norm="batch")
+    convs = [layer for layer in network.layers if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    assert [(conv.kernel_size[0], conv.stride[0], conv.out_channels) for conv in convs] == [
+        (7, 1, 64),
+        (3, 2, 128),
+        (3, 2, 256),
+        (3, 2, 128),
+        (3, 2, 64),
+        (7, 1, 3),
+    ]
+    assert [conv.bias is None for conv in convs] == [True] * 5 + [False]
+    assert not any(isinstance(layer, nn.LeakyReLU) for layer in network.modules())
+    kinds = [type(layer).__name__ for layer in network.layers[10].layers]
+    assert kinds == ["ReflectionPad2d", "Conv2d", "BatchNorm2d", "ReLU", "ReflectionPad2d", "Conv2d", "BatchNorm2d"]
+    x = torch.full((1, 256, 4, 4), -1.0)
+    assert network.layers[10](x).min() < 0, "a ReLU after the sum would cut this off"
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_normed_convolution_has_a_bias_only_under_instance_norm(norm):
+    for network in (UNetGenerator(width=2, norm=norm), ResNetGenerator(width=2, norm=norm)):
+        convs = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+        assert [conv.bias is not None for conv in convs[:-1]] == [norm == "instance"] * (len(convs) - 1)
+        assert convs[-1].bias is not None
+    critic = [layer for layer in PatchDiscriminator(width=2, norm=norm).layers if isinstance(layer, nn.Conv2d)]
+    assert [conv.bias is not None for conv in critic] == [True, *[norm == "instance"] * 3, True]
+
+
+def test_initialisation_is_the_papers():
+    torch.manual_seed(0)
+    for network in (UNetGenerator(width=16), ResNetGenerator(norm="batch"), PatchDiscriminator()):
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                if layer.weight.numel() > 10_000:
+                    assert abs(layer.weight.std().item() - 0.02) < 1e-3
+                assert layer.bias is None or not layer.bias.any()
+            elif isinstance(layer, BatchNorm2d):
+                assert abs(layer.weight.mean().item() - 1) < 0.02
+                assert 0.005 < layer.weight.std().item() < 0.04
+                assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("network", ALL, ids=lambda network: network.__name__)
+def test_arguments_are_keyword_only_scalars(network):
+    for parameter in inspect.signature(network).parameters.values():
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert isinstance(parameter.default, int | float | str)
+    assert not {"config", "module"} & set(inspect.signature(network).parameters)
+
+
+def test_image_statistics_are_each_images_own():
+    network = UNetGenerator(levels=4, width=4).train()
+    network(torch.randn(8, 3, 32, 32) * 3)  # running averages that fit nothing
+    network.eval()
+    batch = torch.randn(3, 3, 32, 32)
+    set_norm_statistics(network, "image")
+    together = network(batch)
+    alone = torch.cat([network(image[None]) for image in batch])
+    assert torch.allclose(together, alone, atol=1e-5)
+    set_norm_statistics(network, "running")
+    assert not torch.allclose(network(batch), together, atol=1e-3)
+    # and they are what training at batch size 1 normalises with
+    set_norm_statistics(network, "image")
+    reference = UNetGenerator(levels=4, width=4, dropout=0.0).train()
+    reference.load_state_dict(network.state_dict())
+    assert torch.allclose(reference(batch[:1]), alone[:1], atol=1e-5)
+    with pytest.raises(ValueError, match="'image' or 'running'"):
+        set_norm_statistics(network, "batch")
+
+
+def test_variation_switches_dropout_on_in_eval_mode():
+    network = UNetGenerator(levels=6, width=4).eval()
+    source = torch.randn(1, 3, 64, 64)
+    assert torch.equal(network(source), network(source))
+    set_variation(network, True)
+    assert not torch.equal(network(source), network(source))
+    set_variation(network, False)
+    assert torch.equal(network(source), network(source))
+
+
+def test_noise_is_drawn_in_training_zero_in_eval_and_can_be_given():
+    network = UNetGenerator(levels=3, width=4, noise_channels=2, dropout=0.0).train()
+    source = torch.randn(1, 3, 16, 16)
+    assert not torch.equal(network(source), network(source))
+    network.eval()
+    assert torch.equal(network(source), network(source, torch.zeros(1, 2, 16, 16)))
+    assert not torch.equal(network(source), network(source, torch.ones(1, 2, 16, 16)))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: UNetGenerator(width=0), "width must be a whole number from 1 to 512, got 0"),
+        (lambda: UNetGenerator(width=2.5), "width must be a whole number"),
+        (lambda: UNetGenerator(levels=99), "levels"),
+        (lambda: ResNetGenerator(blocks=-1), "blocks"),
+        (lambda: ResNetGenerator(dropout=1.0), "dropout"),
+        (lambda: ResNetGenerator(width=4, norm="group"), "'batch', 'instance' or 'none', got 'group'"),
+        (lambda: UNetGenerator(width=4, upsample="bilinear"), "'transpose' or 'resize'"),
+        (lambda: PatchDiscriminator(layers=0), "layers"),
+        (lambda: UNetGenerator(levels=4, width=4)(torch.zeros(1, 3, 40, 32)), "multiples of 16, got 40×32"),
+        (lambda: ResNetGenerator(blocks=1, width=4)(torch.zeros(1, 3, 10, 16)), "multiples of 4"),
+    ],
+)
+def test_what_cannot_work_is_refused(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()

@@ -1,0 +1,117 @@
+"""translation.json: what is written is what is read, and nothing doubtful passes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from img2img_hub.translation.settings import TranslationSettings
+from tests.hub import HubServer, run_client
+
+UNUSUAL = TranslationSettings(
+    family="cyclegan",
+    source_channels=1,
+    target_channels=3,
+    norm_statistics="running",
+    working_size=512,
+    resize="fit",
+    reverse="alice/winter2summer",
+)
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    UNUSUAL.save(tmp_path / "new" / "folder")
+    assert TranslationSettings.load(tmp_path / "new" / "folder") == UNUSUAL
+    assert json.loads((tmp_path / "new" / "folder" / "translation.json").read_text()) == {
+        "format_version": 1,
+        "family": "cyclegan",
+        "value_min": 0,
+        "value_max": 255,
+        "source_channels": 1,
+        "target_channels": 3,
+        "norm_statistics": "running",
+        "working_size": 512,
+        "resize": "fit",
+        "reverse": "alice/winter2summer",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("format_version", 2, "format_version is 2, this version reads 1"),
+        ("family", 3, "family must be a short text"),
+        ("value_min", -1, "value_min and value_max must be 0 and 255"),
+        ("value_max", 65535, "value_min and value_max must be 0 and 255"),
+        ("value_max", [255], "value_min and value_max must be 0 and 255"),
+        ("source_channels", 4, "source_channels must be a whole number, 1 or 3, got 4"),
+        ("target_channels", "3", "target_channels must be a whole number, 1 or 3, got '3'"),
+        ("source_channels", True, "source_channels must be a whole number, 1 or 3, got True"),
+        ("norm_statistics", "batch", "norm_statistics must be 'image' or 'running', got 'batch'"),
+        ("norm_statistics", ["image"], "norm_statistics must be"),
+        ("working_size", 0, "working_size must be a whole number, from 1 to 8192, got 0"),
+        ("working_size", 1_000_000, "working_size must be a whole number, from 1 to 8192, got 1000000"),
+        ("working_size", 256.0, "working_size must be a whole number"),
+        ("working_size", None, "working_size must be a whole number"),
+        ("resize", "crop", "resize must be 'native' or 'fit', got 'crop'"),
+        ("reverse", 7, "reverse must be null, a Hub id or a folder's name, got 7"),
+        ("reverse", "", "reverse must be null"),
+        ("colour", "blue", "unknown key colour; this version knows family, format_version"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_key(tmp_path: Path, key: str, value: object, message: str) -> None:
+    (tmp_path / "translation.json").write_text(json.dumps({**UNUSUAL.to_dict(), key: value}))
+    with pytest.raises(ValueError, match=message) as error:
+        TranslationSettings.load(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}: translation.json: ")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"null", b"\xff\xfe"])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "translation.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"translation\.json: ") as error:
+        TranslationSettings.load(tmp_path)
+    assert type(error.value) is ValueError
+
+
+def test_a_key_left_out_takes_its_default(tmp_path: Path) -> None:
+    (tmp_path / "translation.json").write_text('{"working_size": 64}')
+    assert TranslationSettings.load(tmp_path) == TranslationSettings(working_size=64)
+
+
+def test_a_folder_without_the_file_warns_and_takes_the_defaults(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"has no translation.json: taking the defaults \('image'.*256\)"):
+        assert TranslationSettings.load(tmp_path) == TranslationSettings()
+    with pytest.warns(UserWarning, match="working size 512"):
+        assert TranslationSettings.load(tmp_path, defaults=UNUSUAL) == UNUSUAL
+
+
+# --- on the Hub -------------------------------------------------------------------------------------------------------
+
+PUSH = """
+    from pathlib import Path
+    from huggingface_hub import HfApi
+    api = HfApi()
+    api.create_repo("alice/bare", exist_ok=True)
+    api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="alice/bare")
+"""
+LOAD = """
+    import warnings
+    from img2img_hub.translation.settings import TranslationSettings
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            print(TranslationSettings.load("alice/bare"), [str(warning.message) for warning in caught])
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+
+def test_a_repo_without_the_file_warns_but_a_hub_that_fails_does_not_pass_for_one(
+    alice: dict[str, str], hub_server: HubServer
+) -> None:
+    run_client(PUSH, alice)
+    hub_server.fail_next(r"HEAD .*translation\.json", 500, times=100)
+    assert run_client(LOAD, {**alice, "HF_HUB_ETAG_TIMEOUT": "1"}).stdout.split() == ["LocalEntryNotFoundError"]
+    hub_server.fail_next("nothing", 500)
+    hub_server._faults.clear() if hasattr(hub_server, "_faults") else None

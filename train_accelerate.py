@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""Train an image-to-image translator on a Hub data set or a folder, on any number of devices.
+
+    accelerate launch train_accelerate.py pix2pix --dataset facades --side_by_side --direction BtoA --output_dir runs/a
+    accelerate launch train_accelerate.py cyclegan --dataset yosemite --output_dir runs/b
+    accelerate launch train_accelerate.py pix2pix --help
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+import tyro
+from huggingface_hub.errors import HfHubHTTPError
+
+from img2img_hub.data.sources import DataConfig
+from img2img_hub.families import FAMILIES, Family
+from img2img_hub.families.options import Architecture
+from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.loop import train
+
+
+def command(family: type[Family]) -> Callable[..., None]:
+    """A subcommand whose flags are the fields of the four configurations."""
+
+    def run(objective: Family, networks: object, data: DataConfig, run: TrainConfig) -> None:
+        train(objective, run, data, architecture=networks)
+
+    run.__doc__ = family.__doc__
+    run.__annotations__ = {"objective": family, "networks": Architecture, "data": DataConfig, "run": TrainConfig}
+    return run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0, or 2 with one line on stderr for what the user can mend."""
+    commands = {family.name: command(family) for family in sorted(FAMILIES.values(), key=lambda family: family.name)}
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            args=arguments,
+            description=(__doc__ or "").splitlines()[0],
+            config=(tyro.conf.OmitArgPrefixes,),
+            use_underscores=True,
+        )
+    except (ValueError, OSError, HfHubHTTPError) as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"train_accelerate.py: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
