@@ -1,6 +1,11 @@
 """Settings for all tests: no network but loopback, one thread a process where speed matters little, small pictures."""
 
 import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
 
 # Read by the clients when they are imported, so before anything else.
 os.environ.update(
@@ -13,3 +18,31 @@ os.environ.update(
 )
 
 pytest_plugins = ["tests.hub.fixtures"]
+
+
+@pytest.fixture
+def paired_folder(tmp_path: Path) -> Path:
+    """A data set of pairs side by side, 64×32: train (5 pairs) and test (3)."""
+    folder = tmp_path / "pairs"
+    for split, count in (("train", 5), ("test", 3)):
+        (folder / split).mkdir(parents=True)
+        for index in range(count):
+            picture(seed=100 * len(split) + index, size=(64, 32)).save(folder / split / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def unpaired_folder(tmp_path: Path) -> Path:
+    """Two domains of 32×32 pictures: trainA (4), trainB (3), testA (2), testB (2)."""
+    folder = tmp_path / "domains"
+    for split, count in (("trainA", 4), ("trainB", 3), ("testA", 2), ("testB", 2)):
+        (folder / split).mkdir(parents=True)
+        for index in range(count):
+            picture(seed=1000 * ord(split[-1]) + index, size=(32, 32)).save(folder / split / f"{index}.png")
+    return folder
+
+
+def picture(*, seed: int, size: tuple[int, int]) -> Image.Image:
+    """A smooth random colour picture."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)

@@ -111,7 +111,9 @@ def test_a_repo_without_the_file_warns_but_a_hub_that_fails_does_not_pass_for_on
     alice: dict[str, str], hub_server: HubServer
 ) -> None:
     run_client(PUSH, alice)
-    hub_server.fail_next(r"HEAD .*translation\.json", 500, times=100)
-    assert run_client(LOAD, {**alice, "HF_HUB_ETAG_TIMEOUT": "1"}).stdout.split() == ["LocalEntryNotFoundError"]
-    hub_server.fail_next("nothing", 500)
-    hub_server._faults.clear() if hasattr(hub_server, "_faults") else None
+    hub_server.fail_next(r"HEAD .*translation\.json", 403, times=1000)  # 5xx too, after 25 s of retries
+    assert run_client(LOAD, alice).stdout.split() == ["LocalEntryNotFoundError"]
+    hub_server.faults.clear()
+    assert "alice/bare has no translation.json: taking the defaults" in run_client(LOAD, alice).stdout
+    # and the next time without the Hub: the cache knows that there is none
+    assert "alice/bare has no translation.json" in run_client(LOAD, {**alice, "HF_HUB_OFFLINE": "1"}).stdout

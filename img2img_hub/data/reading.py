@@ -125,8 +125,8 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
-def natural_key(text: str) -> list[tuple[int, int, str]]:
+def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
     """A sort key that puts "2" before "10", and is the same on every file system and in every locale."""
     pieces = re.split(r"([0-9]+)", text)
     key = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.lower()) for piece in pieces if piece]
-    return [*key, (2, 0, text)]  # the text itself decides between "01" and "1", "a" and "A"
+    return key, text  # the text itself decides between "01" and "1", "a" and "A"

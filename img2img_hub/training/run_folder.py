@@ -14,8 +14,10 @@ from img2img_hub.families import Family
 from img2img_hub.training.checkpoints import checkpoint_step, complete_checkpoints
 from img2img_hub.training.config import TrainConfig
 
+# How long to train may change on the way; the schedule is another one from there on.
+_LENGTH = {"max_steps", "num_epochs", "decay_epochs"}
 # What may differ between a run and its resumption: it changes what is shown and kept, not what is learnt.
-_FREE = {
+_FREE = _LENGTH | {
     "output_dir",
     "resume",
     "overwrite",
@@ -49,7 +51,7 @@ class RunFolder:
         self.path = Path(config.output_dir)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
-        self._settings = self.path / "run.json"
+        self._settings = self.path / "run.json"  # as the run began
         self._finished = self.path / "finished.json"
 
     def settings(self) -> dict[str, Any]:
@@ -140,7 +142,15 @@ class RunFolder:
         step = checkpoint_step(checkpoint)
         if step >= total and self.finished_step == step:
             return [f"--resume: the run is already finished at step {step}; nothing to do."]
-        return [f"Resuming from {checkpoint} at step {step}."]
+        lines = [f"Resuming from {checkpoint} at step {step}."]
+        before = json.loads(self._settings.read_text(encoding="utf-8"))["training"]
+        changed = [f"--{key}: {before[key]} -> {now}" for key, now in self._lengths().items() if before[key] != now]
+        if changed:
+            lines.append(f"The run has another length now ({'; '.join(changed)}): the learning rate follows the new one.")
+        return lines
+
+    def _lengths(self) -> dict[str, int | None]:
+        return {key: getattr(self.config, key) for key in sorted(_LENGTH)}
 
 
 def _step_of(line: str) -> int:

@@ -43,7 +43,7 @@ def sample_sheet(rows: list[list[Image.Image]], *, titles: list[str]) -> Image.I
     draw = ImageDraw.Draw(sheet)
     left = MARGIN
     for column, (title, width) in enumerate(zip(titles, widths, strict=True)):
-        text, font = _fitted(title, width=width, size=font_size)
+        text, font = _fitted(title, width=width - GAP, size=font_size)
         draw.text((left + width / 2, MARGIN + header / 2 - 2), text, fill=INK, font=font, anchor="mm")
         top = MARGIN + header
         for row, height in zip(rows, heights, strict=True):

@@ -82,7 +82,7 @@ class Translator:
         where = str(repo_or_folder)
         if Path(where).is_file():
             raise ValueError(f"{where} is a file; name the folder that holds it")
-        if not Path(where).is_dir() and where.count("/") != 1:
+        if not where.strip() or (not Path(where).is_dir() and where.count("/") != 1):
             raise ValueError(f"there is no folder {where!r}, and it is no Hub id such as user/model")
         download = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
         network = Network.from_pretrained(where, **download)  # type: ignore[arg-type]

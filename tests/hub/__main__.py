@@ -4,7 +4,6 @@ python -m tests.hub --port 8000 --user alice:hf_alice_token --user bob:hf_bob_to
 """
 
 import argparse
-import sys
 
 from tests.hub.server import HubServer
 
@@ -29,7 +28,7 @@ def main() -> None:
             show(server, users[0][0], users[0][1])
             server.wait()
     except ValueError as error:
-        sys.exit(f"{parser.prog}: {error}")
+        parser.error(str(error))
 
 
 def show(server: HubServer, name: str, token: str) -> None:

@@ -91,9 +91,9 @@ class HubServer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", self._port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             listening.close()
-            raise ValueError(f"Port {self._port} of 127.0.0.1 is not free ({error}): take another one") from error
+            raise ValueError(f"Port {self._port} of 127.0.0.1 cannot be used ({error}): take another one") from error
         self._port = listening.getsockname()[1]
         return listening
 
