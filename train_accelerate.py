@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Train an image-to-image translator on a Hub data set or a folder, on any number of devices.
 
-    accelerate launch train_accelerate.py pix2pix --dataset facades --side_by_side --direction BtoA --output_dir runs/a
-    accelerate launch train_accelerate.py cyclegan --dataset yosemite --output_dir runs/b
-    accelerate launch train_accelerate.py pix2pix --help
+accelerate launch train_accelerate.py pix2pix --dataset facades --side_by_side --direction BtoA --output_dir runs/a
+accelerate launch train_accelerate.py cyclegan --dataset yosemite --output_dir runs/b
+accelerate launch train_accelerate.py pix2pix --help
 """
 
 import os

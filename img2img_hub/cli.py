@@ -10,12 +10,11 @@ can mend. What is heavy (torch and what needs it) is imported inside the command
 """
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
@@ -31,11 +30,6 @@ if TYPE_CHECKING:
 # The HTTP library's own base class, whichever the Hub client uses: a refused connection comes as that.
 HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
 
-SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG"},
-    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    "webp": {"format": "WEBP", "quality": 95},
-}
 # What evaluate prints: name, digits, unit, which is better.
 METRICS = {
     "l1": ("L1", 4, "0 to 1, lower is better"),
@@ -49,7 +43,9 @@ METRICS = {
 
 
 def translate(
-    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT…")],
+    inputs: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT…", help_behavior_hint="(one or more)")
+    ],
     *,
     model: str,
     output: Path,
@@ -73,13 +69,15 @@ def translate(
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace outputs that are there already.
     """
-    jobs = _planned(inputs, output=output, suffix=f".{format}", overwrite=overwrite)
+    from img2img_hub.translation.files import plan_outputs, save_output
+
+    jobs = plan_outputs(inputs, folder=output, suffix=f".{format}", overwrite=overwrite)
     translator = _load(model, device=device, revision=revision)
     output.mkdir(parents=True, exist_ok=True)
     failures = []
     for source, destination in tqdm(jobs, desc="translating", unit="image"):
         try:
-            _write(translator(source, resize=resize, seed=seed), destination, format=format)
+            save_output(translator(source, resize=resize, seed=seed), destination)
         except (ValueError, OSError) as error:
             failures.append(_one_line(error) if str(source) in str(error) else f"{source}: {_one_line(error)}")
     print(f"{len(jobs) - len(failures)} of {len(jobs)} images translated into {output}")
@@ -276,7 +274,7 @@ def _load(model: str, *, device: str | None, revision: str | None = None) -> "Tr
 def _load_reverse(translator: "Translator", reverse: str | None, *, device: str | None) -> "Translator | None":
     named = reverse or translator.reverse
     if named is None:
-        print(f"img2img_hub: {translator.name} names no reverse model, so there is no round trip", file=sys.stderr)
+        print(f"{'reverse':18}none is named, so there is no round trip: --reverse names one")
     if named is None or reverse == "none":
         return None
     try:
@@ -286,56 +284,6 @@ def _load_reverse(translator: "Translator", reverse: str | None, *, device: str 
             f"the reverse model {named} cannot be loaded ({_one_line(error)}): "
             "name another by --reverse, or type --reverse none to go without the round trip"
         ) from error
-
-
-def _planned(inputs: Sequence[Path], *, output: Path, suffix: str, overwrite: bool) -> list[tuple[Path, Path]]:
-    """[(input, its output)], all of it checked before any work."""
-    from img2img_hub.images import IMAGE_EXTENSIONS
-
-    if not inputs:
-        raise ValueError("no input: name image files or folders of images")
-    files: dict[Path, Path] = {}  # resolved: as named; a file named twice is one
-    for path in inputs:
-        found = [path]
-        if path.is_dir():
-            names = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
-            found = [file for file in names if file.suffix.lower() in IMAGE_EXTENSIONS and file.is_file()]
-            if not found:
-                raise ValueError(f"{path} has no images ({', '.join(sorted(IMAGE_EXTENSIONS))}) directly in it")
-        elif not path.exists():
-            raise ValueError(f"{path} does not exist: check the spelling of the path")
-        files.update({file.resolve(): file for file in found})
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"--output {output} is a file: name a folder")
-    jobs: dict[str, tuple[Path, Path]] = {}
-    for file in files.values():
-        destination = output / f"{file.stem}{suffix}"
-        earlier = jobs.setdefault(destination.name.casefold(), (file, destination))[0]
-        if earlier != file:
-            raise ValueError(
-                f"{earlier} and {file} would both become {destination}: rename one, or translate them in two runs "
-                "with two --output folders"
-            )
-        if destination.resolve() in files:
-            raise ValueError(f"{destination} is an input and would be overwritten: name another --output")
-    if not overwrite and (there := [destination for _, destination in jobs.values() if destination.exists()]):
-        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise ValueError(f"{there[0]} is there already{more}: add --overwrite, or name another --output")
-    return list(jobs.values())
-
-
-def _write(image: "Image.Image", destination: Path, *, format: str) -> None:
-    """Save under another name, then rename: an interrupted run leaves no half image behind."""
-    if format == "jpg":  # has no alpha: what is transparent shows white
-        from img2img_hub.images import read_image
-
-        image = read_image(image, channels=1 if image.mode in ("L", "LA") else 3)
-    part = destination.with_name(f".{destination.name}.part")
-    try:
-        image.save(part, icc_profile=image.info.get("icc_profile"), **SAVE_OPTIONS[format])
-        os.replace(part, destination)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _save_image(image: "Image.Image", path: Path) -> None:

@@ -1,6 +1,6 @@
 """The objectives of the papers as functions on tensors, and CycleGAN's pool of past fakes.
 
-    python -c "import torch; from img2img_hub.losses import adversarial; print(adversarial(torch.zeros(1), real=True, kind='vanilla'))"
+python -c "import torch, img2img_hub.losses as L; print(L.adversarial(torch.ones(1), real=True, kind='lsgan'))"
 """
 
 from collections.abc import Callable

@@ -99,7 +99,7 @@ COLUMN_PAIRS = [
 
 @pytest.mark.parametrize("names", COLUMN_PAIRS, ids="+".join)
 def test_two_columns_are_recognised_in_any_order(tmp_path: Path, names: tuple[str, str]) -> None:
-    columns = {names[1]: plains(11, 12), "prompt": ["one", "two"], names[0]: plains(1, 2)}
+    columns: dict[str, Any] = {names[1]: plains(11, 12), "prompt": ["one", "two"], names[0]: plains(1, 2)}
     parquet(tmp_path, **columns)
     assert values(opened(tmp_path)) == [(1, 11), (2, 12)]
     assert values(opened(tmp_path, direction="BtoA")) == [(11, 1), (12, 2)]

@@ -21,7 +21,7 @@ def gradient(width: int = 16, height: int = 12) -> Image.Image:
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format=format, **options)  # type: ignore[arg-type]
+    image.save(buffer, format=format, **options)
     return buffer.getvalue()
 
 

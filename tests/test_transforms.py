@@ -60,14 +60,16 @@ def place_of(sample: torch.Tensor, index: int) -> tuple[int, int, bool]:
 
 def test_both_halves_of_a_pair_get_the_same_draw_and_every_draw_happens(pairs: Path) -> None:
     samples = dataset(pairs, paired=True)
-    places = Counter()
+    places: Counter[tuple[int, int, bool]] = Counter()
     for epoch in range(150):
         sample = samples[(epoch, 2)]
         assert sample["source"].shape == (3, SIZE, SIZE)
         assert sample["source"].dtype == torch.float32
         assert torch.allclose(sample["source"], -sample["target"], atol=1e-6)
         places[place_of(sample["source"], 2)] += 1
-    lefts, tops, mirrored = (Counter() for _ in range(3))
+    lefts: Counter[int] = Counter()
+    tops: Counter[int] = Counter()
+    mirrored: Counter[bool] = Counter()
     for (left, top, mirror), count in places.items():
         lefts[left] += count
         tops[top] += count
@@ -125,7 +127,7 @@ def test_unpaired_source_by_index_target_at_random_with_jitter_of_its_own(tmp_pa
     where = {
         pixels: (seed, place) for seed in (*range(3), *range(10, 15)) for place, pixels in windows(noise(seed)).items()
     }
-    targets = Counter()
+    targets: Counter[int] = Counter()
     same = 0
     for epoch in range(40):
         for index in range(5):

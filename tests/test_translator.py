@@ -274,6 +274,7 @@ def test_a_saved_translator_is_the_same_translator(tmp_path):
         "pix2pix UNetGenerator · 3 → 3 bands · batch norm with training's running averages · trained at 32×32 · "
         "resize fit · on cpu"
     )
+    assert "· instance norm ·" in Translator(resnet()).describe()
 
 
 def test_a_folder_without_translation_json_warns_and_takes_the_networks_bands(tmp_path):

@@ -126,8 +126,8 @@ class FolderSet:
         if len(choices) < 2:
             return self._missing(split)
         return DataError(
-            f"{self.root} has the folders {listing(choices)}, and which are sources and targets of {split!r} is not clear: "
-            f"type --source_column {choices[0]} --target_column {choices[1]}, or the folders that are"
+            f"{self.root} has the folders {listing(choices)}, and which are sources and targets of {split!r} "
+            f"is not clear: type --source_column {choices[0]} --target_column {choices[1]}, or the folders that are"
             + ("" if here else f"; or --dataset {self.root / choices[0]} if that is the data set")
         )
 

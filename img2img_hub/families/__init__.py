@@ -1,6 +1,6 @@
 """The families, one paper a file, found by looking into this folder: a new one is one new file and nothing else.
 
-    python -c "from img2img_hub.families import FAMILIES; print(sorted(FAMILIES))"
+python -c "from img2img_hub.families import FAMILIES; print(sorted(FAMILIES))"
 """
 
 import pkgutil

@@ -92,9 +92,7 @@ class Family:
 
     # --- what both papers share in building ---------------------------------------------------------------------------
 
-    def make_generator(
-        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int
-    ) -> Network:
+    def make_generator(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> Network:
         arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
         network = GENERATORS[self.generator]
         if network is UNetGenerator:

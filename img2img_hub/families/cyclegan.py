@@ -1,6 +1,6 @@
 """CycleGAN: unpaired translation in both directions (Zhu et al. 2017, arXiv 1703.10593).
 
-    accelerate launch train_accelerate.py cyclegan --help
+accelerate launch train_accelerate.py cyclegan --help
 """
 
 from dataclasses import dataclass

@@ -42,8 +42,9 @@ Architecture = make_dataclass(
     kw_only=True,
 )
 Architecture.__module__ = __name__  # so that it can be pickled
-Architecture.__doc__ = "Shape of the networks; what is not given follows the family, the image size and the network.\n\nArgs:\n" + (
-    "".join(f"    {name}: {text}\n" for name, (_, text) in _OPTIONS.items())
+Architecture.__doc__ = (
+    "Shape of the networks; what is not given follows the family, the image size and the network.\n\nArgs:\n"
+    + ("".join(f"    {name}: {text}\n" for name, (_, text) in _OPTIONS.items()))
 )
 
 

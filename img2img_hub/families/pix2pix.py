@@ -1,6 +1,6 @@
 """Pix2Pix: paired translation with a conditional GAN (Isola et al. 2017, arXiv 1611.07004).
 
-    accelerate launch train_accelerate.py pix2pix --help
+accelerate launch train_accelerate.py pix2pix --help
 """
 
 from dataclasses import dataclass
@@ -56,9 +56,7 @@ class Pix2Pix(Family):
                 loss=self.discriminator_loss,
                 repeats=self.discriminator_repeats,
             ),
-            Phase(
-                name="generator", trains=("generator",), freezes=("discriminator",), loss=self.generator_loss
-            ),
+            Phase(name="generator", trains=("generator",), freezes=("discriminator",), loss=self.generator_loss),
         )
 
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:

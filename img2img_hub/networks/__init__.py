@@ -1,6 +1,6 @@
 """The networks of the papers, one architecture a file; each one is a Hub model by itself.
 
-    python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).config)"
+python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).config)"
 """
 
 from img2img_hub.networks.base import Network

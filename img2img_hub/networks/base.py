@@ -1,6 +1,6 @@
 """What makes a module a Hub model that describes itself: config.json, model.safetensors, strict in both directions.
 
-    python -c "from img2img_hub import Network; print(Network.from_pretrained('model_cards/facades-label2photo').config)"
+    python -c "from img2img_hub import Network as N; print(N.from_pretrained('model_cards/facades-label2photo').config)"
 
 A config from the Hub is data, never code: it names one of the classes registered here, its values are checked against
 the class's limits on the meta device, and the shapes are compared with the file's header, all before memory is taken.
@@ -59,7 +59,7 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
     # --- saving -----------------------------------------------------------------------------------------------------
 
     def save_weights(self, folder: str | Path, *, dtype: str = "float32") -> None:
-        """Write config.json and model.safetensors into `folder` (made if need be), floating-point weights as `dtype`."""
+        """Write config.json and model.safetensors into `folder`, made if need be; floating-point weights as `dtype`."""
         if dtype not in SAVE_DTYPES:
             raise ValueError(f"weights can be saved as {', '.join(SAVE_DTYPES)}, got {dtype!r}")
         folder = Path(folder)
@@ -72,7 +72,7 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
     def copy_as_saved(self, *, dtype: str, state: dict[str, Tensor] | None = None) -> Self:
-        """A copy in eval mode on the CPU whose weights (or `state`, in their place) went through `dtype` as a file's do."""
+        """A copy, eval mode, on the CPU, whose weights (or `state` in their place) went through `dtype` as in a file."""
         state = self.state_dict() if state is None else state
         rounded = {
             name: (value.to(SAVE_DTYPES[dtype]).float() if value.is_floating_point() else value).detach().cpu().clone()
@@ -90,7 +90,8 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         data = ModelCardData(library_name="img2img_hub", pipeline_tag="image-to-image", tags=["img2img_hub"])
         text = (
             f"# {type(self).__name__}\n\nAn image-to-image network of img2img_hub.\n\n"
-            "```python\nfrom img2img_hub import Network\n\nnetwork = Network.from_pretrained(\"this repo's id\")\n```\n\n"
+            "```python\nfrom img2img_hub import Network\n\n"
+            'network = Network.from_pretrained("the id of this repo")\n```\n\n'
             f"```json\n{json.dumps(self.config, indent=2)}\n```\n"
         )
         return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
@@ -163,7 +164,9 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         arguments = {key: value for key, value in config.items() if key not in ("architecture", "format_version")}
         expected = set(inspect.signature(known).parameters)
         if missing := sorted(expected - set(arguments)):
-            raise ValueError(f"{where}: config.json lacks {', '.join(missing)} of a {architecture}: it cannot be rebuilt")
+            raise ValueError(
+                f"{where}: config.json lacks {', '.join(missing)} of a {architecture}: it cannot be rebuilt"
+            )
         if unknown := sorted(set(arguments) - expected):
             raise ValueError(
                 f"{where}: config.json has {', '.join(unknown)}, which a {architecture} of this version does not know. "
@@ -191,7 +194,9 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
                     raise ValueError(f"{where}: {_describe_mismatch(expected, found)}")
                 state = {name: weights.get_tensor(name) for name in expected}
         except SafetensorError as error:
-            raise ValueError(f"{where}: {WEIGHTS_FILE} is no readable safetensors file ({error}); get it anew") from None
+            raise ValueError(
+                f"{where}: {WEIGHTS_FILE} is no readable safetensors file ({error}); get it anew"
+            ) from None
         state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
         self.load_state_dict(state, strict=True, assign=True)
 
@@ -207,7 +212,9 @@ def _describe_mismatch(expected: dict[str, tuple], found: dict[str, tuple]) -> s
         parts.append(f"{len(foreign)} are not of this network (first: {foreign[0]})")
     if wrong:
         name = wrong[0]
-        parts.append(f"{len(wrong)} have another shape (first: {name} is {found[name]}, config.json asks {expected[name]})")
+        parts.append(
+            f"{len(wrong)} have another shape (first: {name} is {found[name]}, config.json asks {expected[name]})"
+        )
     return f"{WEIGHTS_FILE} does not fit config.json: " + "; ".join(parts)
 
 

@@ -1,6 +1,6 @@
 """Choices that all networks share: norm, up-sampling, initialisation, and what normalises at test time.
 
-    python -c "from img2img_hub.networks.blocks import make_norm; print(make_norm('instance', 8))"
+python -c "from img2img_hub.networks.blocks import make_norm; print(make_norm('instance', 8))"
 """
 
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ class Dropout(nn.Dropout):
 
 
 def set_norm_statistics(network: nn.Module, statistics: NormStatistics) -> None:
-    """Choose what batch norm layers normalise with in eval mode: "image" or "running" (instance norm: no difference)."""
+    """Choose what batch norm normalises with in eval mode: "image" or "running". Instance norm does not care."""
     if statistics not in get_args(NormStatistics):
         raise ValueError(f"norm statistics must be 'image' or 'running', got {statistics!r}")
     for layer in network.modules():

@@ -1,6 +1,6 @@
 """Discriminators that judge patches or single pixels (pix2pix, arXiv 1611.07004, section 3.2.2 and appendix 6.1.2).
 
-    python -c "from img2img_hub import PatchDiscriminator; print(PatchDiscriminator().receptive_field)"
+python -c "from img2img_hub import PatchDiscriminator; print(PatchDiscriminator().receptive_field)"
 """
 
 from torch import Tensor, nn

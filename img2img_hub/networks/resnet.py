@@ -1,6 +1,6 @@
 """The ResNet generator of CycleGAN (arXiv 1703.10593, appendix 7.2), after Johnson et al. 2016.
 
-    python -c "from img2img_hub import ResNetGenerator; print(ResNetGenerator(blocks=6).config)"
+python -c "from img2img_hub import ResNetGenerator; print(ResNetGenerator(blocks=6).config)"
 """
 
 from torch import Tensor, nn

@@ -1,6 +1,6 @@
 """The U-Net generator of pix2pix (arXiv 1611.07004, appendix 6.1.1): an encoder and a decoder with skip connections.
 
-    python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(levels=8).config)"
+python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(levels=8).config)"
 """
 
 import torch
@@ -91,7 +91,7 @@ class UNetGenerator(Network):
         initialise(self.modules())
 
     def forward(self, source: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Translate. `noise`: (N, noise_channels, H, W) standard normal; None draws it in training and is zero in eval."""
+        """Translate. `noise`: (N, noise_channels, H, W) standard normal; None: drawn in training, zero in eval mode."""
         height, width = source.shape[-2:]
         if height % self.multiple or width % self.multiple:
             raise ValueError(

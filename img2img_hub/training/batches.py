@@ -1,6 +1,6 @@
 """Batches on the device, from any place in the run, and errors of the data as themselves.
 
-    stream = open_stream(dataset, config=config, accelerator=accelerator, start=0, stop=1000); next(stream)
+stream = open_stream(dataset, config=config, accelerator=accelerator, start=0, stop=1000); next(stream)
 """
 
 from collections.abc import Generator

@@ -1,6 +1,6 @@
 """The facts of a finished run for its model card: what was typed, on what, for how long, and what was measured.
 
-    head OUTPUT_DIR/README.md
+head OUTPUT_DIR/README.md
 """
 
 import os
@@ -89,7 +89,7 @@ def training_command() -> str:
     parent = psutil.Process().parent()
     line = parent.cmdline() if parent is not None else []
     names = [Path(word).name for word in line]
-    if "launch" in names and "accelerate" in names[: names.index("launch")]:
+    if "launch" in names and any("accelerate" in name for name in names[: names.index("launch")]):
         words = line[names.index("launch") :]  # launch, the launcher's flags, then the script with its own
         script = next((index for index, word in enumerate(words) if Path(word).name == own[0]), len(words))
         return shlex.join(["accelerate", *words[:script], *own])

@@ -127,8 +127,7 @@ class TrainConfig:
                 raise ValueError(f"--{name} must be in [0, 1), got {getattr(self, name)}")
         if self.decay_epochs > self.num_epochs:
             raise ValueError(
-                f"--decay_epochs {self.decay_epochs} is more than --num_epochs {self.num_epochs}: "
-                "give at most as many"
+                f"--decay_epochs {self.decay_epochs} is more than --num_epochs {self.num_epochs}: give at most as many"
             )
         if self.resume and self.overwrite:
             raise ValueError("--resume continues a run and --overwrite deletes it: give one of them")

@@ -1,6 +1,6 @@
 """--init_from: start a run on the weights of finished generators, and of the discriminators that stand beside them.
 
-    accelerate launch train_accelerate.py pix2pix --init_from user/facades-label2photo …
+accelerate launch train_accelerate.py pix2pix --init_from user/facades-label2photo …
 """
 
 from pathlib import Path

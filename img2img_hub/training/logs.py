@@ -1,6 +1,6 @@
 """What a run says: a progress bar, metrics.jsonl, and trackers through Accelerate.
 
-    tail -f OUTPUT_DIR/metrics.jsonl
+tail -f OUTPUT_DIR/metrics.jsonl
 """
 
 import json
@@ -65,8 +65,8 @@ class Logs:
         for key, total in self._sums.items():
             if not math.isfinite(total.item()):
                 raise ValueError(
-                    f"the loss {key} is {total.item()} at step {step}: training has diverged. Lower --learning_rate, or "
-                    f"resume from the last good checkpoint in {self.folder.checkpoints} with --resume"
+                    f"the loss {key} is {total.item()} at step {step}: training has diverged. Lower --learning_rate "
+                    f"or resume from the last good checkpoint in {self.folder.checkpoints} with --resume"
                 )
 
     def write(self, step: int, *, epoch: int, learning_rate: float) -> None:
@@ -80,7 +80,9 @@ class Logs:
         speed = (step - first) * self.plan.samples_per_step / max(now - began, 1e-9)
         self._since = (now, step)
         self._bar.update(step - self._bar.n)
-        short = {key.replace("generator/", "G/").replace("discriminator/", "D/"): f"{v:.3f}" for key, v in losses.items()}
+        short = {
+            key.replace("generator/", "G/").replace("discriminator/", "D/"): f"{v:.3f}" for key, v in losses.items()
+        }
         self._bar.set_postfix({"img/s": f"{speed:.1f}", **short})
         values = {"epoch": epoch, "learning_rate": learning_rate, "images_per_second": round(speed, 3), **losses}
         self._record(step, values)
@@ -93,14 +95,16 @@ class Logs:
         image.save(sheet)
         for tracker in self.accelerator.trackers:
             if hasattr(tracker, "log_images"):
-                tracker.log_images({"samples": np.asarray(image)[None]}, step=step)
+                layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                tracker.log_images({"samples": np.asarray(image)[None]}, step=step, **layout)
         if numbers:
             self._record(step, {f"validation/{name}": value for name, value in numbers.items()})
         self._since = (time.perf_counter(), step)  # the time this took says nothing about the speed
 
     def write_final(self, step: int, numbers: dict[str, float]) -> None:
-        """Numbers of the finished generators, as saved."""
-        self._record(step, {f"final/{name}": value for name, value in numbers.items()})
+        """Numbers of the finished generators, as saved; none without validation data."""
+        if numbers:
+            self._record(step, {f"final/{name}": value for name, value in numbers.items()})
 
     def _record(self, step: int, values: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:

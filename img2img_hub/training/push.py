@@ -1,6 +1,6 @@
 """Where a run's generators go on the Hub, found before the training, and the push after it.
 
-    accelerate launch train_accelerate.py cyclegan … --push_to_hub --hub_model_id user/name
+accelerate launch train_accelerate.py cyclegan … --push_to_hub --hub_model_id user/name
 """
 
 from pathlib import Path

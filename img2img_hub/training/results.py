@@ -99,9 +99,7 @@ class Results:
             return {}
         if self.family.paired:
             (translator,) = translators.values()
-            return evaluate_paired(
-                translator, self.validation_data, image_size=self.config.image_size, limit=limit
-            )
+            return evaluate_paired(translator, self.validation_data, image_size=self.config.image_size, limit=limit)
         return evaluate_unpaired(
             translators["source2target"],
             translators["target2source"],
@@ -122,7 +120,7 @@ class Results:
         network = self.state.networks[name]
         assert isinstance(network, Network)
         average = self.state.averages.get(name)
-        state = None if average is None else average.module.state_dict()  # type: ignore[union-attr,operator]
+        state = None if average is None else average.module.state_dict()  # type: ignore[union-attr]
         return network.copy_as_saved(dtype=self.config.save_dtype, state=state)
 
     def _settings(self, folder: str, network: Network, *, reverse: str | None = None) -> TranslationSettings:

@@ -1,6 +1,6 @@
 """OUTPUT_DIR: what stands where, and whether a run may write there.
 
-    OUTPUT_DIR/{run.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/} and the finished generators
+OUTPUT_DIR/{run.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/} and the finished generators
 """
 
 import json
@@ -146,7 +146,9 @@ class RunFolder:
         before = json.loads(self._settings.read_text(encoding="utf-8"))["training"]
         changed = [f"--{key}: {before[key]} -> {now}" for key, now in self._lengths().items() if before[key] != now]
         if changed:
-            lines.append(f"The run has another length now ({'; '.join(changed)}): the learning rate follows the new one.")
+            lines.append(
+                f"The run has another length now ({'; '.join(changed)}): the learning rate follows the new one."
+            )
         return lines
 
     def _lengths(self) -> dict[str, int | None]:

@@ -85,13 +85,13 @@ def evaluate_unpaired(
     # Translated sources are target images, and as many as there are sources.
     made = {"target": metrics.PatchSample(num_source, seed=seed), "source": metrics.PatchSample(num_target, seed=seed)}
     cycle: dict[str, list[float]] = {"source": [], "target": []}
+    generator = source2target.network
     both = (
-        ("source", "target", num_source, data.source, source2target, target2source),
-        ("target", "source", num_target, data.target, target2source, source2target),
+        ("source", "target", num_source, data.source, generator.in_channels, source2target, target2source),
+        ("target", "source", num_target, data.target, generator.out_channels, target2source, source2target),
     )
     with tqdm(total=num_source + num_target, desc="evaluating", unit="image", disable=not progress) as bar:
-        for side, other, count, read, forth, back in both:
-            bands = (forth or source2target).network.in_channels if forth else source2target.network.out_channels
+        for side, other, count, read, bands, forth, back in both:
             for index in range(count):
                 image = _prepared(read(index), bands, image_size)
                 real[side].add(_unit(image)[0])

@@ -187,8 +187,10 @@ class Translator:
         """One line: method, network, bands, norm statistics, working size, device."""
         settings = self.settings
         statistics = {"image": "each image's own statistics", "running": "training's running averages"}
-        norm = self.network.config.get("norm")
-        normalised = f"batch norm with {statistics[settings.norm_statistics]}" if norm == "batch" else f"norm {norm}"
+        norm = self.network.config.get("norm", "none")
+        normalised = "no norm" if norm == "none" else f"{norm} norm"
+        if norm == "batch":
+            normalised += f" with {statistics[settings.norm_statistics]}"
         parts = [
             f"{settings.family} {type(self.network).__name__}".strip(),
             f"{settings.source_channels} → {settings.target_channels} bands",

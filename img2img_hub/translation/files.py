@@ -1,0 +1,78 @@
+"""Where the command line's outputs go: planned and checked before any work, saved whole or not at all.
+
+python -m img2img_hub translate photos/ --model model_cards/facades-label2photo --output translated/
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from img2img_hub.images import IMAGE_EXTENSIONS, read_image
+
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG"},
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WEBP", "quality": 95},
+}
+
+
+def plan_outputs(inputs: Sequence[Path], *, folder: Path, suffix: str, overwrite: bool) -> list[tuple[Path, Path]]:
+    """[(input, folder/STEM + suffix)] of all inputs; nothing is made or read yet.
+
+    Args:
+        inputs: image files, and folders of images (not their subfolders).
+        folder: where the outputs will go; need not be there.
+        overwrite: whether outputs may be there already. An input is never overwritten.
+
+    Raises:
+        ValueError: no inputs, one that is missing, two of one stem, an output in the way.
+    """
+    if not inputs:
+        raise ValueError("no input: name image files or folders of images")
+    files: dict[Path, Path] = {}  # resolved: as named; a file named twice is one
+    for path in inputs:
+        found = [path]
+        if path.is_dir():
+            names = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
+            found = [file for file in names if file.suffix.lower() in IMAGE_EXTENSIONS and file.is_file()]
+            if not found:
+                raise ValueError(f"{path} has no images ({', '.join(sorted(IMAGE_EXTENSIONS))}) directly in it")
+        elif not path.exists():
+            raise ValueError(f"{path} does not exist: check the spelling of the path")
+        files.update({file.resolve(): file for file in found})
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output {folder} is a file: name a folder")
+    jobs: dict[str, tuple[Path, Path]] = {}
+    for file in files.values():
+        destination = folder / f"{file.stem}{suffix}"
+        earlier = jobs.setdefault(destination.name.casefold(), (file, destination))[0]
+        if earlier != file:
+            raise ValueError(
+                f"{earlier} and {file} would both become {destination}: rename one, or translate them in two runs "
+                "with two --output folders"
+            )
+        if destination.resolve() in files:
+            raise ValueError(f"{destination} is an input and would be overwritten: name another --output")
+    if not overwrite and (there := [destination for _, destination in jobs.values() if destination.exists()]):
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise ValueError(f"{there[0]} is there already{more}: add --overwrite, or name another --output")
+    return list(jobs.values())
+
+
+def save_output(image: Image.Image, destination: Path) -> None:
+    """Save in the format of the file name, with the colour profile.
+
+    Written under another name, then renamed: an interrupted run leaves no half image behind.
+    """
+    options = SAVE_OPTIONS[destination.suffix]
+    if options["format"] == "JPEG":  # has no alpha: what is transparent shows white
+        image = read_image(image, channels=1 if image.mode in ("L", "LA") else 3)
+    part = destination.with_name(f".{destination.name}.part")
+    try:
+        image.save(part, icc_profile=image.info.get("icc_profile"), **options)
+        os.replace(part, destination)
+    finally:
+        part.unlink(missing_ok=True)

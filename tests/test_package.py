@@ -1,0 +1,96 @@
+"""The house itself: imports point downwards only, heavy libraries stay where they belong, the public names exist."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import img2img_hub
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "img2img_hub"
+
+# From the top of the house to its ground. A module imports from its own floor and those below it.
+FLOORS = [
+    {"scripts", "cli", "demo", "__main__"},
+    {"training"},
+    {"translation"},
+    {"hub"},
+    {"families", "data", "metrics"},
+    {"networks", "losses", "images"},
+]
+HOMES = {"accelerate": {"training"}, "datasets": {"data"}, "gradio": {"demo"}}
+
+
+def floor(part: str) -> int:
+    return next(number for number, parts in enumerate(FLOORS) if part in parts)
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        part = relative.parts[0].removesuffix(".py")
+        if part != "__init__":
+            yield pytest.param(path, part, id=str(relative))
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they point"
+            module = node.module or ""
+            names |= {f"{module}.{alias.name}" for alias in node.names} if module == "img2img_hub" else {module}
+    return names
+
+
+@pytest.mark.parametrize(("path", "part"), list(modules()))
+def test_imports_point_downwards_and_heavy_libraries_stay_at_home(path, part):
+    for name in imported(path):
+        head, *rest = name.split(".")
+        if head == "img2img_hub" and rest:
+            assert floor(rest[0]) >= floor(part), f"{part} imports {name}, which stands above it"
+        assert part in HOMES.get(head, {part}), f"{head} belongs to {HOMES.get(head)}, not to {part}"
+
+
+def test_translating_one_image_imports_neither_accelerate_nor_datasets_nor_gradio():
+    code = "import sys; from img2img_hub import Translator; print([m for m in sys.argv[1:] if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *HOMES], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, img2img_hub; print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", img2img_hub.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    assert getattr(img2img_hub, name).__doc__
+
+
+def test_an_unknown_name_is_refused_with_those_there_are():
+    with pytest.raises(AttributeError, match="Translator"):
+        _ = img2img_hub.Pix3Pix
+
+
+def test_requirements_pin_what_the_project_depends_on():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(p for name in ("train", "demo") for p in project["optional-dependencies"][name]),
+    ]
+    names = {line.split(">=")[0].lower() for line in wanted}
+    pins = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all("==" in pin for pin in pins)
+    assert names <= {pin.split("==")[0].lower() for pin in pins}
