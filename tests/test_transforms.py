@@ -128,6 +128,7 @@ def test_unpaired_source_by_index_target_at_random_with_jitter_of_its_own(tmp_pa
         pixels: (seed, place) for seed in (*range(3), *range(10, 15)) for place, pixels in windows(noise(seed)).items()
     }
     targets: Counter[int] = Counter()
+    drawn = set()
     same = 0
     for epoch in range(40):
         for index in range(5):
@@ -136,10 +137,12 @@ def test_unpaired_source_by_index_target_at_random_with_jitter_of_its_own(tmp_pa
             target, target_place = where[to_image(sample["target"]).tobytes()]
             assert source == index % 3
             targets[target] += 1
+            drawn.add((index, target))
             same += source_place == target_place
             assert torch.equal(samples[(epoch, index)]["target"], sample["target"])
     assert set(targets) == set(range(10, 15))
     assert max(targets.values()) < 70
+    assert len(drawn) == 5 * 5  # in time every source meets every target
     assert same < 20  # of 200; independent draws agree once in 50
 
 

@@ -72,7 +72,7 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
     def copy_as_saved(self, *, dtype: str, state: dict[str, Tensor] | None = None) -> Self:
-        """A copy, eval mode, on the CPU, whose weights (or `state` in their place) went through `dtype` as in a file."""
+        """A copy in eval mode, on the CPU, whose weights (or `state` in their place) went through `dtype`."""
         state = self.state_dict() if state is None else state
         rounded = {
             name: (value.to(SAVE_DTYPES[dtype]).float() if value.is_floating_point() else value).detach().cpu().clone()
