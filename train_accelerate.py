@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 
 import tyro
-from huggingface_hub.errors import HfHubHTTPError
 
 from img2img_hub.data.sources import DataConfig
 from img2img_hub.families import FAMILIES, Family
 from img2img_hub.families.options import Architecture
+from img2img_hub.hub.publish import PUSH_ERRORS
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.loop import train
 
@@ -42,9 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
             config=(tyro.conf.OmitArgPrefixes,),
             use_underscores=True,
         )
-    except (ValueError, OSError, HfHubHTTPError) as error:
+    except PUSH_ERRORS as error:
         if os.environ.get("RANK", "0") == "0":
-            print(f"train_accelerate.py: error: {error}", file=sys.stderr)
+            print(f"train_accelerate.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

@@ -138,6 +138,16 @@ def test_overwrite_replaces_what_is_there():
     assert files("out") == ["a.png"]
 
 
+def test_an_output_that_cannot_be_written_leaves_the_old_one_and_no_half_of_a_new_one(capsys):
+    save_pictures(Path("out"), ["wide.jpg"])
+    before = Path("out/wide.jpg").read_bytes()
+    Image.new("RGB", (65_536, 1)).save("wide.png")  # one more than a JPEG can have
+    assert run("translate wide.png --model model --output out --format jpg --resize fit --overwrite") == 1
+    assert "1 failed:\nwide.png: " in capsys.readouterr().err
+    assert files("out") == ["wide.jpg"]
+    assert Path("out/wide.jpg").read_bytes() == before
+
+
 def test_a_model_without_settings_warns_in_one_line(capsys):
     Path("model/translation.json").unlink()
     assert run("translate photos/a.png --model model --output out") == 0

@@ -168,6 +168,7 @@ def png_of_size(width: int, height: int) -> bytes:
         (png_of_size(60000, 60000), "as a decompression bomb would: make it smaller first"),
         (None, "does not exist: check the spelling"),
     ],
+    ids=["empty", "text", "short PNG", "short JPEG", "bomb", "missing"],
 )
 def test_a_bad_file_is_refused_by_name(tmp_path: Path, data: bytes | None, message: str) -> None:
     path = tmp_path / "bad one.png"

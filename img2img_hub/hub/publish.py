@@ -8,7 +8,7 @@ Only the files that make the model go: never checkpoints, samples of other steps
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import HFValidationError, RemoteEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from img2img_hub.hub.model_card import merge_card, with_repo_id
@@ -16,6 +16,9 @@ from img2img_hub.hub.model_card import merge_card, with_repo_id
 CARD = "README.md"
 REQUIRED = (CARD, "config.json", "model.safetensors", "translation.json")
 OPTIONAL = ("training_config.json", "*.png", "training/**/*")
+
+# What a push can raise. A refused connection is the HTTP library's own error, a base of the Hub client's.
+PUSH_ERRORS: tuple[type[Exception], ...] = (ValueError, OSError, HfHubHTTPError.__bases__[0])
 
 
 def push_folder(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from huggingface_hub import ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import HfApi, ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -101,14 +101,10 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
 
         Keyword arguments are those of `PyTorchModelHubMixin.push_to_hub` (private, token, branch, commit_message …).
         """
-        try:
-            ModelCard.load(repo_id, token=kwargs.get("token"))
-        except Exception as error:
-            from huggingface_hub.errors import HfHubHTTPError
-
-            if not isinstance(error, HfHubHTTPError):  # no repo or no card yet; the push itself tells the rest
-                raise
-        else:
+        api = HfApi(token=kwargs.get("token"))
+        repo_id = api.create_repo(repo_id, private=kwargs.get("private"), exist_ok=True).repo_id  # now with its user
+        # A Hub that fails to say raises here: what people wrote would be overwritten after "there is none".
+        if api.file_exists(repo_id, "README.md", revision=kwargs.get("branch")):
             ignored = kwargs.get("ignore_patterns") or []
             kwargs["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), "README.md"]
         return super().push_to_hub(repo_id, **kwargs)
@@ -193,6 +189,11 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
                 if expected != found:
                     raise ValueError(f"{where}: {_describe_mismatch(expected, found)}")
                 state = {name: weights.get_tensor(name) for name in expected}
+                for name, value in self.state_dict().items():
+                    if value.is_floating_point() != state[name].is_floating_point():
+                        raise ValueError(
+                            f"{where}: {WEIGHTS_FILE} does not fit config.json: {name} is of type {state[name].dtype}"
+                        )
         except SafetensorError as error:
             raise ValueError(
                 f"{where}: {WEIGHTS_FILE} is no readable safetensors file ({error}); get it anew"
@@ -225,7 +226,7 @@ def fetch(where: str, filename: str, **download: Any) -> Path:
         ValueError: the folder or the repo lacks the file, or `where` is neither.
         huggingface_hub.errors.HfHubHTTPError: what else the Hub answered.
     """
-    if Path(where).is_dir():
+    if where and Path(where).is_dir():  # Path("") is the current folder
         path = Path(where, filename)
         if path.is_file():
             return path
@@ -247,7 +248,7 @@ def read_config(path: Path, *, where: str) -> dict[str, Any]:
     """Read and check a config.json: an object of scalars with a known format_version and an architecture."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of Unicode, JSON, numbers and nesting without end
         raise ValueError(f"{where}: {CONFIG_FILE} is not JSON ({error})") from None
     if not isinstance(config, dict) or "architecture" not in config or "format_version" not in config:
         raise ValueError(

@@ -3,15 +3,16 @@
 accelerate launch train_accelerate.py cyclegan … --push_to_hub --hub_model_id user/name
 """
 
+import shlex
 from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import LocalTokenNotFoundError
 
 from img2img_hub.families import Family
-from img2img_hub.hub.publish import check_repo_id, push_folder
+from img2img_hub.hub.publish import PUSH_ERRORS, check_repo_id, push_folder
 from img2img_hub.training.config import TrainConfig
 
 
@@ -21,7 +22,7 @@ def find_repo_ids(family: Family, config: TrainConfig, accelerator: Accelerator)
     Asked before the training: a wrong token should cost seconds, not days.
 
     Raises:
-        ValueError: no or a wrong token, an invalid id, a Hub that does not answer.
+        ValueError: no token, a wrong one or one that can only read, an invalid id, a Hub that does not answer.
     """
     if not config.push_to_hub:
         return {}
@@ -29,7 +30,7 @@ def find_repo_ids(family: Family, config: TrainConfig, accelerator: Accelerator)
     if accelerator.is_main_process:
         try:
             answer = ["ok " + _full_id(config)]
-        except (ValueError, OSError, HfHubHTTPError) as error:
+        except PUSH_ERRORS as error:
             answer = [f"--push_to_hub: {error}"]
     broadcast_object_list(answer)
     if not answer[0].startswith("ok "):
@@ -42,10 +43,12 @@ def _full_id(config: TrainConfig) -> str:
     name = config.hub_model_id or Path(config.output_dir).resolve().name
     check_repo_id(name)
     try:
-        user = HfApi(token=config.hub_token).whoami()["name"]
+        user = HfApi(token=config.hub_token).whoami()
     except LocalTokenNotFoundError:
         raise ValueError("you are not logged in: type `hf auth login`, or set HF_TOKEN") from None
-    return name if "/" in name else f"{user}/{name}"
+    if user.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise ValueError(f"the token of {user['name']} can only read: log in with one that has the write role")
+    return name if "/" in name else f"{user['name']}/{name}"
 
 
 def push_all(root: Path, repo_ids: dict[str, str], *, config: TrainConfig) -> list[str]:
@@ -58,9 +61,11 @@ def push_all(root: Path, repo_ids: dict[str, str], *, config: TrainConfig) -> li
     for index, (folder, repo_id) in enumerate(repo_ids.items()):
         try:
             urls.append(push_folder(root / folder, repo_id, token=config.hub_token, private=config.hub_private))
-        except (ValueError, OSError, HfHubHTTPError) as error:
+        except PUSH_ERRORS as error:
             left = list(repo_ids.items())[index:]
-            commands = "; ".join(f"python -m img2img_hub push-model {root / f} --repo_id {r}" for f, r in left)
+            private = ["--private"] if config.hub_private else []
+            push = ["python", "-m", "img2img_hub", "push-model"]
+            commands = "; ".join(shlex.join([*push, str(root / f), "--repo_id", r, *private]) for f, r in left)
             raise ValueError(
                 f"the run is finished and saved in {root}, but pushing to {repo_id} failed ({error}). "
                 f"Push it later: {commands}"

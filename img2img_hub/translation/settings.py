@@ -141,7 +141,7 @@ class TranslationSettings:
             return defaults
         try:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:  # JSON and Unicode errors are ValueErrors too
+        except (ValueError, RecursionError) as error:  # JSON and Unicode errors are ValueErrors too
             raise ValueError(f"{where}: {SETTINGS_FILE}: {error}") from None
 
 
