@@ -244,5 +244,5 @@ def test_a_pickle_is_never_opened(folder: Path) -> None:
 
 @pytest.mark.parametrize("where", ["./nothing", "/no/such", "~/none", "a/b/c", "", " "])
 def test_what_is_neither_a_folder_nor_an_id_is_refused_without_asking_the_hub(where: str) -> None:
-    with pytest.raises(ValueError, match="there is no folder .*; give a model folder or a Hub id such as user/model"):
+    with pytest.raises(ValueError, match=r"there is no folder .*; give a model folder or a Hub id such as user/model"):
         Network.from_pretrained(where)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from img2img_hub import Network, PatchDiscriminator, PixelDiscriminator, ResNetGenerator, UNetGenerator
-from img2img_hub.networks.blocks import BatchNorm2d, Dropout, set_norm_statistics, set_variation
+from img2img_hub.networks.blocks import BatchNorm2d, Dropout, ResizeConv2d, set_norm_statistics, set_variation
 
 ALL = sorted(Network.registry.values(), key=lambda network: network.__name__)
 
@@ -74,6 +74,17 @@ def test_generators_keep_the_size_and_stay_in_range(norm, upsample):
         output = network(source)
         assert output.shape == (2, 1, 32, 64)
         assert output.abs().max() <= 1
+
+
+def test_resize_conv_is_nearest_times_two_and_a_convolution_over_a_reflected_border():
+    fast = ResizeConv2d(5, 7, bias=True)
+    plain = nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(5, 7, 3, padding=1, padding_mode="reflect")
+    )
+    plain[1].load_state_dict(fast.state_dict())
+    images = torch.randn(2, 5, 6, 9)
+    assert torch.allclose(fast(images), plain(images), atol=1e-5)
+    assert torch.allclose(fast(images[:, :, :1, :1]), plain(images[:, :, :1, :1]), atol=1e-5)
 
 
 def test_unet_is_laid_out_as_in_the_paper():

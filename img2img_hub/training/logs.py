@@ -37,7 +37,7 @@ class Logs:
         self._sums: dict[str, torch.Tensor] = {}
         self._counts: dict[str, int] = {}
         self._since = (time.perf_counter(), start_step)
-        self._bar = tqdm(
+        self.bar = tqdm(
             total=plan.total_steps,
             initial=start_step,
             unit="step",
@@ -79,11 +79,11 @@ class Logs:
         began, first = self._since
         speed = (step - first) * self.plan.samples_per_step / max(now - began, 1e-9)
         self._since = (now, step)
-        self._bar.update(step - self._bar.n)
+        self.bar.update(step - self.bar.n)
         short = {
             key.replace("generator/", "G/").replace("discriminator/", "D/"): f"{v:.3f}" for key, v in losses.items()
         }
-        self._bar.set_postfix({"img/s": f"{speed:.1f}", **short})
+        self.bar.set_postfix({"img/s": f"{speed:.1f}", **short})
         values = {"epoch": epoch, "learning_rate": learning_rate, "images_per_second": round(speed, 3), **losses}
         self._record(step, values)
 
@@ -113,5 +113,5 @@ class Logs:
         self.accelerator.log(values, step=step)
 
     def close(self) -> None:
-        self._bar.close()
+        self.bar.close()
         self.accelerator.end_training()

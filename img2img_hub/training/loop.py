@@ -132,7 +132,7 @@ def train(family: Family, config: TrainConfig, data: DataConfig, *, architecture
         stop=plan.total_steps * plan.batches_per_step,
     )
     stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state)
-    with closing(batches), StopRequest() as stop:
+    with closing(logs.bar), closing(batches), StopRequest() as stop:  # an error's line does not hang on the bar
         while state.step < plan.total_steps:
             began = time.perf_counter()
             factor = config.learning_rate_factor(

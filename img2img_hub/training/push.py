@@ -30,8 +30,10 @@ def find_repo_ids(family: Family, config: TrainConfig, accelerator: Accelerator)
     if accelerator.is_main_process:
         try:
             answer = ["ok " + _full_id(config)]
-        except PUSH_ERRORS as error:
+        except ValueError as error:
             answer = [f"--push_to_hub: {error}"]
+        except PUSH_ERRORS as error:
+            answer = [f"--push_to_hub: the Hub did not confirm who you are ({error})"]
     broadcast_object_list(answer)
     if not answer[0].startswith("ok "):
         raise ValueError(answer[0])
