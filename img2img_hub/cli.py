@@ -5,8 +5,8 @@
     python -m img2img_hub check-data --dataset facades --side_by_side --sheet preview.png
     python -m img2img_hub push-model runs/facades --repo_id user/facades
 
-Exit status: 0; 1 where some images could not be used and the others were; 2 with one line on stderr for what the user
-can mend. What is heavy (torch and what needs it) is imported inside the commands, so that --help is quick.
+Exit status: 0; 1 where some images could not be used and the others were; 2, with one line on stderr, for what the
+user can mend, and where no image could be used. What is heavy (torch and what needs it) is imported inside the commands, so that --help is quick.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from tqdm import tqdm
 
 from img2img_hub.data.config import DataConfig
@@ -69,11 +69,14 @@ def translate(
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace outputs that are there already.
     """
+    if seed is not None and seed < 0:
+        raise ValueError(f"--seed is {seed}: type a whole number from 0 on")
+
     from img2img_hub.translation.files import plan_outputs, save_output
 
     jobs = plan_outputs(inputs, folder=output, suffix=f".{format}", overwrite=overwrite)
     translator = _load(model, device=device, revision=revision)
-    output.mkdir(parents=True, exist_ok=True)
+    _make_folder(output)
     failures = []
     for source, destination in tqdm(jobs, desc="translating", unit="image"):
         try:
@@ -83,7 +86,7 @@ def translate(
     print(f"{len(jobs) - len(failures)} of {len(jobs)} images translated into {output}")
     if failures:
         print("\n".join([f"img2img_hub: {len(failures)} failed:", *failures]), file=sys.stderr)
-    return 1 if failures else 0
+    return 0 if not failures else 1 if len(failures) < len(jobs) else 2
 
 
 def evaluate(
@@ -119,8 +122,12 @@ def evaluate(
         sheet: Image file to draw a few samples into.
         overwrite: Replace files that are there already.
     """
-    for path in (output, sheet):
-        _check_free(path, overwrite=overwrite)
+    _check_free(output, overwrite=overwrite)
+    _check_sheet(sheet, overwrite=overwrite)
+    if image_size is not None and not 11 <= image_size <= 8192:
+        raise ValueError(f"--image_size is {image_size}: type 11 (the window of SSIM) to 8192 pixels")
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit is {limit}: it must be 1 or more")
 
     from img2img_hub.data.sources import UnpairedData, open_data
     from img2img_hub.families import FAMILIES
@@ -153,7 +160,7 @@ def evaluate(
     if sheet is not None:
         _save_image(draw_samples(translator, opened, image_size=size, reverse=back), sheet)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(output.parent)
         output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))
     return 0
@@ -175,7 +182,7 @@ def check_data(
         sheet: Image file to draw the first few sources and targets into.
         overwrite: Replace the sheet if it is there already.
     """
-    _check_free(sheet, overwrite=overwrite)
+    _check_sheet(sheet, overwrite=overwrite)
 
     from img2img_hub.data.sources import open_data, open_train_and_validation, problems
     from img2img_hub.translation.sheets import sample_sheet
@@ -187,12 +194,13 @@ def check_data(
         parts = {"train": train} | ({"validation": validation} if validation is not None else {})
     found = 0
     for name, part in parts.items():
-        print(f"{name}: {part.description}")
+        print(f"{name}: {part.description}, split {part.split}")
         for problem in problems(part):
             print(f"  {problem}", file=sys.stderr)
             found += 1
     if found:
-        print(f"img2img_hub: {found} image{'s' if found > 1 else ''} or pairs cannot be used", file=sys.stderr)
+        things = "images or pairs" if found > 1 else "image or pair"
+        print(f"img2img_hub: {found} {things} cannot be used", file=sys.stderr)
         return 1
     if sheet is not None:
         part = next(iter(parts.values()))
@@ -209,6 +217,7 @@ def push_model(
     folder: Annotated[Path, tyro.conf.Positional],
     *,
     repo_id: str,
+    reverse: str | None = None,
     private: bool = False,
     revision: str | None = None,
     commit_message: str = "Upload the generator",
@@ -220,13 +229,16 @@ def push_model(
     Args:
         folder: Folder of the generator: a run's output folder, or source2target or target2source in it.
         repo_id: user/name on the Hub; made if it is not there.
+        reverse: Repo of the opposite direction, user/name; default: the folder beside this one, under the like name.
         private: Make a new repo private.
         revision: Branch to push to; default: main.
         commit_message: What the commit says.
     """
     from img2img_hub.hub.publish import push_folder
 
-    url = push_folder(folder, repo_id, private=private, revision=revision, commit_message=commit_message)
+    url = push_folder(
+        folder, repo_id, reverse=reverse, private=private, revision=revision, commit_message=commit_message
+    )
     print(f"pushed to {url}")
     return 0
 
@@ -266,7 +278,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _load(model: str, *, device: str | None, revision: str | None = None) -> "Translator":
     from img2img_hub.translation.translator import Translator
 
-    translator = Translator.from_pretrained(model, device=device, revision=revision)
+    try:
+        translator = Translator.from_pretrained(model, device=device, revision=revision)
+    except LocalEntryNotFoundError:
+        raise ValueError(
+            f"model {model} is not in the cache, and the Hub cannot be reached: check the connection, or name a folder"
+        ) from None
     print(f"{'model':18}{model}: {translator.describe()}")
     return translator
 
@@ -287,7 +304,7 @@ def _load_reverse(translator: "Translator", reverse: str | None, *, device: str 
 
 
 def _save_image(image: "Image.Image", path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     image.save(path)
     print(f"{'sheet':18}{path}")
 
@@ -295,6 +312,20 @@ def _save_image(image: "Image.Image", path: Path) -> None:
 def _check_free(path: Path | None, *, overwrite: bool) -> None:
     if path is not None and path.exists() and not (overwrite and path.is_file()):
         raise ValueError(f"{path} is there already: add --overwrite, or name another file")
+
+
+def _check_sheet(path: Path | None, *, overwrite: bool) -> None:
+    """Before any work: nobody wants to read this after a thousand images."""
+    if path is not None and path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ValueError(f"--sheet {path} is no image file by its name: let it end in .png, .jpg or .webp")
+    _check_free(path, overwrite=overwrite)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the folder {folder} cannot be made ({error.strerror}): name another place") from None
 
 
 def _one_line(error: BaseException) -> str:

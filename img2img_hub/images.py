@@ -145,6 +145,8 @@ def _open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
         if path.is_dir():
             raise ImageError(f"{name} is a folder, not an image: name a file in it")
         if not path.exists():
+            if path.is_symlink():
+                raise ImageError(f"{name} is a link to a file that is not there: copy the file here, or delete the link")
             raise ImageError(f"{name} does not exist: check the spelling of the path")
         if path.stat().st_size == 0:
             raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
@@ -172,6 +174,8 @@ def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image
         raise ImageError(
             f"{name} has more than {limit:.0f} million pixels, as a decompression bomb would: make it smaller first"
         ) from None
+    except PermissionError:
+        raise ImageError(f"{name} may not be read by this user: change its permissions, or leave it out") from None
     except Image.UnidentifiedImageError:
         raise ImageError(f"{name} is not an image that can be read: save it as PNG, JPEG, WebP or TIFF") from None
     except (

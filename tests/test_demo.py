@@ -21,7 +21,7 @@ from PIL import Image
 
 from examples import draw_facades
 from img2img_hub.demo.app import build_demo, launch_options
-from img2img_hub.demo.models import Models, find_models
+from img2img_hub.demo.models import Model, Models, find_models
 from img2img_hub.translation.translator import Translator
 from tests.browser.serving import ROOT, picture, serve, write_model
 
@@ -49,7 +49,7 @@ def client(model: Path, broken: Path, tmp_path_factory: pytest.TempPathFactory) 
 def translate(client: Client, model: Path):
     def call(path: Path | str | None, mode: str = "fit", key: str | None = None):
         upload = None if path is None else handle_file(str(path))
-        return client.predict(key or str(model), upload, mode, api_name="/translate")
+        return client.predict(key or model.name, upload, mode, api_name="/translate")
 
     return call
 
@@ -128,8 +128,37 @@ def test_only_the_models_on_offer_can_be_named(translate, tmp_path):
 
 def test_a_model_that_cannot_be_loaded_says_why(translate, broken, tmp_path):
     picture((8, 8)).save(tmp_path / "x.png")
-    with pytest.raises(AppError, match=r"model\.safetensors"):
-        translate(tmp_path / "x.png", key=str(broken))
+    with pytest.raises(AppError, match=r"^broken: model\.safetensors") as error:
+        translate(tmp_path / "x.png", key="broken")
+    assert str(broken.parent) not in str(error.value)
+
+
+def test_the_page_does_not_tell_where_the_server_keeps_its_folders(client, model):
+    with httpx.Client(trust_env=False, timeout=30) as http:
+        config = http.get(f"{client.src}config").text
+    assert model.name in config
+    assert str(model.parent) not in config
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("/srv/my models/mine: config.json: bad", "mine: config.json: bad"),
+        ("[Errno 13] Permission denied: '/root/.cache/x.json'", "[Errno 13] Permission denied: 'x.json'"),
+        ("no answer from https://hub.example/api/x", "no answer from https://hub.example/api/x"),
+        ("3 / 4 of it", "3 / 4 of it"),
+    ],
+)
+def test_reasons_leave_out_the_servers_folders(error, shown):
+    models = Models({"mine": Model(key="mine", location="/srv/my models/mine", name="Mine")})
+    assert models.reason("mine", ValueError(error)) == shown
+
+
+def test_a_long_file_name_is_no_obstacle(translate, tmp_path):
+    name = "ü" * 110  # 220 of the 255 bytes that a name may have
+    picture((8, 8)).save(tmp_path / f"{name}.png")
+    _, download, _ = translate(tmp_path / f"{name}.png")
+    assert Image.open(download).size == (8, 8)
 
 
 def test_no_file_of_the_server_can_be_read_through_the_api(client, model):
@@ -137,7 +166,7 @@ def test_no_file_of_the_server_can_be_read_through_the_api(client, model):
     theirs = {"path": str(model / "examples" / "1-stripes-1.png"), "meta": {"_type": "gradio.FileData"}}
     calls = f"{client.src}gradio_api/call/translate"
     with httpx.Client(trust_env=False, timeout=30) as http:
-        event = http.post(calls, json={"data": [str(model), theirs, "fit"]}).json()["event_id"]
+        event = http.post(calls, json={"data": [model.name, theirs, "fit"]}).json()["event_id"]
         assert http.get(f"{calls}/{event}").text.startswith("event: error")
 
 
@@ -163,7 +192,7 @@ def test_only_translate_is_public(client):
 
 
 def test_cards_become_plain_text(model):
-    card = find_models(str(model)).models[str(model)]
+    card = find_models(str(model)).models[model.name]
     assert card.name == "Stripes → dots"
     assert card.story == "Turns stripes into dots. A random network, made for the tests."
     assert [path.name for path in card.examples] == ["1-stripes-1.png", "2-stripes-2.png", "3-stripes-3.png"]
@@ -180,22 +209,22 @@ def test_a_model_without_a_card_is_named_by_its_folder(tmp_path, folder, name):
 
 def test_lists_may_be_separated_by_commas_or_spaces(tmp_path, model):
     spaced = write_model(tmp_path / "with a space", card=None, examples=0)
-    assert list(find_models(f"{model}, {spaced},user/maps").models) == [str(model), str(spaced), "user/maps"]
-    assert list(find_models(f"{model} user/maps").models) == [str(model), "user/maps"]
+    assert list(find_models(f"{model}, {spaced},user/maps").models) == [model.name, "with a space", "user/maps"]
+    assert list(find_models(f"{model} user/maps").models) == [model.name, "user/maps"]
 
 
 def test_a_folder_of_models_stands_for_all_of_them(tmp_path):
     for name in ("source2target", "target2source"):
         write_model(tmp_path / "run" / name, card=None, examples=0)
     (tmp_path / "run" / "checkpoints").mkdir()
-    assert [Path(key).name for key in find_models(str(tmp_path / "run")).models] == ["source2target", "target2source"]
+    assert list(find_models(str(tmp_path / "run")).models) == ["source2target", "target2source"]
 
 
 def test_names_that_are_no_model_are_reported_and_the_page_still_builds(tmp_path):
     models = find_models(f"{tmp_path},not a model")
     assert not models
     assert len(models.problems) == 2
-    assert str(tmp_path) in models.problems[0]
+    assert models.problems[0].startswith(f"{tmp_path.name} holds no model")
     assert "config.json" in models.problems[0]
     assert "not a model" in models.problems[1]
     config = str(build_demo(models).get_config_file())
@@ -205,14 +234,16 @@ def test_names_that_are_no_model_are_reported_and_the_page_still_builds(tmp_path
 
 
 def test_equal_names_are_told_apart(tmp_path):
-    keys = [str(write_model(tmp_path / name / "model", examples=0)) for name in "ab"]
-    assert find_models(",".join(keys)).choices == [(f"Stripes → dots ({key})", key) for key in keys]
+    folders = [str(write_model(tmp_path / name / "model", examples=0)) for name in "ab"]
+    models = find_models(",".join([*folders, folders[0]]))
+    assert models.choices == [("Stripes → dots (model)", "model"), ("Stripes → dots (model 2)", "model 2")]
+    assert [model.location for model in models.models.values()] == folders
 
 
 def test_a_translator_is_loaded_once_for_all(model):
     models: Models = find_models(str(model))
     with ThreadPoolExecutor(4) as pool:
-        first, *others = pool.map(models.translator, [str(model)] * 4)
+        first, *others = pool.map(models.translator, [model.name] * 4)
     assert all(other is first for other in others)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from img2img_hub.hub.model_card import BEGIN, END, CardFacts, CardMetric, merge_card, render_model_card, with_repo_id
+from img2img_hub.hub.model_card import BEGIN, END, CardFacts, CardMetric, merge_card, render_model_card, with_repo_ids
 from tests.hub.cards import check_card
 
 FACTS = CardFacts(
@@ -92,11 +92,17 @@ def test_every_fact_is_told() -> None:
         "| PyTorch | 2.13.0 |",
         "```bash\naccelerate launch train_accelerate.py \\\n    pix2pix --dataset alice/facades\n```",
         "It has seen facades only.",
-        "The weights: `other`.",
+        "The author of this model has not said under which terms the weights may be used.",
         "The data are for research.",
         "Isola et al. 2017, arXiv:1611.07004",
     ):
         assert words in text, words
+
+
+def test_a_license_is_named_and_linked() -> None:
+    assert "The weights: `mit`." in render_model_card(dataclasses.replace(BARE, license="mit"))
+    named = dataclasses.replace(BARE, license="other", license_name="cmp", license_link="https://example.com/cmp")
+    assert "The weights: [`cmp`](https://example.com/cmp)." in render_model_card(named)
 
 
 def test_what_is_not_known_is_left_out() -> None:
@@ -192,8 +198,18 @@ def test_a_front_matter_that_cannot_be_read_is_refused(broken: str) -> None:
 
 
 def test_the_example_names_the_repo_it_is_pushed_to() -> None:
-    card = with_repo_id(render_model_card(BARE) + '\ntranslator = Translator.from_pretrained("mine")\n', "bob/maps")
+    card = with_repo_ids(render_model_card(BARE) + '\ntranslator = Translator.from_pretrained("mine")\n', "bob/maps")
     assert 'from_pretrained("bob/maps")' in card
     assert 'from_pretrained("mine")' in card
     assert "path/to" not in card
-    assert with_repo_id(NEW, "bob/maps").count("bob/maps") == 1  # the opposite direction keeps its own id
+
+
+@pytest.mark.parametrize("before", [render_model_card(FACTS), render_model_card(BARE)], ids=["named", "not named"])
+def test_the_opposite_direction_is_named_renamed_or_left_out(before: str) -> None:
+    card = with_repo_ids(before, "bob/maps", reverse="bob/photos")
+    lines = [line for line in card.splitlines() if "from_pretrained" in line]
+    assert [re.sub(r'.*from_pretrained\("(.*?)"\).*', r"\1", line) for line in lines] == ["bob/maps", "bob/photos"]
+    assert with_repo_ids(card, "bob/maps", reverse="bob/photos") == card
+    alone = with_repo_ids(card, "bob/maps")
+    assert "opposite" not in alone
+    assert "\n\n\n" not in card + alone

@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     for name in PUSHED - {".gitattributes", "README.md"}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode() + b"\0" * 100)
+    (folder / "translation.json").write_text('{"reverse":null}')
     (folder / "README.md").write_text(render_model_card(CardFacts(model_name="maps", license="mit")))
     for name in ("checkpoints/step-2/model.safetensors", "checkpoints/step-2/a.png", "samples/step-2.png",
                  "metrics.jsonl", "notes.txt", ".env"):  # fmt: skip
@@ -58,6 +59,38 @@ def test_a_generator_goes_up_in_one_commit_and_nothing_else_does(
         assert hub_server.read("alice/maps", name) == (folder / name).read_bytes(), name
     card = hub_server.read("alice/maps", "README.md").decode()
     assert card == (folder / "README.md").read_text().replace("path/to/this/folder", "alice/maps")
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "more", "reverse"),
+    [
+        ("alice/maps-source2target", "", "alice/maps-target2source"),
+        ("source2target", "", "alice/target2source"),
+        ("alice/maps", "", None),
+        ("alice/mapsource2target", "", None),
+        ("alice/maps2photos", ", reverse='bob/photos2maps'", "bob/photos2maps"),
+    ],
+)
+def test_the_opposite_direction_is_named_by_its_repo(
+    folder: Path, alice: dict[str, str], hub_server: HubServer, repo_id: str, more: str, reverse: str | None
+) -> None:
+    here = folder.rename(folder.parent / "source2target")
+    (here / "translation.json").write_text('{"working_size": 64, "reverse": "target2source"}')
+    done = run_client(push(here, repo_id, more), alice)
+    full = repo_id if "/" in repo_id else f"alice/{repo_id}"
+    pushed = json.loads(hub_server.read(full, "translation.json"))
+    assert pushed == {"working_size": 64, "reverse": reverse}
+    line = f'The opposite direction: `Translator.from_pretrained("{reverse}")`.'
+    assert (line in hub_server.read(full, "README.md").decode()) == (reverse is not None)
+    assert ("will not name its opposite direction, target2source" in done.stderr) == (reverse is None)
+    assert '"target2source"' in (here / "translation.json").read_text()  # the folder is only read
+
+
+@pytest.mark.parametrize("content", ["[]", "{"])
+def test_settings_that_cannot_be_read_are_not_pushed(folder: Path, content: str) -> None:
+    (folder / "translation.json").write_text(content)
+    with pytest.raises(ValueError, match=r"translation\.json .*: correct it, or train again"):
+        push_folder(folder, "alice/maps")
 
 
 def test_what_people_wrote_on_the_hub_survives_the_next_push(

@@ -37,8 +37,9 @@ class ColumnImages:
         value = self._dataset[int(self._rows[row])][self._column]
         if value is None or (value["bytes"] is None and value["path"] is None):
             raise DataError(f"{self.where(row)} holds no image: delete the row or fill it")
-        image = value["bytes"] if value["bytes"] is not None else value["path"]
-        return read_image(image, channels=channels, name=self.where(row))
+        if value["bytes"] is not None:
+            return read_image(value["bytes"], channels=channels, name=self.where(row))
+        return read_image(value["path"], channels=channels, name=f"{self.where(row)} ({value['path']})")
 
     def name(self, row: int) -> str:
         """The row's number in the split."""

@@ -120,7 +120,7 @@ def image_files(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.suffix.lower() in IMAGE_EXTENSIONS
         and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        and path.is_file()
+        and not path.is_dir()  # a link to nothing stays in, for whoever reads it to be told
     ]
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
 
 from img2img_hub.images import IMAGE_EXTENSIONS
 from img2img_hub.translation.translator import Translator
@@ -23,16 +24,23 @@ VARIABLE = "IMG2IMG_MODELS"
 SHIPPED = Path(__file__).resolve().parents[2] / "model_cards"
 _REQUIRED = ("config.json", "model.safetensors")
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_FOLDERS = re.compile(r"(?<![\w.:/~])[/~](?:[^\s/]+/)+")  # "/home/ann/" of "/home/ann/x.png", not of "https://a.b/x.png"
+
+# What loading a model can raise; a refused connection is the HTTP library's own error, a base of the Hub client's.
+LOAD_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, HfHubHTTPError.__bases__[0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """What the page says about one translator before it is loaded.
 
-    `key` is what `Translator.from_pretrained` takes: a folder or a Hub repo id. `story`: plain text, a sentence or two.
+    `location` is what `Translator.from_pretrained` takes, a folder or a Hub repo id; `key` is what visitors see and the
+    API takes: the repo id, or the folder's name, since where the server keeps its folders is nobody's business.
+    `story`: plain text, a sentence or two.
     """
 
     key: str
+    location: str
     name: str
     story: str = ""
     examples: tuple[Path, ...] = ()
@@ -67,10 +75,15 @@ class Models:
         """The one shared Translator of `key`, loaded at the first call; raises what `from_pretrained` raises."""
         with self._locks[key]:
             if key not in self._translators:
-                self._translators[key] = Translator.from_pretrained(key)
-                if not Path(key).is_dir():
-                    self.models[key] = _card_of_repo(key)
+                location = self.models[key].location
+                self._translators[key] = Translator.from_pretrained(location)
+                if not Path(location).is_dir():
+                    self.models[key] = _card_of_repo(location)
             return self._translators[key]
+
+    def reason(self, key: str, error: Exception) -> str:
+        """What went wrong with `key`, for visitors: without the server's folders."""
+        return _FOLDERS.sub("", str(error).replace(self.models[key].location, key))
 
 
 def find_models(setting: str | None = None) -> Models:
@@ -86,15 +99,27 @@ def find_models(setting: str | None = None) -> Models:
     for name in names or ([str(SHIPPED)] if SHIPPED.is_dir() else []):
         folder = Path(name).expanduser()
         if folder.is_dir():
-            found = [each for each in (folder, *sorted(folder.iterdir())) if _is_model(each)]
-            models.update((str(each), _card_of_folder(each, key=str(each))) for each in found)
+            found = [each.resolve() for each in (folder, *sorted(folder.iterdir())) if _is_model(each)]
+            for each in found:
+                key = _free_key(each, taken=models)
+                models[key] = _card_of_folder(each, key=key)
             if names and not found:
-                problems.append(f"{name} holds no model: a model folder has {' and '.join(_REQUIRED)}.")
+                problems.append(f"{folder.resolve().name} holds no model: a model folder has {' and '.join(_REQUIRED)}.")
         elif _REPO_ID.fullmatch(name):
-            models[name] = Model(key=name, name=_title_from(name))
+            models[name] = Model(key=name, location=name, name=_title_from(name))
         else:
-            problems.append(f"{name} is neither a folder nor a Hub repo id of the form owner/name.")
+            shown = _FOLDERS.sub("", name)
+            problems.append(f"{shown} is neither a folder nor a Hub repo id of the form owner/name.")
     return Models(models, problems)
+
+
+def _free_key(folder: Path, *, taken: dict[str, Model]) -> str:
+    """The folder's name, with a number where another folder has it; the key it has where it is named twice."""
+    number, key = 1, folder.name
+    while key in taken and taken[key].location != str(folder):
+        number += 1
+        key = f"{folder.name} {number}"
+    return key
 
 
 def _is_model(folder: Path) -> bool:
@@ -105,17 +130,17 @@ def _card_of_folder(folder: Path, *, key: str) -> Model:
     title, story = _read_card(folder / "README.md")
     examples = sorted(path for path in (folder / "examples").glob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     name = title if " " in title else _title_from(title or folder.resolve().name)
-    return Model(key=key, name=name, story=story, examples=tuple(examples))
+    return Model(key=key, location=str(folder), name=name, story=story, examples=tuple(examples))
 
 
 def _card_of_repo(repo_id: str) -> Model:
     """The same from the Hub (or its cache). A repo whose card cannot be had is offered without one."""
     try:
         folder = snapshot_download(repo_id, allow_patterns=["README.md", "examples/*.png", "examples/*.jpg"])
-    except (OSError, ValueError):
-        return Model(key=repo_id, name=_title_from(repo_id))
+    except LOAD_ERRORS:
+        return Model(key=repo_id, location=repo_id, name=_title_from(repo_id))
     card = _card_of_folder(Path(folder), key=repo_id)
-    return Model(key=repo_id, name=_title_from(repo_id), story=card.story, examples=card.examples)
+    return replace(card, location=repo_id, name=_title_from(repo_id))
 
 
 def _title_from(name: str) -> str:

@@ -23,7 +23,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from img2img_hub.demo.models import VARIABLE, Models
+from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
 from img2img_hub.images import ImageError, read_image
 from img2img_hub.translation.translator import Translator
 
@@ -110,6 +110,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         [story, resize, examples, facts],
         show_progress="minimal",
         show_progress_on=facts,
+        trigger_mode="always_last",  # a choice made while another model is loading counts
         concurrency_limit=8,
         api_visibility="private",
     ).then(first_example, [model, from_example], source, show_progress="hidden", api_visibility="private")
@@ -146,9 +147,9 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
         translator = models.translator(key)
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
         pictures = [(read_image(path), _caption(path)) for path in card.examples]
-    except (OSError, ValueError, RuntimeError) as error:
-        logger.exception("loading %s", key)
-        message = html.escape(f"{key} cannot be loaded: {error}")
+    except LOAD_ERRORS as error:
+        logger.exception("loading %s", models.models[key].location)
+        message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
         gr.Warning(message)
         return "", gr.skip(), gr.Gallery([], visible=False), f"<p>{message}</p>"
     return (
@@ -189,14 +190,14 @@ def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mo
         start = time.perf_counter()
         result = translator(path, resize=mode)
         seconds = time.perf_counter() - start
-    except (OSError, ValueError) as error:
-        logger.exception("translating with %s", key)
-        raise _refusal(html.escape(str(error))) from error
     except (MemoryError, RuntimeError) as error:  # torch reports exhausted memory as a RuntimeError
-        logger.exception("translating with %s", key)
+        logger.exception("translating with %s", models.models[key].location)
         message = "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller."
         raise _refusal(message) from error
-    name = re.sub(r"[^\w.-]+", "-", Path(key).name)
+    except LOAD_ERRORS as error:
+        logger.exception("translating with %s", models.models[key].location)
+        raise _refusal(html.escape(models.reason(key, error))) from error
+    name = re.sub(r"[^\w.-]+", "-", key.split("/")[-1])
     after = _save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
     before = path if _format_of(path) in BROWSER_FORMATS else _save_png(image, name=f"{stem}.png")
     size = f"{result.width} × {result.height} px"
@@ -221,7 +222,7 @@ def _read_upload(upload: dict[str, Any]) -> tuple[str, str, Image.Image]:
         image = read_image(path, name=name)
     except ImageError as error:
         raise _refusal(html.escape(str(error))) from error
-    return path, Path(name).stem, image
+    return path, Path(name).stem[:60], image  # a file name has 255 bytes, and more is added to it
 
 
 def _refusal(message: str) -> gr.Error:
@@ -276,8 +277,7 @@ def _status(text: str) -> str:
 
 
 def _facts(key: str, description: str) -> str:
-    source = Path(key).name if Path(key).is_dir() else key  # where the server keeps its folders is nobody's business
-    facts = [*description.split(" · "), f"loaded from {source}"]
+    facts = [*description.split(" · "), f"loaded from {key}"]
     return "<ul>" + "".join(f"<li>{html.escape(fact)}</li>" for fact in facts) + "</ul>"
 
 

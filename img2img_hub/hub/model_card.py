@@ -28,6 +28,7 @@ _GENERATED = re.compile(
 )
 _FRONT_MATTER = re.compile(r"^\s*---\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
 _SNIPPET = re.compile(r'(?<=translator = Translator\.from_pretrained\(")[^"]*')
+_REVERSE = re.compile(r'(?<=\.save\("output\.png"\)\n```\n\n)(?:The opposite direction: .*\n\n)?')
 
 _LICENSE_KEYS = ("license", "license_name", "license_link")
 _LICENSE_MARK = re.compile(
@@ -164,9 +165,14 @@ def _license(remote_data: dict[str, Any], remote_text: str, new_data: dict[str, 
     return {**remote, **new} if remote.get("license") == new["license"] else new
 
 
-def with_repo_id(card: str, repo_id: str) -> str:
-    """The card with its example loading `repo_id`; only the generated part is touched."""
-    return _GENERATED.sub(lambda found: _SNIPPET.sub(lambda _: repo_id, found.group(), count=1), card, count=1)
+def with_repo_ids(card: str, repo_id: str, *, reverse: str | None = None) -> str:
+    """The card with its example loading `repo_id`, and naming `reverse`; only the generated part is touched."""
+    line = f'The opposite direction: `Translator.from_pretrained("{reverse}")`.\n\n' if reverse else ""
+
+    def renamed(found: re.Match[str]) -> str:
+        return _REVERSE.sub(lambda _: line, _SNIPPET.sub(lambda _: repo_id, found.group(), count=1), count=1)
+
+    return _GENERATED.sub(renamed, card, count=1)
 
 
 def _card_data(facts: CardFacts) -> ModelCardData:

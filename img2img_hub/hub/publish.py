@@ -5,16 +5,21 @@
 Only the files that make the model go: never checkpoints, samples of other steps or logs.
 """
 
+import json
+import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from img2img_hub.hub.model_card import merge_card, with_repo_id
+from img2img_hub.hub.model_card import merge_card, with_repo_ids
 
 CARD = "README.md"
-REQUIRED = (CARD, "config.json", "model.safetensors", "translation.json")
+SETTINGS = "translation.json"
+REQUIRED = (CARD, "config.json", "model.safetensors", SETTINGS)
 OPTIONAL = ("training_config.json", "*.png", "training/**/*")
 
 # What a push can raise. A refused connection is the HTTP library's own error, a base of the Hub client's.
@@ -25,6 +30,7 @@ def push_folder(
     folder: str | Path,
     repo_id: str,
     *,
+    reverse: str | None = None,
     token: str | None = None,
     private: bool = False,
     revision: str | None = None,
@@ -40,6 +46,9 @@ def push_folder(
         folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, *.png and
             training/ go along.
         repo_id: "user/name", or "name" for the token's own user.
+        reverse: repo of the opposite direction. None: as translation.json says, where a folder beside this one becomes
+            the repo so named: source2target, pushed as "user/x-source2target", names "user/x-target2source". Under
+            another repo name a folder has no id, so it is left out, with a warning.
         token: None for the one you logged in with.
         revision: branch to push to; None for main.
 
@@ -49,13 +58,18 @@ def push_folder(
     """
     folder = Path(folder)
     check_repo_id(repo_id)
+    if reverse is not None:
+        check_repo_id(reverse)
     files = _files_to_push(folder)
+    settings = _read_settings(folder)
     api = HfApi(token=token)
     url = api.create_repo(repo_id, private=private, exist_ok=True)
     if revision is not None:
         api.create_branch(url.repo_id, branch=revision, exist_ok=True)
     head = api.model_info(url.repo_id, revision=revision).sha
-    card = with_repo_id((folder / CARD).read_text(encoding="utf-8"), url.repo_id)
+    reverse = reverse or _reverse_repo(folder, url.repo_id, settings.get("reverse"))
+    settings_file = folder / SETTINGS if reverse == settings.get("reverse") else _json({**settings, "reverse": reverse})
+    card = with_repo_ids((folder / CARD).read_text(encoding="utf-8"), url.repo_id, reverse=reverse)
     try:
         remote = api.hf_hub_download(url.repo_id, CARD, revision=head)
     except RemoteEntryNotFoundError:  # and only this: after a network error people's text would be overwritten
@@ -63,7 +77,7 @@ def push_folder(
     else:
         card = merge_card(Path(remote).read_text(encoding="utf-8"), card)
     operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
-    operations.append(CommitOperationAdd(CARD, card.encode()))
+    operations += [CommitOperationAdd(SETTINGS, settings_file), CommitOperationAdd(CARD, card.encode())]
     # Not upload_folder, which may split its files over several commits and knows no README of our making.
     api.create_commit(url.repo_id, operations, commit_message=commit_message, revision=revision, parent_commit=head)
     return str(url)
@@ -79,7 +93,7 @@ def check_repo_id(repo_id: str) -> None:
 
 
 def _files_to_push(folder: Path) -> list[Path]:
-    """All files but the card, sorted; refuses a folder that is not a finished generator."""
+    """All files but the card and the settings, sorted; refuses a folder that is not a finished generator."""
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}: name the folder of a finished generator, such as runs/facades")
     missing = [name for name in REQUIRED if not (folder / name).is_file()]
@@ -91,4 +105,33 @@ def _files_to_push(folder: Path) -> list[Path]:
             cure = f"push the generators inside it one by one: {', '.join(str(folder / name) for name in inside)}"
         raise ValueError(f"{folder} is not a finished generator, it lacks {', '.join(missing)}: {cure}")
     found = {path for pattern in (*REQUIRED, *OPTIONAL) for path in folder.glob(pattern) if path.is_file()}
-    return sorted(found - {folder / CARD})
+    return sorted(found - {folder / CARD, folder / SETTINGS})
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / SETTINGS} cannot be read ({error}): correct it, or train again") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{folder / SETTINGS} holds no object: correct it, or train again")
+    return settings
+
+
+def _json(settings: dict[str, Any]) -> bytes:
+    return (json.dumps(settings, indent=2) + "\n").encode()
+
+
+def _reverse_repo(folder: Path, repo_id: str, named: str | None) -> str | None:
+    """The id under which the opposite direction is, or will be, on the Hub."""
+    if not named or "/" in named:
+        return named
+    here = folder.resolve().name
+    if re.search(rf"[/._-]{re.escape(here)}$", repo_id):
+        return repo_id.removesuffix(here) + named
+    warnings.warn(
+        f"{repo_id} will not name its opposite direction, {named}, whose repo is not known: name it by --reverse "
+        f"USER/NAME, or push both as NAME-{here} and NAME-{named}",
+        stacklevel=3,
+    )
+    return None

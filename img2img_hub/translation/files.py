@@ -32,19 +32,20 @@ def plan_outputs(inputs: Sequence[Path], *, folder: Path, suffix: str, overwrite
     """
     if not inputs:
         raise ValueError("no input: name image files or folders of images")
-    files: dict[Path, Path] = {}  # resolved: as named; a file named twice is one
+    files: dict[str, Path] = {}  # absolute: as named; a file named twice is one, two links to a file are two
     for path in inputs:
         found = [path]
         if path.is_dir():
             names = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
-            found = [file for file in names if file.suffix.lower() in IMAGE_EXTENSIONS and file.is_file()]
+            found = [file for file in names if file.suffix.lower() in IMAGE_EXTENSIONS and not file.is_dir()]
             if not found:
                 raise ValueError(f"{path} has no images ({', '.join(sorted(IMAGE_EXTENSIONS))}) directly in it")
         elif not path.exists():
             raise ValueError(f"{path} does not exist: check the spelling of the path")
-        files.update({file.resolve(): file for file in found})
+        files.update({os.path.abspath(file): file for file in found})
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output {folder} is a file: name a folder")
+    originals = {os.path.realpath(file) for file in files}
     jobs: dict[str, tuple[Path, Path]] = {}
     for file in files.values():
         destination = folder / f"{file.stem}{suffix}"
@@ -54,7 +55,7 @@ def plan_outputs(inputs: Sequence[Path], *, folder: Path, suffix: str, overwrite
                 f"{earlier} and {file} would both become {destination}: rename one, or translate them in two runs "
                 "with two --output folders"
             )
-        if destination.resolve() in files:
+        if os.path.realpath(destination) in originals:
             raise ValueError(f"{destination} is an input and would be overwritten: name another --output")
     if not overwrite and (there := [destination for _, destination in jobs.values() if destination.exists()]):
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
