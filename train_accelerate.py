@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 
+import torch
 import tyro
 
 from img2img_hub.data.sources import DataConfig
@@ -43,10 +44,19 @@ def main(arguments: list[str] | None = None) -> int:
             use_underscores=True,
         )
     except PUSH_ERRORS as error:
-        if os.environ.get("RANK", "0") == "0":
-            print(f"train_accelerate.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _say(f"error: {error}", status=2)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return _say(f"error: out of memory: lower --batch_size, --image_size or --width ({error})", status=2)
+    except KeyboardInterrupt:
+        return _say("stopped at once: --resume goes on from the last checkpoint, if there is one", status=130)
     return 0
+
+
+def _say(text: str, *, status: int) -> int:
+    """One line on stderr, from the main process only: what stops all of them is the same on each."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"train_accelerate.py: {' '.join(text.split())}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

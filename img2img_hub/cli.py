@@ -6,7 +6,8 @@
     python -m img2img_hub push-model runs/facades --repo_id user/facades
 
 Exit status: 0; 1 where some images could not be used and the others were; 2, with one line on stderr, for what the
-user can mend, and where no image could be used. What is heavy (torch and what needs it) is imported inside the commands, so that --help is quick.
+user can mend, and where no image could be used. What is heavy (torch and what needs it) is imported inside the
+commands, so that --help is quick.
 """
 
 import json
@@ -23,8 +24,6 @@ from tqdm import tqdm
 from img2img_hub.data.config import DataConfig
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from img2img_hub.translation.translator import Translator
 
 # The HTTP library's own base class, whichever the Hub client uses: a refused connection comes as that.
@@ -72,11 +71,11 @@ def translate(
     if seed is not None and seed < 0:
         raise ValueError(f"--seed is {seed}: type a whole number from 0 on")
 
-    from img2img_hub.translation.files import plan_outputs, save_output
+    from img2img_hub.translation.files import make_folder, plan_outputs, save_output
 
     jobs = plan_outputs(inputs, folder=output, suffix=f".{format}", overwrite=overwrite)
     translator = _load(model, device=device, revision=revision)
-    _make_folder(output)
+    make_folder(output)
     failures = []
     for source, destination in tqdm(jobs, desc="translating", unit="image"):
         try:
@@ -122,12 +121,12 @@ def evaluate(
         sheet: Image file to draw a few samples into.
         overwrite: Replace files that are there already.
     """
-    _check_free(output, overwrite=overwrite)
-    _check_sheet(sheet, overwrite=overwrite)
+    from img2img_hub.translation.files import check_free, check_sheet, make_folder, save_sheet
+
+    check_free(output, overwrite=overwrite)
+    check_sheet(sheet, overwrite=overwrite)
     if image_size is not None and not 11 <= image_size <= 8192:
         raise ValueError(f"--image_size is {image_size}: type 11 (the window of SSIM) to 8192 pixels")
-    if limit is not None and limit < 1:
-        raise ValueError(f"--limit is {limit}: it must be 1 or more")
 
     from img2img_hub.data.sources import UnpairedData, open_data
     from img2img_hub.families import FAMILIES
@@ -158,9 +157,10 @@ def evaluate(
         **numbers,
     }
     if sheet is not None:
-        _save_image(draw_samples(translator, opened, image_size=size, reverse=back), sheet)
+        save_sheet(draw_samples(translator, opened, image_size=size, reverse=back), sheet)
+        print(f"{'sheet':18}{sheet}")
     if output is not None:
-        _make_folder(output.parent)
+        make_folder(output.parent)
         output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))
     return 0
@@ -182,7 +182,9 @@ def check_data(
         sheet: Image file to draw the first few sources and targets into.
         overwrite: Replace the sheet if it is there already.
     """
-    _check_sheet(sheet, overwrite=overwrite)
+    from img2img_hub.translation.files import check_sheet, save_sheet
+
+    check_sheet(sheet, overwrite=overwrite)
 
     from img2img_hub.data.sources import open_data, open_train_and_validation, problems
     from img2img_hub.translation.sheets import sample_sheet
@@ -208,7 +210,8 @@ def check_data(
         for row in rows:
             for image in row:
                 image.thumbnail((256, 256))
-        _save_image(sample_sheet(rows, titles=["source", "target"]), sheet)
+        save_sheet(sample_sheet(rows, titles=["source", "target"]), sheet)
+        print(f"{'sheet':18}{sheet}")
     print("every image can be read")
     return 0
 
@@ -301,31 +304,6 @@ def _load_reverse(translator: "Translator", reverse: str | None, *, device: str 
             f"the reverse model {named} cannot be loaded ({_one_line(error)}): "
             "name another by --reverse, or type --reverse none to go without the round trip"
         ) from error
-
-
-def _save_image(image: "Image.Image", path: Path) -> None:
-    _make_folder(path.parent)
-    image.save(path)
-    print(f"{'sheet':18}{path}")
-
-
-def _check_free(path: Path | None, *, overwrite: bool) -> None:
-    if path is not None and path.exists() and not (overwrite and path.is_file()):
-        raise ValueError(f"{path} is there already: add --overwrite, or name another file")
-
-
-def _check_sheet(path: Path | None, *, overwrite: bool) -> None:
-    """Before any work: nobody wants to read this after a thousand images."""
-    if path is not None and path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ValueError(f"--sheet {path} is no image file by its name: let it end in .png, .jpg or .webp")
-    _check_free(path, overwrite=overwrite)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the folder {folder} cannot be made ({error.strerror}): name another place") from None
 
 
 def _one_line(error: BaseException) -> str:

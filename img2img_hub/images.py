@@ -146,7 +146,7 @@ def _open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
             raise ImageError(f"{name} is a folder, not an image: name a file in it")
         if not path.exists():
             if path.is_symlink():
-                raise ImageError(f"{name} is a link to a file that is not there: copy the file here, or delete the link")
+                raise ImageError(f"{name} is a link to what is not there: copy the file here, or delete the link")
             raise ImageError(f"{name} does not exist: check the spelling of the path")
         if path.stat().st_size == 0:
             raise ImageError(f"{name} is empty (0 bytes): copy or download it again")

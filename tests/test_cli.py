@@ -106,6 +106,24 @@ def test_one_bad_file_does_not_stop_the_others(capsys):
     assert "Traceback" not in captured.err
 
 
+def test_where_no_image_can_be_translated_the_status_is_2(capsys):
+    Path("letter.png").write_text("Dear reader")
+    assert run("translate letter.png --model model --output out") == 2
+    assert "1 failed:\nletter.png is not an image" in capsys.readouterr().err
+
+
+def test_two_links_to_one_file_are_two_images_and_a_link_to_nothing_is_named(capsys):
+    Path("links").mkdir()
+    for name, target in (("a.png", "photos/a.png"), ("b.png", "photos/a.png"), ("c.png", "nosuch"), ("d.png", "d.png")):
+        Path("links", name).symlink_to(Path(target).absolute() if "/" in target else target)
+    assert run("translate links --model model --output out") == 1
+    assert files("out") == ["a.png", "b.png"]
+    error = capsys.readouterr().err
+    assert "2 failed:\nlinks/c.png is a link to what is not there" in error
+    assert "\nlinks/d.png is a link to what is not there" in error
+    assert "would be overwritten" in refused("translate links/a.png --model model --output photos --overwrite", capsys)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -119,6 +137,11 @@ def test_one_bad_file_does_not_stop_the_others(capsys):
         ("translate photos --model nosuch --output out", "there is no folder 'nosuch'"),
         ("translate photos --model runs/x/y --output out", "there is no folder 'runs/x/y'"),
         ("translate photos --model model --output out --device gpu", "device 'gpu' cannot be used"),
+        ("translate photos --model model --output out --seed -1", "--seed is -1: type a whole number from 0 on"),
+        (
+            "translate photos --model model --output photos/b.jpg/x",
+            "the folder photos/b.jpg/x cannot be made (Not a dir",
+        ),
     ],
 )
 def test_what_cannot_be_translated_is_refused_before_any_work(capsys, line, message):
@@ -142,7 +165,7 @@ def test_an_output_that_cannot_be_written_leaves_the_old_one_and_no_half_of_a_ne
     save_pictures(Path("out"), ["wide.jpg"])
     before = Path("out/wide.jpg").read_bytes()
     Image.new("RGB", (65_536, 1)).save("wide.png")  # one more than a JPEG can have
-    assert run("translate wide.png --model model --output out --format jpg --resize fit --overwrite") == 1
+    assert run("translate wide.png --model model --output out --format jpg --resize fit --overwrite") == 2
     assert "1 failed:\nwide.png: " in capsys.readouterr().err
     assert files("out") == ["wide.jpg"]
     assert Path("out/wide.jpg").read_bytes() == before
@@ -218,11 +241,15 @@ def test_a_cyclegan_is_measured_with_the_reverse_that_it_names(capsys):
         ("evaluate --model model --dataset nosuch", "nosuch"),
         ("evaluate --model model --dataset data --metrics unpaired --limit 0", "limit must be 1 or more"),
         ("evaluate --model model --dataset data --output old.json", "old.json is there already: add --overwrite"),
-        ("evaluate --model model --dataset data --sheet data --overwrite", "data is there already"),
+        ("evaluate --model model --dataset data --sheet data.png --overwrite", "data.png is there already"),
+        ("evaluate --model model --dataset data --sheet sheet.pnk", "--sheet sheet.pnk is no image file by its name"),
+        ("evaluate --model model --dataset data --image_size 0", "--image_size is 0: type 11"),
+        ("evaluate --model model --dataset data --image_size 1000000", "--image_size is 1000000: type 11"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(capsys, line, message):
     Path("old.json").write_text("{}")
+    Path("data.png").mkdir()
     assert message in refused(line, capsys)
     assert Path("old.json").read_text() == "{}"
 
@@ -237,6 +264,7 @@ def test_check_data_says_what_was_found_and_draws_it(capsys):
     out = capsys.readouterr().out
     assert "train: 2 pairs" in out
     assert "validation: 1 pair" in out
+    assert "data/test (target), split test" in out
     assert "every image can be read" in out
     with Image.open("preview.png") as sheet:
         assert sheet.width == 2 * 40 + 4 + 2 * 8
@@ -273,6 +301,25 @@ def test_push_model_refuses_a_folder_that_is_not_finished(capsys):
     Path("model/translation.json").unlink()
     assert "it lacks translation.json" in refused("push-model model --repo_id alice/model", capsys)
     assert "not a repo id" in refused("push-model model --repo_id a/b/c", capsys)
+
+
+def test_a_hub_that_is_out_of_reach_is_said_with_the_models_name(alice: dict[str, str], here: Path):
+    offline = {**alice, "HF_HUB_OFFLINE": "1"}
+    command = ["-m", "img2img_hub", "translate", "photos", "--model", "alice/model", "--output", "out"]
+    done = run_client(command, offline, cwd=here, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("img2img_hub: error: model alice/model is not in the cache, and the Hub cannot be")
+
+
+def test_a_pushed_direction_finds_its_way_back_by_id(alice: dict[str, str], here: Path, cyclegan: None):
+    cli = ["-m", "img2img_hub"]
+    for name in ("source2target", "target2source"):
+        (here / "run" / name / "README.md").write_text("# A model\n")
+        run_client([*cli, "push-model", f"run/{name}", "--repo_id", f"alice/maps-{name}"], alice, cwd=here)
+    command = [*cli, "evaluate", "--model", "alice/maps-target2source", "--dataset", "data", "--direction", "BtoA"]
+    done = run_client([*command, "--image_size", "32"], alice, cwd=here)
+    assert "alice/maps-source2target: cyclegan" in done.stdout
+    assert "cycle_l1_source" in json.loads(done.stdout.splitlines()[-1])
 
 
 def test_a_pushed_model_translates_by_its_id(alice: dict[str, str], hub_server: HubServer, here: Path):

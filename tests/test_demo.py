@@ -22,6 +22,7 @@ from PIL import Image
 from examples import draw_facades
 from img2img_hub.demo.app import build_demo, launch_options
 from img2img_hub.demo.models import Model, Models, find_models
+from img2img_hub.demo.translate_tab import save_png
 from img2img_hub.translation.translator import Translator
 from tests.browser.serving import ROOT, picture, serve, write_model
 
@@ -185,6 +186,16 @@ def test_visitors_at_the_same_time_get_their_own_results(translate, model, tmp_p
     translator = Translator.from_pretrained(model)
     for path, (_, download, _) in zip(paths, results, strict=True):
         assert np.array_equal(np.asarray(Image.open(download)), np.asarray(translator(path, resize="fit")))
+
+
+def test_a_picture_that_is_made_again_is_not_written_over_while_somebody_downloads_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    path = save_png(picture((30, 20)), name="x.png")
+    with open(path, "rb") as download:
+        assert save_png(picture((30, 20)), name="x.png") == path
+        assert os.fstat(download.fileno()).st_ino != os.stat(path).st_ino
+        assert download.read() == Path(path).read_bytes()
+    assert [file.name for file in Path(path).parent.iterdir()] == ["x.png"]
 
 
 def test_only_translate_is_public(client):

@@ -250,8 +250,9 @@ def test_any_generator_and_discriminator_fit_any_family(name, generator, kind, d
 @pytest.mark.parametrize(("image_size", "levels"), [(16, 4), (96, 5), (128, 7), (256, 8), (512, 8)])
 def test_unet_depth_follows_the_image_size(image_size, levels):
     with torch.device("meta"):
-        made = Pix2Pix().build(Architecture(), in_channels=3, out_channels=3, image_size=image_size)
-        given = Pix2Pix().build(Architecture(levels=3), in_channels=3, out_channels=3, image_size=image_size)
+        channels = {"in_channels": 3, "out_channels": 3}
+        made = Pix2Pix().build(Architecture(discriminator_layers=1), **channels, image_size=image_size)
+        given = Pix2Pix().build(Architecture(levels=3, discriminator_layers=1), **channels, image_size=image_size)
     assert made["generator"].config["levels"] == levels
     assert given["generator"].config["levels"] == 3
 
@@ -270,6 +271,8 @@ def test_unet_depth_follows_the_image_size(image_size, levels):
             "--discriminator_layers belongs to --discriminator patch",
         ),
         (CycleGAN(), {}, 30, "multiple of 4"),
+        (CycleGAN(), {}, 16, "--image_size 16 is too small for the discriminator, which needs 24 pixels"),
+        (Pix2Pix(), {"discriminator_layers": 5}, 64, "fewer --discriminator_layers"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(family, architecture, size, says):
@@ -285,12 +288,32 @@ def test_the_identity_loss_needs_equal_channels():
 
 
 def test_discriminator_width_follows_width_unless_given():
-    both = Pix2Pix().build(Architecture(width=4), in_channels=3, out_channels=3, image_size=16)
+    both = Pix2Pix().build(Architecture(width=4), in_channels=3, out_channels=3, image_size=32)
     assert both["discriminator"].config["width"] == 4
-    one = Pix2Pix().build(Architecture(width=4, discriminator_width=8), in_channels=3, out_channels=3, image_size=16)
+    one = Pix2Pix().build(Architecture(width=4, discriminator_width=8), in_channels=3, out_channels=3, image_size=32)
     assert (one["generator"].config["width"], one["discriminator"].config["width"]) == (4, 8)
 
 
-def test_negative_weights_are_refused():
-    with pytest.raises(ValueError, match="--lambda_l1"):
-        Pix2Pix(lambda_l1=-1)
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Pix2Pix(lambda_l1=-1), "--lambda_l1"),
+        (lambda: CycleGAN(lambda_cycle=float("nan")), "--lambda_cycle"),
+        (lambda: CycleGAN(pool_size=-1), "--pool_size must be 0 or more, got -1"),
+        (lambda: Pix2Pix(critic_steps=0), "--critic_steps"),
+        (lambda: Pix2Pix(adversarial_loss="hinge"), "--adversarial_loss must be one of vanilla, lsgan, wgangp"),
+    ],
+)
+def test_knobs_that_cannot_work_are_refused(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()
+
+
+@pytest.mark.parametrize("kind", ["patch", "pixel"])
+@pytest.mark.parametrize("layers", [1, 3, 5])
+def test_a_discriminator_of_its_smallest_image_still_judges(kind, layers):
+    architecture = Architecture(width=2, discriminator_layers=layers if kind == "patch" else None)
+    family = CycleGAN(discriminator=kind)
+    smallest = 3 * 2**layers if kind == "patch" else 16
+    made = family.make_discriminator(architecture, in_channels=3, image_size=smallest)
+    assert made.train()(torch.randn(1, 3, smallest, smallest)).numel() >= 1

@@ -108,6 +108,50 @@ def test_sigterm_to_the_process_group_saves_every_rank_at_the_same_step(paired_f
     assert not torch.equal(*states), "each rank has its own random numbers"
 
 
+@pytest.mark.parametrize("seed", ["1", "2"])  # with one the first process meets the bad image first, else the second
+def test_an_image_that_one_of_two_processes_cannot_read_is_named_without_a_traceback(paired_folder, tmp_path, seed):
+    (paired_folder / "train/3.png").write_bytes((paired_folder / "train/3.png").read_bytes()[:90])
+    result = run(
+        "pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL, "--max_steps", "40", "--seed", seed,
+        "--output_dir", tmp_path / "run", launcher=TWO,
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert "train/3.png is damaged" in result.stderr
+    ours = result.stderr[: result.stderr.find("torch/distributed/run.py")]  # then the launcher's own account
+    assert "loop.py" not in ours
+
+
+def test_fp16_on_a_cpu_is_refused_rather_than_left_out(paired_folder, tmp_path):
+    result = run(
+        "pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL, "--output_dir", tmp_path / "run",
+        ACCELERATE_MIXED_PRECISION="fp16",
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "fp16 needs a GPU" in result.stderr
+
+
+def test_a_second_ctrl_c_stops_at_once_without_a_traceback(paired_folder, tmp_path):
+    settings = ["pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL, "--max_steps", "100000"]
+    settings += ["--sample_steps", "1", "--log_steps", "1", "--output_dir", tmp_path / "run"]
+    process = subprocess.Popen(command(*settings), env=environment(), stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(600):
+            if (tmp_path / "run/metrics.jsonl").exists() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        # A process that stands still takes both signals in one go when it is woken, however fast a step is.
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode in (130, -signal.SIGTERM), errors
+    assert "Traceback" not in errors
+    assert "a second Ctrl-C or SIGTERM stops at once" in errors
+
+
 def test_a_launch_that_runs_one_process_in_place_of_two_is_refused(paired_folder, tmp_path):
     result = run(
         "pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL, "--output_dir", tmp_path / "run",

@@ -1,6 +1,8 @@
 """Whole runs, tiny and real: what they write, that they stop and resume bit for bit, and what they refuse."""
 
 import json
+import resource
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +172,89 @@ def test_resume_of_a_finished_run_changes_nothing(start, capsys):
     assert "already finished at step 6" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("file", ["training_state.pt", "rank-0.pt", "generator.safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"torn"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(start, file, content):
+    folder = start(Pix2Pix(), "run", max_steps=4)
+    (folder / "finished.json").unlink()
+    damaged = folder / "checkpoints/step-4" / file
+    damaged.write_bytes(content) if content is not None else damaged.unlink()
+    with pytest.raises(ValueError, match=r"step-4 (is damaged.*delete its folder|was written by 0 process)"):
+        start(Pix2Pix(), "run", max_steps=4, resume=True)
+    shutil.rmtree(damaged.parent)
+    start(Pix2Pix(), "run", max_steps=4, resume=True)
+    assert (folder / "finished.json").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"family": "pix2pix", "training": 3}'])
+def test_torn_files_of_a_run_are_named_or_mended(start, content):
+    folder = start(Pix2Pix(), "run", max_steps=1)
+    (folder / "finished.json").write_text(content)
+    (folder / "metrics.jsonl").write_bytes(b"\xff\xfe torn\n")
+    start(Pix2Pix(), "run", max_steps=1, resume=True)
+    assert json.loads((folder / "finished.json").read_text()) == {"step": 1}
+    (folder / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=r"run\.json does not hold a run's settings"):
+        start(Pix2Pix(), "run", max_steps=1, resume=True)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(start, tmp_path):
+    """A full disk, as the limit of a file's size: the system refuses the write in the same place."""
+    folder = start(Pix2Pix(), "run", max_steps=2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(ValueError, match=r"checkpoint of step 4 cannot be written.*make room there"):
+            start(Pix2Pix(), "run", max_steps=4, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [p.name for p in (folder / "checkpoints").glob("step-*")] == ["step-2"]
+    start(Pix2Pix(), "run", max_steps=4, resume=True)
+    assert json.loads((folder / "finished.json").read_text()) == {"step": 4}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_image_that_cannot_be_read_is_named_and_costs_no_checkpoint(start, paired_folder, split):
+    """A validation image is first read when a sheet is drawn: what was learnt until then is on the disk by then."""
+    (paired_folder / split / "1.png").write_bytes((paired_folder / split / "1.png").read_bytes()[:90])
+    with pytest.raises(ValueError, match=rf"{split}/1\.png is damaged"):
+        start(Pix2Pix(), "run", max_steps=40, sample_steps=2, checkpoint_steps=2, num_workers=2)
+    if split == "test":
+        assert [p.name for p in (paired_folder.parent / "run/checkpoints").iterdir()] == ["step-2"]
+
+
+def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
+    first = start(Pix2Pix(), "first", max_steps=1)
+    start(Pix2Pix(), "second", init_from=str(first), max_steps=1)
+    shutil.rmtree(first)
+    capsys.readouterr()
+    start(Pix2Pix(), "second", init_from=str(first), max_steps=2, resume=True)
+    assert "generator starts from" not in capsys.readouterr().err
+
+
+def test_paths_do_where_text_does(paired_folder, tmp_path):
+    data = DataConfig(dataset=paired_folder, side_by_side=True)  # type: ignore[arg-type]
+    config = TrainConfig(output_dir=tmp_path / "run", max_steps=1, cpu=True, image_size=32, num_workers=0)
+    folder = train(Pix2Pix(), config, data, architecture=Architecture(width=4))
+    assert json.loads((folder / "run.json").read_text())["data"]["dataset"] == str(paired_folder)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    train(Pix2Pix(), replace(config, resume=True), data, architecture=Architecture(width=4))
+
+
+def test_overwrite_removes_the_generators_of_the_other_family(start):
+    folder = start(CycleGAN(), "run", max_steps=1)
+    start(Pix2Pix(), "run", max_steps=1, overwrite=True)
+    assert not (folder / "source2target").exists()
+    assert (folder / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("output", "says"), [("file/run", "file is a file: name a folder"), ("/", "no name")])
+def test_output_folders_that_cannot_be_are_refused_before_training(start, tmp_path, output, says):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=says):
+        start(Pix2Pix(), output)
+
+
 def test_resume_ignores_an_incomplete_checkpoint(start):
     folder = start(Pix2Pix(), "run", max_steps=4)
     (folder / "checkpoints/step-4").rename(folder / "checkpoints/.step-9.incomplete")
@@ -242,9 +327,10 @@ def test_fine_tuning_starts_from_generators_and_discriminators(start, family, ca
 
 def test_fine_tuning_another_architecture_is_refused(start):
     first = start(Pix2Pix(), "first", max_steps=1)
+    wider = Architecture(width=8, noise_channels=1, discriminator_layers=1)
     with pytest.raises(ValueError, match="width: 4 -> 8"):
-        start(Pix2Pix(), "second", init_from=str(first), architecture=Architecture(width=8, noise_channels=1))
-    with pytest.raises(ValueError, match="source2target"):
+        start(Pix2Pix(), "second", init_from=str(first), architecture=wider)
+    with pytest.raises(ValueError, match="holds no source2target: name the output folder of a run"):
         start(CycleGAN(), "third", init_from=str(first))
 
 
@@ -292,7 +378,13 @@ def test_learning_rate_is_flat_then_linear():
         ({"decay_epochs": 300}, "--decay_epochs 300 is more than --num_epochs 200"),
         ({"hub_model_id": "a/b"}, "--push_to_hub"),
         ({"image_size": 10**6}, "8192"),
+        ({"load_size": 10**6}, "--load_size 1000000 is in pixels"),
         ({"output_dir": " "}, "--output_dir is empty"),
+        ({"seed": 2**40}, "--seed must be below"),
+        ({"cpu_threads": 10**5}, "--cpu_threads"),
+        ({"save_dtype": "float8"}, "--save_dtype must be one of float32, float16, bfloat16"),
+        ({"report_to": "tensorboard"}, "--report_to takes some of"),
+        ({"report_to": ("mlflow",)}, "--report_to takes some of"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, says):

@@ -72,12 +72,11 @@ class FolderSet:
                 )
             if pairs:
                 return layout[pairs[0][0]], layout[pairs[0][1]]
-        raise self._not_found(
-            split,
-            names=names,
-            choices=list(dict.fromkeys(name for layout in layouts for name in layout)),
-            paired=paired,
-        )
+        folders: dict[Path, str] = {}  # trainA may stand in two layouts, as A of the split "train" and as itself
+        for layout in layouts:
+            for name, path in layout.items():
+                folders.setdefault(path, name)
+        raise self._not_found(split, names=names, choices=list(dict.fromkeys(folders.values())), paired=paired)
 
     def _layouts(self, split: str) -> list[dict[str, Path]]:
         """For each layout that ``split`` could have, the folders in it by name."""
@@ -123,8 +122,13 @@ class FolderSet:
                 f"{direct} is one folder of {single} images, but {need}: type --side_by_side if each image holds "
                 f"A|B side by side" + ("" if paired else ", or --target_dataset FOLDER for the folder with the targets")
             )
-        if len(choices) < 2:
+        if not choices:
             return self._missing(split)
+        if len(choices) == 1:
+            return DataError(
+                f"{self.root} has one folder of images for {split!r} and needs two, sources and targets: "
+                f"found {self._found()}. Put the other one beside it, or name it by --dataset if that is the data set"
+            )
         return DataError(
             f"{self.root} has the folders {listing(choices)}, and which are sources and targets of {split!r} "
             f"is not clear: type --source_column {choices[0]} --target_column {choices[1]}, or the folders that are"

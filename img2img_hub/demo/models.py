@@ -24,7 +24,7 @@ VARIABLE = "IMG2IMG_MODELS"
 SHIPPED = Path(__file__).resolve().parents[2] / "model_cards"
 _REQUIRED = ("config.json", "model.safetensors")
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_FOLDERS = re.compile(r"(?<![\w.:/~])[/~](?:[^\s/]+/)+")  # "/home/ann/" of "/home/ann/x.png", not of "https://a.b/x.png"
+_FOLDERS = re.compile(r"(?<![\w.:/~])[/~](?:[^\s/]+/)+")  # "/home/ann/" of "/home/ann/x.png", nothing of "https://a/x"
 
 # What loading a model can raise; a refused connection is the HTTP library's own error, a base of the Hub client's.
 LOAD_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, HfHubHTTPError.__bases__[0])
@@ -104,7 +104,8 @@ def find_models(setting: str | None = None) -> Models:
                 key = _free_key(each, taken=models)
                 models[key] = _card_of_folder(each, key=key)
             if names and not found:
-                problems.append(f"{folder.resolve().name} holds no model: a model folder has {' and '.join(_REQUIRED)}.")
+                shown = folder.resolve().name
+                problems.append(f"{shown} holds no model: a model folder has {' and '.join(_REQUIRED)}.")
         elif _REPO_ID.fullmatch(name):
             models[name] = Model(key=name, location=name, name=_title_from(name))
         else:

@@ -10,16 +10,18 @@ functions return values and keep none, and each result is a file named by its co
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import logging
+import os
 import re
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -95,10 +97,11 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         # Asked after loading, which may take minutes: what the visitor has uploaded meanwhile is left alone.
         if not was_example:
             return gr.skip()
-        return _open_example(models, key, 0) if models.models[key].examples else None
+        examples_of_it = models.models[key].examples
+        return _open_example(examples_of_it[0]) if examples_of_it else None
 
-    def pick(key: str, event: gr.SelectData) -> tuple[Image.Image, bool]:
-        return _open_example(models, key, event.index), True
+    def pick(key: str, event: gr.SelectData) -> tuple[str, bool]:
+        return _open_example(models.models[key].examples[event.index]), True
 
     def translate(key: str, upload: dict[str, Any] | None, mode: str) -> tuple[Any, ...]:
         return translate_upload(models, key, upload, mode)
@@ -146,7 +149,7 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     try:
         translator = models.translator(key)
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
-        pictures = [(read_image(path), _caption(path)) for path in card.examples]
+        pictures = [(_open_example(path), _caption(path)) for path in card.examples]
     except LOAD_ERRORS as error:
         logger.exception("loading %s", models.models[key].location)
         message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
@@ -198,8 +201,8 @@ def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mo
         logger.exception("translating with %s", models.models[key].location)
         raise _refusal(html.escape(models.reason(key, error))) from error
     name = re.sub(r"[^\w.-]+", "-", key.split("/")[-1])
-    after = _save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
-    before = path if _format_of(path) in BROWSER_FORMATS else _save_png(image, name=f"{stem}.png")
+    after = save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
+    before = path if _format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
     size = f"{result.width} × {result.height} px"
     how = f"fit to {translator.settings.working_size} px" if mode == "fit" else "native resolution"
     line = _status(f"Done in {seconds:.2f} s on {_device_name(translator)} · {size} · {how}")
@@ -230,15 +233,23 @@ def _refusal(message: str) -> gr.Error:
     return gr.Error(message, print_exception=False)
 
 
-def _open_example(models: Models, key: str, index: int) -> Image.Image:
-    return read_image(models.models[key].examples[index])
+def _open_example(path: Path) -> str:
+    return save_png(read_image(path), name="image.png")  # as Gradio calls what has no name
 
 
-def _save_png(image: Image.Image, *, name: str) -> str:
-    """Write a file into Gradio's cache, from where the page may serve it, with its alpha and colour profile."""
+def save_png(image: Image.Image, *, name: str) -> str:
+    """Write a file into Gradio's cache, from where the page may serve it, with its alpha and colour profile.
+
+    Gradio's own functions write over a file that is there already, and whoever is just downloading it gets a part.
+    """
     data = io.BytesIO()
     image.save(data, "PNG", icc_profile=image.info.get("icc_profile"), compress_level=4)
-    return save_bytes_to_cache(data.getvalue(), name, get_upload_folder())
+    path = Path(get_upload_folder(), hashlib.sha256(data.getbuffer()).hexdigest(), name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{uuid.uuid4().hex}.part")
+    part.write_bytes(data.getbuffer())
+    os.replace(part, path)
+    return str(path)
 
 
 def _format_of(path: str) -> str | None:

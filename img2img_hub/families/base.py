@@ -7,7 +7,7 @@ A new family is one new file in this folder with one subclass of Family; it is f
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from torch import Tensor, nn
 
@@ -68,6 +68,9 @@ class Family:
     """Weight of the gradient penalty, for wgangp only."""
 
     def __post_init__(self) -> None:
+        if self.adversarial_loss not in get_args(AdversarialLoss):
+            known = ", ".join(get_args(AdversarialLoss))
+            raise ValueError(f"--adversarial_loss must be one of {known}, got {self.adversarial_loss!r}")
         for name, value in vars(self).items():
             if name.startswith("lambda_") and not value >= 0:
                 raise ValueError(f"--{name} is a weight of a loss and must be 0 or more, got {value}")
@@ -105,7 +108,7 @@ class Family:
             )
         return made
 
-    def make_discriminator(self, architecture: Any, *, in_channels: int) -> Network:
+    def make_discriminator(self, architecture: Any, *, in_channels: int, image_size: int) -> Network:
         norm = architecture.norm or self.network_defaults["norm"]
         if self.adversarial_loss == "wgangp":
             if architecture.discriminator_norm == "batch":
@@ -118,7 +121,13 @@ class Family:
         arguments = arguments_for(
             DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
         )
-        return DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
+        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
+        if image_size < made.min_size:  # type: ignore[operator]
+            raise ValueError(
+                f"--image_size {image_size} is too small for the discriminator, which needs {made.min_size} pixels or "
+                "more: use a larger one, or fewer --discriminator_layers"
+            )
+        return made
 
 
 def unet_levels(image_size: int) -> int:

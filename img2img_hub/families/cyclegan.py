@@ -47,6 +47,11 @@ class CycleGAN(Family):
     pool_size: int = 50
     """Past fakes kept for each discriminator (section 4); 0 for none."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pool_size < 0:
+            raise ValueError(f"--pool_size must be 0 or more, got {self.pool_size}")
+
     def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
         if self.lambda_identity and in_channels != out_channels:
             raise ValueError(
@@ -61,8 +66,8 @@ class CycleGAN(Family):
             "target2source": self.make_generator(
                 architecture, in_channels=out_channels, out_channels=in_channels, **size
             ),
-            "discriminator_target": self.make_discriminator(architecture, in_channels=out_channels),
-            "discriminator_source": self.make_discriminator(architecture, in_channels=in_channels),
+            "discriminator_target": self.make_discriminator(architecture, in_channels=out_channels, **size),
+            "discriminator_source": self.make_discriminator(architecture, in_channels=in_channels, **size),
         }
 
     def make_pools(self, *, seed: int) -> dict[str, ImagePool]:

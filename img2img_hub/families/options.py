@@ -23,13 +23,16 @@ def _collect(networks: dict[str, type[Network]], prefix: str) -> dict[str, tuple
     """{flag: (type, help)} over the signatures of `networks`; the help says which of them know the argument."""
     found: dict[str, tuple[Any, str]] = {}
     for network in networks.values():
-        texts = {text.arg_name: text.description or "" for text in parse(network.__doc__ or "").params}
         for name, parameter in inspect.signature(network).parameters.items():
             if name in _FROM_DATA or prefix + name in found:
                 continue
-            owners = [short for short, other in networks.items() if name in inspect.signature(other).parameters]
-            help_text = " ".join(texts.get(name, "").split())
-            found[prefix + name] = (parameter.annotation, f"[{', '.join(owners)}] {help_text}")
+            owners: dict[str, list[str]] = {}  # by what each says of the argument, for a width is not always the same
+            for short, other in networks.items():
+                if name in inspect.signature(other).parameters:
+                    texts = {text.arg_name: text.description or "" for text in parse(other.__doc__ or "").params}
+                    owners.setdefault(" ".join(texts.get(name, "").split()), []).append(short)
+            help_text = " ".join(f"[{', '.join(shorts)}] {text}" for text, shorts in owners.items())
+            found[prefix + name] = (parameter.annotation, help_text)
     return found
 
 

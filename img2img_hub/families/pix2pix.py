@@ -43,7 +43,9 @@ class Pix2Pix(Family):
             "generator": self.make_generator(
                 architecture, in_channels=in_channels, out_channels=out_channels, image_size=image_size
             ),
-            "discriminator": self.make_discriminator(architecture, in_channels=in_channels + out_channels),
+            "discriminator": self.make_discriminator(
+                architecture, in_channels=in_channels + out_channels, image_size=image_size
+            ),
         }
 
     @property

@@ -69,6 +69,8 @@ class CardFacts:
     """Where it will be published; `push_folder` fills it in when it is not known yet."""
     family: str = ""
     """The method's name as its tag on the Hub: "pix2pix", "cyclegan" …"""
+    method: str = ""
+    """The method's name as people write it: "Pix2Pix"."""
     direction: str = ""
     """What becomes what, such as "label maps to photos"."""
     architecture: dict[str, Any] = field(default_factory=dict)

@@ -69,7 +69,10 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
             for name, value in self.state_dict().items()
         }
         (folder / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
-        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        try:
+            save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        except SafetensorError as error:  # a full disk is an OSError elsewhere, and is one here
+            raise OSError(f"{folder / WEIGHTS_FILE} cannot be written ({error})") from None
 
     def copy_as_saved(self, *, dtype: str, state: dict[str, Tensor] | None = None) -> Self:
         """A copy in eval mode, on the CPU, whose weights (or `state` in their place) went through `dtype`."""

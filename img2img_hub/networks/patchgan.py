@@ -26,6 +26,7 @@ class PatchDiscriminator(Network):
         check_range(in_channels=(in_channels, 1, 8192), layers=(layers, 1, 6), width=(width, 1, 512))
         self.in_channels = in_channels
         self.out_channels = 1
+        self.min_size = 3 * 2**layers  # below, the two last layers (each a pixel smaller) have nothing left to judge
         bias = conv_has_bias(norm)
         stack: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         channels = width
@@ -66,6 +67,7 @@ class PixelDiscriminator(Network):
         check_range(in_channels=(in_channels, 1, 8192), width=(width, 1, 512))
         self.in_channels = in_channels
         self.out_channels = 1
+        self.min_size = 1
         bias = conv_has_bias(norm)
         self.layers = nn.Sequential(
             nn.Conv2d(in_channels, width, 1),

@@ -64,7 +64,17 @@ def open_stream(
         pin_memory=accelerator.device.type == "cuda",
         generator=torch.Generator().manual_seed(config.seed),  # its own, so that the global one stays as resumed
     )
-    for batch in loader:
+    batches = iter(loader)
+    for _ in range(len(order)):
+        try:
+            batch = next(batches)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise ValueError(
+                f"a process that reads images died, perhaps of too little memory ({error}): give fewer --num_workers, "
+                "then --resume goes on from the last checkpoint"
+            ) from None
         if isinstance(batch, ValueError):
             raise batch
         yield {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -50,7 +51,23 @@ def checkpoint_step(path: Path) -> int:
 
 
 def save_checkpoint(folder: Path, state: RunState, accelerator: Accelerator, *, keep: int) -> Path:
-    """Write checkpoints/step-N on all ranks together, then delete all but the last `keep`."""
+    """Write checkpoints/step-N on all ranks together, then delete all but the last `keep`.
+
+    Raises:
+        ValueError: it could not be written (a full disk …); the checkpoints before it are as they were.
+    """
+    try:
+        return _save(folder, state, accelerator, keep=keep)
+    except (OSError, SafetensorError, RuntimeError) as error:  # safetensors and torch.save have each their own
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            raise
+        raise ValueError(
+            f"the checkpoint of step {state.step} cannot be written to {folder} ({error}): make room there, then "
+            "--resume goes on from the one before"
+        ) from None
+
+
+def _save(folder: Path, state: RunState, accelerator: Accelerator, *, keep: int) -> Path:
     final = folder / f"{_PREFIX}{state.step}"
     aside = folder / f".{final.name}.incomplete"
     if accelerator.is_main_process:
@@ -85,7 +102,30 @@ def save_checkpoint(folder: Path, state: RunState, accelerator: Accelerator, *, 
 
 
 def load_checkpoint(path: Path, state: RunState, accelerator: Accelerator) -> None:
-    """Bring networks, optimizers, pools and random states back to where the checkpoint was written."""
+    """Bring networks, optimizers, pools and random states back to where the checkpoint was written.
+
+    Raises:
+        ValueError: a file of it is missing or damaged, or it is of another number of processes.
+    """
+    own_path = path / f"rank-{accelerator.process_index}.pt"
+    if not own_path.exists() or (path / f"rank-{accelerator.num_processes}.pt").exists():
+        ranks = len(list(path.glob("rank-*.pt")))
+        raise ValueError(
+            f"{path} was written by {ranks} process(es), this run has {accelerator.num_processes}: resume with "
+            f"{ranks}, or start a new run from its weights with --init_from"
+        )
+    try:
+        _load(path, own_path, state, accelerator)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a torn file can raise anything
+        raise ValueError(
+            f"the checkpoint {path} is damaged ({type(error).__name__}: {error}): delete its folder, then --resume "
+            "goes on from the one before"
+        ) from None
+
+
+def _load(path: Path, own_path: Path, state: RunState, accelerator: Accelerator) -> None:
     for name, network in state.networks.items():
         network.load_state_dict(load_file(path / f"{name}.safetensors"))
     for name, average in state.averages.items():
@@ -95,13 +135,6 @@ def load_checkpoint(path: Path, state: RunState, accelerator: Accelerator) -> No
         optimizer.load_state_dict(shared["optimizers"][name])
     if accelerator.scaler is not None and shared["scaler"] is not None:
         accelerator.scaler.load_state_dict(shared["scaler"])
-    own_path = path / f"rank-{accelerator.process_index}.pt"
-    if not own_path.exists() or (path / f"rank-{accelerator.num_processes}.pt").exists():
-        ranks = len(list(path.glob("rank-*.pt")))
-        raise ValueError(
-            f"{path} was written by {ranks} process(es), this run has {accelerator.num_processes}: resume with "
-            f"{ranks}, or start a new run from its weights with --init_from"
-        )
     own = torch.load(own_path, map_location="cpu", weights_only=True)
     for name, pool in state.pools.items():
         pool.load_state_dict(own["pools"][name], device=accelerator.device)

@@ -4,8 +4,9 @@ networks look like is Architecture's, where the images come from is DataConfig's
     python -c "from img2img_hub import TrainConfig; print(TrainConfig(output_dir='runs/first', max_steps=30))"
 """
 
+import os
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 
@@ -80,6 +81,10 @@ class TrainConfig:
     """Make new repos private."""
     hub_token: Annotated[str | None, tyro.conf.Suppress] = None
     """Token to push with (None: the one you logged in with). Not a flag: command lines are published in the card."""
+    source_name: str = "source"
+    """What the sources are, for sample sheets and the card, such as "label map"."""
+    target_name: str = "target"
+    """What the targets are, such as "photo"."""
     license: str = "other"
     """License of the weights for the model card, as a Hub identifier (apache-2.0, cc-by-4.0, other …)."""
     license_name: str | None = None
@@ -90,6 +95,9 @@ class TrainConfig:
     """A sentence for the card on what the data set's own license asks for."""
 
     def __post_init__(self) -> None:
+        for name in ("output_dir", "init_from"):  # in Python these may be paths; run.json takes text
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
         whole = {
             "num_epochs": 1,
             "decay_epochs": 0,
@@ -111,10 +119,19 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"--{name} must be 1 or more, got {value}")
+        if self.cpu_threads is not None and self.cpu_threads > 1024:  # the system's limit would end the process
+            raise ValueError(f"--cpu_threads {self.cpu_threads} is in threads; more than 1024 are refused")
+        if self.seed >= 2**31:
+            raise ValueError(f"--seed must be below 2147483648, got {self.seed}")
+        if self.save_dtype not in get_args(SaveDtype):
+            raise ValueError(f"--save_dtype must be one of {', '.join(get_args(SaveDtype))}, got {self.save_dtype!r}")
+        if isinstance(self.report_to, str) or set(self.report_to) - set(get_args(Tracker)):
+            raise ValueError(f"--report_to takes some of {', '.join(get_args(Tracker))}, got {self.report_to!r}")
         if not self.output_dir.strip():
             raise ValueError("--output_dir is empty: name the folder that the run writes to")
-        if self.image_size > 8192:
-            raise ValueError(f"--image_size {self.image_size} is in pixels a side; more than 8192 is refused")
+        for name in ("image_size", "load_size"):
+            if (getattr(self, name) or 0) > 8192:
+                raise ValueError(f"--{name} {getattr(self, name)} is in pixels a side; more than 8192 is refused")
         if self.load_size is not None and self.load_size < self.image_size:
             raise ValueError(
                 f"--load_size {self.load_size} is smaller than --image_size {self.image_size}: no crop fits; "

@@ -43,7 +43,11 @@ def _place(where: str, folder: str) -> str:
     """A local OUTPUT_DIR has one folder a generator; on the Hub they are repos with that ending."""
     if not folder:
         return where
-    return str(Path(where) / folder) if Path(where).is_dir() else f"{where}-{folder}"
+    if not Path(where).is_dir():
+        return f"{where}-{folder}"
+    if not Path(where, folder).is_dir():
+        raise ValueError(f"--init_from {where} holds no {folder}: name the output folder of a run, which has it inside")
+    return str(Path(where) / folder)
 
 
 def _discriminator_place(place: str, name: str) -> Path | None:

@@ -6,10 +6,15 @@
 
 import importlib.util
 import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from torch import distributed
 
 from img2img_hub.training.config import TrainConfig
 
@@ -18,7 +23,7 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     """An Accelerator for this run.
 
     Raises:
-        ValueError: the processes do not know of each other, or a tracker is not installed.
+        ValueError: the processes do not know of each other, a tracker is not installed, fp16 was asked for on a CPU.
     """
     for tracker in config.report_to:
         if importlib.util.find_spec(tracker) is None:
@@ -31,14 +36,38 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         project_dir=config.output_dir,
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
     _refuse_strangers(accelerator.num_processes)
     if accelerator.device.type == "cpu":
+        if accelerator.mixed_precision == "fp16":  # Accelerate would leave it out without a word
+            raise ValueError("--mixed_precision fp16 needs a GPU, this run is on the CPU: use bf16, or no")
         local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
         # accelerate launch leaves OMP_NUM_THREADS=1 behind, which would halve the speed on two cores without a word
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         torch.set_num_threads(config.cpu_threads or max(1, cores // local_processes))
     set_seed(config.seed)  # the same initial weights on every rank
     return accelerator
+
+
+@contextmanager
+def errors_of_each_process(accelerator: Accelerator) -> Iterator[None]:
+    """In the loop a process can fail alone (an image that only it reads). Then it has to say so itself, for the script
+    shows the main process's errors only; and that the others lose touch with it is no error of theirs."""
+    try:
+        yield
+    except ValueError as error:
+        if not accelerator.is_main_process:
+            text = " ".join(str(error).split())
+            print(f"error in process {accelerator.process_index}: {text}", file=sys.stderr, flush=True)
+        raise
+    except RuntimeError as error:
+        lost = isinstance(error, distributed.DistBackendError) or "gloo" in str(error)
+        if accelerator.num_processes > 1 and lost:
+            raise ValueError(
+                "another process of this run has stopped (its own message says why): mend that, then --resume goes on "
+                "from the last checkpoint"
+            ) from None
+        raise
 
 
 def _refuse_strangers(num_processes: int) -> None:

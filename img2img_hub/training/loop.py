@@ -26,7 +26,7 @@ from img2img_hub.training.batches import open_stream
 from img2img_hub.training.checkpoints import RunState, load_checkpoint, save_checkpoint
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.finetune import initialise_from
-from img2img_hub.training.launch import start_accelerator
+from img2img_hub.training.launch import errors_of_each_process, start_accelerator
 from img2img_hub.training.logs import Logs
 from img2img_hub.training.push import find_repo_ids
 from img2img_hub.training.results import Results
@@ -63,7 +63,8 @@ def train(family: Family, config: TrainConfig, data: DataConfig, *, architecture
     networks: dict[str, nn.Module] = dict(
         family.build(architecture, in_channels=3, out_channels=3, image_size=config.image_size)
     )
-    started_from = initialise_from(networks, family=family, where=config.init_from) if config.init_from else []
+    fresh = config.init_from is not None and checkpoint is None  # a checkpoint has all that it would bring
+    started_from = initialise_from(networks, family=family, where=str(config.init_from)) if fresh else []
     batch_norm = any(isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules())
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
@@ -132,7 +133,12 @@ def train(family: Family, config: TrainConfig, data: DataConfig, *, architecture
         stop=plan.total_steps * plan.batches_per_step,
     )
     stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state)
-    with closing(logs.bar), closing(batches), StopRequest() as stop:  # an error's line does not hang on the bar
+    with (
+        errors_of_each_process(accelerator),
+        closing(logs.bar),  # an error's line does not hang on the bar
+        closing(batches),
+        StopRequest() as stop,
+    ):
         while state.step < plan.total_steps:
             began = time.perf_counter()
             factor = config.learning_rate_factor(
@@ -143,18 +149,19 @@ def train(family: Family, config: TrainConfig, data: DataConfig, *, architecture
                     group["lr"] = config.learning_rate * factor
             stepper.step(batches, logs)
             state.step += 1
-            state.seconds += time.perf_counter() - began
 
-            # What the step gave: a line, a sheet, a checkpoint. The last step always gives all three.
+            # What the step gave: a line, a checkpoint, a sheet. The last step always gives all three. The checkpoint
+            # stands before the sheet is drawn: an image that cannot be read there must not cost what was learnt.
             stopping = stop.agreed()
             last = state.step == plan.total_steps
             if last or stopping or state.step % config.log_steps == 0:
                 logs.write(state.step, epoch=plan.epoch(state.step), learning_rate=config.learning_rate * factor)
-            if last or (state.step % config.sample_steps == 0 and not stopping):
-                logs.write_validation(state.step, results.sample(), sheet=folder.sheet(state.step))
+            state.seconds += time.perf_counter() - began  # a line waits for the GPU, so what it did is counted
             if last or stopping or state.step % config.checkpoint_steps == 0:
                 logs.check_finite(state.step)
                 save_checkpoint(folder.checkpoints, state, accelerator, keep=config.keep_checkpoints)
+            if last or (state.step % config.sample_steps == 0 and not stopping):
+                logs.write_validation(state.step, results.sample(), sheet=folder.sheet(state.step))
             if stopping and not last:
                 logs.say(f"Stopped at step {state.step}; the same command with --resume goes on from there.")
                 logs.close()

@@ -29,7 +29,7 @@ def find_repo_ids(family: Family, config: TrainConfig, accelerator: Accelerator)
     answer: list[str] = [""]
     if accelerator.is_main_process:
         try:
-            answer = ["ok " + _full_id(config)]
+            answer = ["ok " + _full_id(family, config)]
         except ValueError as error:
             answer = [f"--push_to_hub: {error}"]
         except PUSH_ERRORS as error:
@@ -38,12 +38,17 @@ def find_repo_ids(family: Family, config: TrainConfig, accelerator: Accelerator)
     if not answer[0].startswith("ok "):
         raise ValueError(answer[0])
     repo_id = answer[0].removeprefix("ok ")
+    return _ids(family, repo_id)
+
+
+def _ids(family: Family, repo_id: str) -> dict[str, str]:
     return {folder: f"{repo_id}-{folder}" if folder else repo_id for folder in family.published}
 
 
-def _full_id(config: TrainConfig) -> str:
+def _full_id(family: Family, config: TrainConfig) -> str:
     name = config.hub_model_id or Path(config.output_dir).resolve().name
-    check_repo_id(name)
+    for repo_id in _ids(family, name).values():
+        check_repo_id(repo_id)
     try:
         user = HfApi(token=config.hub_token).whoami()
     except LocalTokenNotFoundError:

@@ -90,8 +90,12 @@ class Results:
             else:
                 third = translators["source2target" if backwards else "target2source"](output)
             rows.append([source, output, third])
-        titles = ["source", "output", "target" if self.family.paired else "back again"]
-        return sample_sheet(rows, titles=["target", "output", "back again"] if backwards else titles)
+        first, last = self._names(backwards=backwards)
+        return sample_sheet(rows, titles=[first, "output", last if self.family.paired else "back again"])
+
+    def _names(self, *, backwards: bool) -> tuple[str, str]:
+        names = self.config.source_name, self.config.target_name
+        return (names[1], names[0]) if backwards else names
 
     def measure(self, translators: dict[str, Translator], *, limit: int | None) -> dict[str, float]:
         """Numbers on the validation split, {} without one."""
@@ -165,7 +169,7 @@ class Results:
             logs.write_final(self.state.step, numbers)
             for folder, name in self.family.published.items():
                 self.draw(translators, name).save(root / folder / "sample_sheet.png")
-                self._write_card(root / folder, folder, translators[name], numbers)
+                self._write_card(root / folder, folder, name, translators[name], numbers)
             self.folder.mark_finished(self.state.step)
             logs.say(f"Finished: {', '.join(str(root / folder) for folder in self.family.published)}")
             for url in push_all(root, self.repo_ids, config=self.config):
@@ -188,11 +192,16 @@ class Results:
         others = [other for other in self.family.published if other != folder]
         return self.repo_ids.get(others[0], others[0]) if others else None
 
-    def _write_card(self, destination: Path, folder: str, translator: Translator, numbers: dict[str, float]) -> None:
+    def _write_card(
+        self, destination: Path, folder: str, name: str, translator: Translator, numbers: dict[str, float]
+    ) -> None:
         repo_id = self.repo_ids.get(folder)
+        names = self.config.source_name, self.config.target_name
+        first, last = self._names(backwards=name == "target2source")
         run_name = self.folder.path.resolve().name
         write_card(
             destination,
+            direction="" if names == ("source", "target") else f"{first} to {last}",
             name=repo_id.split("/")[-1] if repo_id else "-".join(part for part in (run_name, folder) if part),
             repo_id=repo_id,
             family=self.family,

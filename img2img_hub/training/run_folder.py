@@ -4,13 +4,14 @@ OUTPUT_DIR/{run.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/} an
 """
 
 import json
+import os
 import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from img2img_hub.data.sources import DataConfig
-from img2img_hub.families import Family
+from img2img_hub.families import FAMILIES, Family
 from img2img_hub.training.checkpoints import checkpoint_step, complete_checkpoints
 from img2img_hub.training.config import TrainConfig
 
@@ -34,6 +35,8 @@ _FREE = _LENGTH | {
     "hub_model_id",
     "hub_private",
     "hub_token",
+    "source_name",
+    "target_name",
     "license",
     "license_name",
     "license_link",
@@ -58,13 +61,14 @@ class RunFolder:
         """What training_config.json says of the run: objective, networks, data, run."""
         training = asdict(self.config)
         training.pop("hub_token")
-        return {
+        settings = {
             "family": self.family.name,
             "objective": asdict(self.family),
             "architecture": asdict(self.architecture),
             "data": asdict(self.data),
             "training": training,
         }
+        return json.loads(json.dumps(settings, default=os.fspath))  # tuples become lists, paths text
 
     def sheet(self, step: int) -> Path:
         return self.path / "samples" / f"step-{step}.png"
@@ -72,10 +76,13 @@ class RunFolder:
     @property
     def finished_step(self) -> int | None:
         """The step whose generators stand finished in the folder."""
-        return json.loads(self._finished.read_text())["step"] if self._finished.exists() else None
+        try:
+            return int(json.loads(self._finished.read_text(encoding="utf-8"))["step"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # torn by a crash: finishing again does no harm
+            return None
 
     def mark_finished(self, step: int) -> None:
-        self._finished.write_text(json.dumps({"step": step}) + "\n")
+        self._finished.write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
 
     # --- before the run ---------------------------------------------------------------------------------------------
 
@@ -85,8 +92,11 @@ class RunFolder:
         Raises:
             ValueError: the folder is a file, holds another run, or a run whose settings do not fit.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"--output_dir {self.path} is a file: name a folder")
+        for place in (self.path, *self.path.parents):
+            if place.exists() and not place.is_dir():
+                raise ValueError(f"--output_dir {self.path}: {place} is a file: name a folder")
+        if not self.path.resolve().name:
+            raise ValueError(f"--output_dir {self.path} has no name for the model to bear: name a folder in it")
         if self.config.overwrite or not self._occupants():
             return None
         if not self.config.resume:
@@ -95,7 +105,7 @@ class RunFolder:
                 "that run, --overwrite to delete it, or name another folder"
             )
         if self._settings.exists():
-            self._refuse_other_settings(json.loads(self._settings.read_text(encoding="utf-8")))
+            self._refuse_other_settings(self._settings_before())
         found = complete_checkpoints(self.checkpoints)
         return found[-1] if found else None
 
@@ -103,11 +113,23 @@ class RunFolder:
         """Names in the folder that a run would write over."""
         written = {"run.json", "finished.json", "metrics.jsonl", "samples", "checkpoints", "training", "config.json"}
         written |= {"model.safetensors", "translation.json", "training_config.json", "sample_sheet.png", "README.md"}
-        written |= {folder for folder in self.family.published if folder}
+        written |= {folder for family in FAMILIES.values() for folder in family.published if folder}
         return sorted(name for name in written if (self.path / name).exists())
 
+    def _settings_before(self) -> dict[str, Any]:
+        try:
+            settings = json.loads(self._settings.read_text(encoding="utf-8"))
+            if all(isinstance(settings[part], dict) for part in ("objective", "architecture", "data", "training")):
+                return {"family": settings["family"], **settings}
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise ValueError(
+            f"{self._settings} does not hold a run's settings (torn by a crash, or edited?): delete that file if the "
+            "flags are the same as at the start of the run, and --resume again"
+        )
+
     def _refuse_other_settings(self, before: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(self.settings()))  # tuples become lists, as in the file
+        now = self.settings()
         different = [] if before["family"] == now["family"] else [f"family: {before['family']} -> {now['family']}"]
         for part, free in (("objective", set()), ("architecture", set()), ("data", _FREE_DATA), ("training", _FREE)):
             for key in sorted((before[part].keys() | now[part].keys()) - free):
@@ -129,7 +151,7 @@ class RunFolder:
         self.sheet(0).parent.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
         if self.metrics.exists():  # lines after the checkpoint are written again
-            lines = self.metrics.read_text(encoding="utf-8").splitlines()
+            lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _step_of(line) <= from_step]
             if kept != lines:
                 self.metrics.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
@@ -143,8 +165,10 @@ class RunFolder:
         if step >= total and self.finished_step == step:
             return [f"--resume: the run is already finished at step {step}; nothing to do."]
         lines = [f"Resuming from {checkpoint} at step {step}."]
-        before = json.loads(self._settings.read_text(encoding="utf-8"))["training"]
-        changed = [f"--{key}: {before[key]} -> {now}" for key, now in self._lengths().items() if before[key] != now]
+        before = self._settings_before()["training"]
+        changed = [
+            f"--{key}: {before[key]} -> {now}" for key, now in self._lengths().items() if before.get(key, now) != now
+        ]
         if changed:
             lines.append(
                 f"The run has another length now ({'; '.join(changed)}): the learning rate follows the new one."

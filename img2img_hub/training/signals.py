@@ -5,6 +5,7 @@
 The launcher may not pass a signal on to every process, so the ranks tell each other.
 """
 
+import os
 import signal
 from types import FrameType
 from typing import Any
@@ -42,6 +43,8 @@ class StopRequest:
         if self.asked:
             signal.signal(number, self._before[number])
             signal.raise_signal(number)
+        elif os.environ.get("RANK", "0") == "0":  # not print: a signal may come in the middle of one
+            os.write(2, b"\nStopping after this step; a second Ctrl-C or SIGTERM stops at once.\n")
         self.asked = True
 
     def agreed(self) -> bool:

@@ -63,6 +63,31 @@ def plan_outputs(inputs: Sequence[Path], *, folder: Path, suffix: str, overwrite
     return list(jobs.values())
 
 
+def check_free(path: Path | None, *, overwrite: bool) -> None:
+    """Refuse to write over a file without being asked, and over a folder in any case."""
+    if path is not None and path.exists() and not (overwrite and path.is_file()):
+        raise ValueError(f"{path} is there already: add --overwrite, or name another file")
+
+
+def check_sheet(path: Path | None, *, overwrite: bool) -> None:
+    """The same for a sheet, whose ending must name a format: nobody wants to read that after a thousand images."""
+    if path is not None and path.suffix.lower() not in IMAGE_EXTENSIONS:
+        raise ValueError(f"--sheet {path} is no image file by its name: let it end in .png or .jpg")
+    check_free(path, overwrite=overwrite)
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the folder {folder} cannot be made ({error.strerror}): name another place") from None
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    make_folder(path.parent)
+    sheet.save(path)
+
+
 def save_output(image: Image.Image, destination: Path) -> None:
     """Save in the format of the file name, with the colour profile.
 

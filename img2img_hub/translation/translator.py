@@ -1,8 +1,6 @@
 """The one door to inference: any image in, the translated image of the same size out.
 
-    python -c "
-    from img2img_hub import Translator
-    Translator.from_pretrained('model_cards/facades-label2photo')('labels.png').save('photo.png')"
+    python -c "from img2img_hub import Translator as T; T.from_pretrained('alice/maps')('a.png').save('b.png')"
 
 Python, the command line, the web page and the evaluation all come through here.
 """
