@@ -34,8 +34,8 @@ def batches(count, size=1):
     generator = torch.Generator().manual_seed(5)
     return [
         {
-            "source": torch.rand(size, 3, 16, 16, generator=generator) * 2 - 1,
-            "target": torch.rand(size, 3, 16, 16, generator=generator) * 2 - 1,
+            name: torch.rand(size, 3, 16, 16, generator=generator, dtype=torch.float64) * 2 - 1
+            for name in ("source", "target")
         }
         for _ in range(count)
     ]
@@ -61,6 +61,7 @@ def run(family, networks, data, **config):
     per_step = settings.gradient_accumulation_steps * (1 + sum(phase.repeats - 1 for phase in family.phases))
     for _ in range(len(data) // per_step):
         stepper.step(stream, logs)  # type: ignore[arg-type]
+    assert next(stream, None) is None, "a repeat of a phase takes a fresh batch, and nothing else does"
     return logs
 
 
@@ -81,13 +82,17 @@ def differ(network, other):
 
 
 def build(family):
-    """Small networks and a copy. CycleGAN without norms: before an instance norm a bias has no gradient but rounding
-    noise, which Adam turns into steps of its own."""
+    """Small networks and a copy, in double precision: Adam turns the rounding noise of a gradient that should be zero
+    into steps. CycleGAN without norms, for before an instance norm a bias has no other gradient. Its weights are larger
+    than the papers', with which a network without norms gives nearly zero whatever it is shown."""
     torch.manual_seed(0)
     architecture = replace(SMALL, norm=None if family.paired else "none")
     networks = family.build(architecture, in_channels=3, out_channels=3, image_size=16)
     for network in networks.values():
-        network.train()
+        network.train().double()
+        if not family.paired:
+            for parameter in network.parameters():
+                parameter.data.mul_(4)
     return networks, copy.deepcopy(networks)
 
 
@@ -156,6 +161,36 @@ def test_cyclegan_steps_as_the_paper_does():
     assert_same_weights(networks, plain)
 
 
+@pytest.mark.parametrize(
+    ("family", "weights"),
+    [
+        (Pix2Pix(), [{"fake": 0.5, "real": 0.5}, {"adversarial": 1, "l1": 100}]),
+        (
+            Pix2Pix(adversarial_loss="wgangp", lambda_l1=7),
+            [{"fake": 1, "real": 1, "penalty": 10}, {"adversarial": 1, "l1": 7}],
+        ),
+        (
+            CycleGAN(),
+            [{"adversarial": 1, "cycle": 10, "identity": 5}, {"fake": 0.5, "real": 0.5}],
+        ),
+        (
+            CycleGAN(adversarial_loss="wgangp", lambda_identity=0, lambda_gp=3),
+            [{"adversarial": 1, "cycle": 10}, {"fake": 1, "real": 1, "penalty": 3}],
+        ),
+    ],
+)
+def test_terms_carry_the_papers_weights(family, weights):
+    """Adam hardly sees the scale of a phase's sum, so the steps above do not tell whether it is halved."""
+    networks, _ = build(family)
+    outputs = Outputs(keep_graph=True, pools=family.make_pools(seed=0))
+    for phase, expected in zip(family.phases, weights, strict=True):
+        terms = phase.loss(dict(networks), batches(1)[0], outputs)
+        found = {name: weight for name, (_, weight) in terms.items()}
+        if not family.paired:
+            expected = {f"{term}_{side}": weight for term, weight in expected.items() for side in ("source", "target")}
+        assert found == expected
+
+
 @pytest.mark.parametrize("family", [Pix2Pix(), CycleGAN()], ids=lambda family: family.name)
 def test_the_generator_phase_leaves_the_discriminators_alone(family):
     networks, before = build(family)
@@ -189,6 +224,16 @@ def test_wgangp_applies_its_penalty_and_takes_five_critic_steps_on_fresh_batches
     assert differ(networks[name], unpenalised[name])
 
 
+def test_fakes_of_a_fresh_batch_come_from_the_right_generator():
+    family = CycleGAN(adversarial_loss="wgangp", pool_size=0)
+    networks, _ = build(family)
+    (batch,) = batches(1)
+    terms = family.discriminator_loss(dict(networks), batch, Outputs(keep_graph=False, pools=family.make_pools(seed=0)))
+    for generator, start, end in (("source2target", "source", "target"), ("target2source", "target", "source")):
+        judged = networks[f"discriminator_{end}"](networks[generator](batch[start])).mean()
+        assert torch.allclose(terms[f"fake_{end}"][0], judged)
+
+
 def test_wgangp_has_no_batch_norm_in_the_critic():
     with pytest.raises(ValueError, match="--discriminator_norm instance or none"):
         Pix2Pix(adversarial_loss="wgangp").build(
@@ -204,6 +249,8 @@ def test_accumulation_equals_the_larger_batch(family):
     architecture = Architecture(width=4, discriminator_layers=1, dropout=0.0, norm="none")
     torch.manual_seed(0)
     networks = family.build(architecture, in_channels=3, out_channels=3, image_size=16)
+    for network in networks.values():
+        network.double()
     whole = copy.deepcopy(networks)
     large = batches(3, size=2)
     small = [

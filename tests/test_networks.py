@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from img2img_hub import Network, PatchDiscriminator, PixelDiscriminator, ResNetGenerator, UNetGenerator
 from img2img_hub.networks.blocks import BatchNorm2d, Dropout, ResizeConv2d, set_norm_statistics, set_variation
@@ -134,6 +135,76 @@ def test_resnet_is_laid_out_as_in_the_paper():
     assert kinds == ["ReflectionPad2d", "Conv2d", "BatchNorm2d", "ReLU", "ReflectionPad2d", "Conv2d", "BatchNorm2d"]
     x = torch.full((1, 256, 4, 4), -1.0)
     assert network.layers[10](x).min() < 0, "a ReLU after the sum would cut this off"
+
+
+def plain_resnet(convs, x):
+    """The original's ResNet generator under instance norm, layer by layer."""
+
+    def normed(x):
+        return F.relu(F.instance_norm(x))
+
+    def reflected(x, conv, border):
+        return F.conv2d(F.pad(x, (border,) * 4, mode="reflect"), conv.weight, conv.bias)
+
+    first, *convs, last = convs
+    x = normed(reflected(x, first, 3))
+    for conv in convs[:2]:
+        x = normed(F.conv2d(x, conv.weight, conv.bias, stride=2, padding=1))
+    for one, two in zip(convs[2:-2:2], convs[3:-2:2], strict=True):
+        x = x + F.instance_norm(reflected(normed(reflected(x, one, 1)), two, 1))
+    for conv in convs[-2:]:
+        x = normed(F.conv_transpose2d(x, conv.weight, conv.bias, stride=2, padding=1, output_padding=1))
+    return torch.tanh(reflected(x, last, 3))
+
+
+def plain_unet(convs, x):
+    """The original's U-Net without dropout under instance norm: what is above one level, around what is below it."""
+    down, up = convs[0], convs[-1]
+    outermost, innermost = down.in_channels == 3, len(convs) == 2
+    inner = F.conv2d(x if outermost else F.leaky_relu(x, 0.2), down.weight, down.bias, stride=2, padding=1)
+    if not outermost and not innermost:
+        inner = F.instance_norm(inner)
+    inner = inner if innermost else plain_unet(convs[1:-1], inner)
+    out = F.conv_transpose2d(F.relu(inner), up.weight, up.bias, stride=2, padding=1)
+    return torch.tanh(out) if outermost else torch.cat([x, F.instance_norm(out)], dim=1)
+
+
+def plain_patch_discriminator(convs, x):
+    for index, (conv, stride) in enumerate(zip(convs, (2, 2, 2, 1, 1), strict=True)):
+        x = F.conv2d(x, conv.weight, conv.bias, stride=stride, padding=1)
+        if 0 < index < 4:
+            x = F.instance_norm(x)
+        if index < 4:
+            x = F.leaky_relu(x, 0.2)
+    return x
+
+
+def plain_pixel_discriminator(convs, x):
+    one, two, three = convs
+    x = F.leaky_relu(F.conv2d(x, one.weight, one.bias), 0.2)
+    x = F.leaky_relu(F.instance_norm(F.conv2d(x, two.weight, two.bias)), 0.2)
+    return F.conv2d(x, three.weight, three.bias)
+
+
+@pytest.mark.parametrize(
+    ("network", "plain"),
+    [
+        (lambda: ResNetGenerator(blocks=2, width=4), plain_resnet),
+        (lambda: UNetGenerator(levels=5, width=4, norm="instance", dropout=0.0), plain_unet),
+        (lambda: PatchDiscriminator(width=4, norm="instance"), plain_patch_discriminator),
+        (lambda: PixelDiscriminator(width=4, norm="instance"), plain_pixel_discriminator),
+    ],
+)
+def test_networks_compute_what_the_originals_do_layer_by_layer(network, plain):
+    torch.manual_seed(0)
+    made = network().double().train()
+    for parameter in made.parameters():
+        parameter.data.normal_(0, 0.1)
+    convs = [layer for layer in made.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    x = torch.randn(2, made.in_channels, 64, 64, dtype=torch.float64)
+    expected = plain(convs, x)
+    assert expected.std() > 1e-2
+    assert torch.allclose(made(x), expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])

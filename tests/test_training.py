@@ -109,6 +109,17 @@ def test_a_run_leaves_what_it_promises(start, family):
     assert {"generator/adversarial", "generator/l1"} <= lines(folder)[0].keys() or not family.paired
 
 
+@by_name
+def test_both_players_are_optimised_as_the_papers_do(start, family):
+    folder = start(family, "run", max_steps=2)
+    optimizers = torch.load(folder / "checkpoints/step-2/training_state.pt", weights_only=True)["optimizers"]
+    assert optimizers.keys() == {"generator", "discriminator"}
+    for optimizer in optimizers.values():
+        (group,) = optimizer["param_groups"]
+        assert (group["betas"], group["weight_decay"], group["amsgrad"]) == ((0.5, 0.999), 0, False)
+        assert group["lr"] == 2e-4  # of the last of two steps: both count as flat
+
+
 def test_directions_of_a_cycle_name_each_other(start):
     folder = start(CycleGAN(), "run")
     for one, other in (("source2target", "target2source"), ("target2source", "source2target")):
@@ -232,6 +243,13 @@ def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
     assert "generator starts from" not in capsys.readouterr().err
 
 
+def test_an_id_that_becomes_too_long_with_its_direction_is_refused_before_training(start, tmp_path):
+    name = "alice/" + "x" * 85  # with -source2target more than the Hub's 96
+    with pytest.raises(ValueError, match="-source2target' is not a repo id"):
+        start(CycleGAN(), "run", push_to_hub=True, hub_model_id=name)
+    assert not (tmp_path / "run").exists()
+
+
 def test_paths_do_where_text_does(paired_folder, tmp_path):
     data = DataConfig(dataset=paired_folder, side_by_side=True)  # type: ignore[arg-type]
     config = TrainConfig(output_dir=tmp_path / "run", max_steps=1, cpu=True, image_size=32, num_workers=0)
@@ -335,13 +353,14 @@ def test_fine_tuning_another_architecture_is_refused(start):
 
 
 def test_the_average_is_what_is_published(start):
-    folder = start(Pix2Pix(), "run", ema_decay=0.5)
+    folder = start(Pix2Pix(), "run", ema_decay=0.75, max_steps=3, checkpoint_steps=1, keep_checkpoints=3)
     published = load_file(folder / "model.safetensors")
-    last = load_file(folder / "checkpoints/step-6/generator.safetensors")
-    average = load_file(folder / "checkpoints/step-6/generator.ema.safetensors")
     name = "downs.0.0.weight"
-    assert torch.equal(published[name], average[f"module.{name}"])
-    assert not torch.equal(published[name], last[name])
+    one, two, three = (load_file(folder / f"checkpoints/step-{n}/generator.safetensors")[name] for n in (1, 2, 3))
+    assert not torch.equal(two, three)
+    average = 0.75 * (0.75 * one + 0.25 * two) + 0.25 * three
+    assert torch.allclose(published[name], average, rtol=0, atol=1e-8)
+    assert not torch.allclose(published[name], three, rtol=0, atol=1e-8)
 
 
 def test_a_loss_that_leaves_the_numbers_stops_the_run(start):

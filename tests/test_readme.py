@@ -1,0 +1,64 @@
+"""What the README and the shipped cards say is there: links, pictures, flags, models, numbers."""
+
+import dataclasses
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from img2img_hub import DataConfig, Network, TrainConfig, cli
+from img2img_hub.families import FAMILIES
+from img2img_hub.families.options import Architecture
+from img2img_hub.translation.settings import TranslationSettings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("model_cards/*/README.md"))]
+MODELS = sorted(path.parent for path in ROOT.glob("model_cards/*/README.md"))
+
+# Of accelerate, pip, the test Hub …: flags that are not ours.
+FOREIGN = {"multi_gpu", "num_processes", "num_machines", "mixed_precision", "dynamo_backend", "port", "user"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_are_there(page):
+    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    assert targets or page.name == "CONTRIBUTING.md"
+    for target in targets:
+        if not target.startswith(("http", "#")):
+            assert (page.parent / target).exists(), target
+
+
+def test_flags_of_the_readme_exist():
+    classes = [Architecture, DataConfig, TrainConfig, *FAMILIES.values()]
+    known = {field.name for part in classes for field in dataclasses.fields(part)}
+    for command in vars(cli).values():
+        if inspect.isfunction(command):
+            known |= set(inspect.signature(command).parameters)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text))
+    assert len(flags) > 20
+    assert flags <= known | FOREIGN | {"help"}
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+def test_a_shipped_model_is_complete_and_small(folder):
+    network = Network.from_pretrained(folder)
+    TranslationSettings.load(folder)
+    assert (folder / "model.safetensors").stat().st_size <= 16_000_000
+    assert json.loads((folder / "training_config.json").read_text())["family"] in FAMILIES
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"{network.parameter_count / 1e6:.2f} million" in card
+    assert "train_accelerate.py" in card
+
+
+def test_the_readmes_table_has_the_cards_numbers():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert MODELS
+    for folder in MODELS:
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        (row,) = [line for line in readme.splitlines() if line.startswith(f"| [{folder.name}]")]
+        for name, cell in zip(("L1", "PSNR", "SSIM"), row.split("|")[4:7], strict=True):
+            (value,) = re.findall(rf"^\| {name}.*?\| ([\d.]+) \|", card, re.MULTILINE)
+            assert cell.strip().removesuffix(" dB") == value
