@@ -122,7 +122,11 @@ def test_by_hand_it_prints_what_to_export_and_ends_on_ctrl_c(tmp_path: Path) -> 
             done = run_client(code, {**environment, **exported})
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+            try:
+                status = process.wait(timeout=10)
+            finally:
+                process.kill()
+        assert status == 0
     assert done.stdout.split() == ["carol", f"{exported['HF_ENDPOINT']}/carol/m"]
 
 

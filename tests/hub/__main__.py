@@ -4,6 +4,7 @@ python -m tests.hub --port 8000 --user alice:hf_alice_token --user bob:hf_bob_to
 """
 
 import argparse
+import signal
 
 from tests.hub.server import HubServer
 
@@ -23,6 +24,9 @@ def main() -> None:
     server = HubServer(storage=arguments.storage, port=arguments.port)
     for name, token, *role in users:
         server.add_user(name, token, "read" if role == ["read"] else "write")
+    # Set here, since a shell starts background jobs with SIGINT ignored; SIGTERM cleans up in the same way.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with server:
             show(server, users[0][0], users[0][1])
