@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -77,7 +78,8 @@ def test_two_processes_of_batch_one_equal_one_of_batch_two(family, paired_folder
     assert len((tmp_path / "two/metrics.jsonl").read_text().splitlines()) == 1, "only the main process writes"
 
 
-def test_sigterm_to_the_process_group_saves_every_rank_at_the_same_step(paired_folder, tmp_path):
+@pytest.mark.parametrize("receiver", ["group", "one rank"])
+def test_sigterm_saves_every_rank_at_the_same_step(receiver, paired_folder, tmp_path):
     folder = tmp_path / "run"
     settings = ["pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL, "--max_steps", "100000"]
     settings += ["--log_steps", "5", "--output_dir", folder]
@@ -94,7 +96,11 @@ def test_sigterm_to_the_process_group_saves_every_rank_at_the_same_step(paired_f
             if (folder / "metrics.jsonl").exists() or process.poll() is not None:
                 break
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGTERM)
+        if receiver == "group":
+            os.killpg(process.pid, signal.SIGTERM)
+        else:  # the others hear of it from that rank
+            ranks = [child for child in psutil.Process(process.pid).children() if "RANK" in child.environ()]
+            next(rank for rank in ranks if rank.environ()["RANK"] == "1").terminate()
         _, errors = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
