@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,15 @@ from PIL import Image
 
 from img2img_hub.data.sources import (
     DataConfig,
-    DataError,
     PairedData,
     UnpairedData,
-    open_data,
     open_train_and_validation,
     problems,
 )
 from img2img_hub.data.transforms import EpochStream, TrainingDataset
 from img2img_hub.images import ImageError
-from tests.pictures import plain, side_by_side, value_of, write
+from tests.opening import message, opened, opened_unpaired, sides, values
+from tests.pictures import plain, side_by_side, write
 
 
 @pytest.fixture(autouse=True)
@@ -49,36 +48,6 @@ def parquet(root: Path, split: str = "train", *, config: str = "data", **columns
 
 def plains(*greys: int) -> list[Image.Image]:
     return [plain(grey) for grey in greys]
-
-
-def opened(root: Path, *, split: str = "train", **options: Any) -> PairedData:
-    data = open_data(DataConfig(dataset=str(root), **options), paired=True, split=split)
-    assert isinstance(data, PairedData)
-    return data
-
-
-def opened_unpaired(root: Path, *, split: str = "train", **options: Any) -> UnpairedData:
-    data = open_data(DataConfig(dataset=str(root), **options), paired=False, split=split)
-    assert isinstance(data, UnpairedData)
-    return data
-
-
-def values(data: PairedData) -> list[tuple[int, int]]:
-    return [(value_of(source), value_of(target)) for source, target in map(data.pair, range(len(data)))]
-
-
-def sides(data: UnpairedData) -> tuple[list[int], list[int]]:
-    return (
-        [value_of(data.source(index)) for index in range(data.num_source)],
-        [value_of(data.target(index)) for index in range(data.num_target)],
-    )
-
-
-def message(call: Callable[[], object]) -> str:
-    with pytest.raises(DataError) as caught:
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 COLUMN_PAIRS = [
