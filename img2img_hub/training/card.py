@@ -8,7 +8,6 @@ import platform
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import torch
@@ -19,10 +18,8 @@ from img2img_hub.families import Family
 from img2img_hub.hub.model_card import CardFacts, CardMetric, render_model_card
 from img2img_hub.networks import Network
 from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.plan import Plan
 from img2img_hub.translation.settings import TranslationSettings
-
-if TYPE_CHECKING:
-    from img2img_hub.training.loop import Plan
 
 
 def write_card(
@@ -34,7 +31,7 @@ def write_card(
     family: Family,
     config: TrainConfig,
     accelerator: Accelerator,
-    plan: "Plan",
+    plan: Plan,
     steps: int,
     seconds: float,
     train_data: ImageData,

@@ -12,6 +12,7 @@ import tyro
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
+ExtraMetric = Literal["lpips", "fid", "kid"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +36,19 @@ class TrainConfig:
     """Pixels, width and height of a training crop."""
     load_size: int | None = None
     """Pixels, size before the random crop (None: 286/256 of image_size, as both papers have it)."""
+    working_size: int | None = None
+    """Pixels a side at which finished generators see a whole image (None: image_size). Where small crops of large
+    images are trained on, give load_size, for objects have that scale in training."""
+    cache: bool = True
+    """Decode and resize every image once and keep the pixels in a file that is mapped into memory."""
+    cache_dir: str | None = None
+    """Folder of those files (None: $XDG_CACHE_HOME/img2img_hub, else ~/.cache/img2img_hub)."""
     flip: bool = True
     """Mirror images left-right half of the time."""
     learning_rate: float = 2e-4
     """Of Adam, both players."""
+    discriminator_learning_rate: float | None = None
+    """Another one for the discriminators (two time-scale update rule, Heusel et al. 2017; None: learning_rate)."""
     adam_beta1: float = 0.5
     """Adam's decay of the gradient's mean."""
     adam_beta2: float = 0.999
@@ -51,6 +61,8 @@ class TrainConfig:
     """Train on the CPU even where there is a GPU; needed for several processes on CPUs."""
     cpu_threads: int | None = None
     """Threads a process on the CPU (None: all cores, shared among the processes)."""
+    compile: bool = False
+    """Compile the networks (torch.compile): minutes at the start, faster steps after."""
     num_workers: int = 2
     """Processes that read images; 0 reads in the training process."""
     log_steps: int = 50
@@ -59,6 +71,12 @@ class TrainConfig:
     """Steps between sample sheets and validation numbers."""
     num_samples: int = 4
     """Rows of a sample sheet, validation images spread evenly over the split."""
+    eval_every: int | None = None
+    """Steps between measurements on the whole validation split (None: only at the end)."""
+    extra_metrics: tuple[ExtraMetric, ...] = ()
+    """Measured beside the others: lpips, fid, kid. They need `pip install "img2img_hub[metrics]"` and downloads."""
+    best_metric: str | None = None
+    """Keep the generators that are best by this number of eval_every, such as ssim or swd_target, under best/."""
     checkpoint_steps: int = 1000
     """Steps between checkpoints."""
     keep_checkpoints: int = 2
@@ -69,12 +87,16 @@ class TrainConfig:
     """Delete the run that output_dir holds and start anew."""
     init_from: str | None = None
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
+    discriminator_warmup_steps: int = 500
+    """With init_from, where it has no discriminator: steps in which only the discriminators learn, before the run's."""
     save_dtype: SaveDtype = "float32"
     """Type of the published weights; all metrics are measured on the weights as saved."""
     report_to: tuple[Tracker, ...] = ()
     """Trackers to log to, beside metrics.jsonl."""
     push_to_hub: bool = False
     """Push the finished generators to the Hub."""
+    push_every: int | None = None
+    """Steps between pushes of the generators as they stand, beside the training (None: one push, at the end)."""
     hub_model_id: str | None = None
     """Repo to push to, user/name (None: the name of output_dir under your account)."""
     hub_private: bool = False
@@ -95,7 +117,7 @@ class TrainConfig:
     """A sentence for the card on what the data set's own license asks for."""
 
     def __post_init__(self) -> None:
-        for name in ("output_dir", "init_from"):  # in Python these may be paths; run.json takes text
+        for name in ("output_dir", "init_from", "cache_dir"):  # in Python these may be paths; run.json takes text
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, os.fspath(getattr(self, name)))
         whole = {
@@ -111,11 +133,12 @@ class TrainConfig:
             "num_samples": 1,
             "checkpoint_steps": 1,
             "keep_checkpoints": 1,
+            "discriminator_warmup_steps": 0,
         }
         for name, lowest in whole.items():
             if getattr(self, name) < lowest:
                 raise ValueError(f"--{name} must be {lowest} or more, got {getattr(self, name)}")
-        for name in ("max_steps", "cpu_threads"):
+        for name in ("max_steps", "cpu_threads", "working_size", "eval_every", "push_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"--{name} must be 1 or more, got {value}")
@@ -127,9 +150,16 @@ class TrainConfig:
             raise ValueError(f"--save_dtype must be one of {', '.join(get_args(SaveDtype))}, got {self.save_dtype!r}")
         if isinstance(self.report_to, str) or set(self.report_to) - set(get_args(Tracker)):
             raise ValueError(f"--report_to takes some of {', '.join(get_args(Tracker))}, got {self.report_to!r}")
+        if isinstance(self.extra_metrics, str) or set(self.extra_metrics) - set(get_args(ExtraMetric)):
+            known = ", ".join(get_args(ExtraMetric))
+            raise ValueError(f"--extra_metrics takes some of {known}, got {self.extra_metrics!r}")
+        if self.best_metric is not None and self.eval_every is None:
+            raise ValueError(
+                f"--best_metric {self.best_metric} is compared at --eval_every: give its steps, such as 1000"
+            )
         if not self.output_dir.strip():
             raise ValueError("--output_dir is empty: name the folder that the run writes to")
-        for name in ("image_size", "load_size"):
+        for name in ("image_size", "load_size", "working_size"):
             if (getattr(self, name) or 0) > 8192:
                 raise ValueError(f"--{name} {getattr(self, name)} is in pixels a side; more than 8192 is refused")
         if self.load_size is not None and self.load_size < self.image_size:
@@ -137,8 +167,10 @@ class TrainConfig:
                 f"--load_size {self.load_size} is smaller than --image_size {self.image_size}: no crop fits; "
                 "give a load_size of at least image_size"
             )
-        if not self.learning_rate > 0:
-            raise ValueError(f"--learning_rate must be above 0, got {self.learning_rate}")
+        for name in ("learning_rate", "discriminator_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"--{name} must be above 0, got {value}")
         for name in ("adam_beta1", "adam_beta2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be in [0, 1), got {getattr(self, name)}")
@@ -150,6 +182,8 @@ class TrainConfig:
             raise ValueError("--resume continues a run and --overwrite deletes it: give one of them")
         if self.hub_model_id is not None and not self.push_to_hub:
             raise ValueError(f"--hub_model_id {self.hub_model_id} does nothing without --push_to_hub: add it")
+        if self.push_every is not None and not self.push_to_hub:
+            raise ValueError(f"--push_every {self.push_every} does nothing without --push_to_hub: add it")
 
     @property
     def jitter_size(self) -> int:

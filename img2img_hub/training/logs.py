@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 
 from img2img_hub.families import Terms
 from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.plan import Plan
 
 if TYPE_CHECKING:
-    from img2img_hub.training.loop import Plan
     from img2img_hub.training.run_folder import RunFolder
 
 
@@ -29,7 +29,7 @@ class Logs:
     """Losses are averaged on the device since the last line; nothing waits for them in between."""
 
     def __init__(
-        self, folder: "RunFolder", *, config: TrainConfig, accelerator: Accelerator, plan: "Plan", start_step: int
+        self, folder: "RunFolder", *, config: TrainConfig, accelerator: Accelerator, plan: Plan, start_step: int
     ) -> None:
         self.folder = folder
         self.accelerator = accelerator

@@ -4,23 +4,19 @@
         train(CycleGAN(), TrainConfig(output_dir='runs/a', max_steps=30, cpu=True), DataConfig(dataset='photos'))"
 """
 
-import math
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from img2img_hub.data.sources import DataConfig, open_train_and_validation
 from img2img_hub.data.transforms import TrainingDataset
-from img2img_hub.families import Batch, Family, Outputs, Phase
+from img2img_hub.families import Family
 from img2img_hub.families.options import Architecture
 from img2img_hub.training.batches import open_stream
 from img2img_hub.training.checkpoints import RunState, load_checkpoint, save_checkpoint
@@ -28,10 +24,12 @@ from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.finetune import initialise_from
 from img2img_hub.training.launch import errors_of_each_process, start_accelerator
 from img2img_hub.training.logs import Logs
+from img2img_hub.training.plan import Plan
 from img2img_hub.training.push import find_repo_ids
 from img2img_hub.training.results import Results
 from img2img_hub.training.run_folder import RunFolder
 from img2img_hub.training.signals import StopRequest
+from img2img_hub.training.step import Stepper
 
 
 def train(family: Family, config: TrainConfig, data: DataConfig, *, architecture: Any = None) -> Path:
@@ -171,102 +169,3 @@ def train(family: Family, config: TrainConfig, data: DataConfig, *, architecture
     results.finish(logs)
     logs.close()
     return folder.path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How many steps of how many samples."""
-
-    num_samples: int  # in an epoch
-    batches_per_step: int  # micro-batches a rank consumes in one step
-    samples_per_step: int  # over all ranks
-    global_batch: int  # images behind one optimizer step
-    total_steps: int
-
-    @classmethod
-    def make(cls, family: Family, config: TrainConfig, *, num_samples: int, world_size: int) -> "Plan":
-        groups = 1 + sum(phase.repeats - 1 for phase in family.phases)
-        batches = config.gradient_accumulation_steps * groups
-        samples = config.batch_size * world_size * batches
-        return cls(
-            num_samples=num_samples,
-            batches_per_step=batches,
-            samples_per_step=samples,
-            global_batch=config.batch_size * world_size * config.gradient_accumulation_steps,
-            total_steps=config.max_steps or math.ceil(config.num_epochs * num_samples / samples),
-        )
-
-    def epoch(self, step: int) -> int:
-        return step * self.samples_per_step // self.num_samples
-
-    def describe(self, config: TrainConfig) -> list[str]:
-        return [
-            f"{self.total_steps} steps ({self.total_steps * self.samples_per_step / self.num_samples:.1f} epochs of "
-            f"{self.num_samples}), global batch {self.global_batch}, learning rate {config.learning_rate:g}"
-        ]
-
-
-@dataclass(kw_only=True)
-class _Micro:
-    batch: Batch
-    outputs: Outputs
-
-
-class Stepper:
-    """One step of all phases."""
-
-    def __init__(
-        self,
-        family: Family,
-        config: TrainConfig,
-        *,
-        accelerator: Accelerator,
-        wrapped: dict[str, nn.Module],
-        state: RunState,
-    ) -> None:
-        self.phases = family.phases
-        self.accumulation = config.gradient_accumulation_steps
-        self.accelerator = accelerator
-        self.wrapped = wrapped
-        self.state = state
-
-    def step(self, batches: Iterator[Batch], logs: Logs) -> None:
-        for network in self.wrapped.values():
-            network.train()
-        micros: list[_Micro] = []
-        for phase in self.phases:
-            for repeat in range(phase.repeats):
-                # A phase starts on what the one before it left; its repeats go on fresh batches.
-                if not micros or repeat:
-                    micros = [self._draw(batches) for _ in range(self.accumulation)]
-                # Several micro-batches' graphs do not fit the memory that accumulation is meant to save.
-                reused = phase is not self.phases[-1] and repeat == phase.repeats - 1
-                for micro in micros:
-                    micro.outputs.keep_graph = reused and self.accumulation == 1
-                self._optimise(phase, micros, logs)
-        for name, average in self.state.averages.items():
-            average.update_parameters(self.state.networks[name])  # type: ignore[operator]
-
-    def _draw(self, batches: Iterator[Batch]) -> _Micro:
-        return _Micro(batch=next(batches), outputs=Outputs(keep_graph=False, pools=dict(self.state.pools)))
-
-    def _optimise(self, phase: Phase, micros: list[_Micro], logs: Logs) -> None:
-        """Gradients of one phase over all micro-batches, then its optimizer's step."""
-        # What is read only needs no gradient of its own; unwrapped, it takes no part in the exchange between ranks.
-        networks = self.wrapped | {name: self.accelerator.unwrap_model(self.wrapped[name]) for name in phase.freezes}
-        for name in phase.freezes:
-            networks[name].requires_grad_(False)
-        optimizer = self.state.optimizers[phase.name]
-        optimizer.zero_grad()
-        for index, micro in enumerate(micros):
-            with ExitStack() as exchange:
-                if index < len(micros) - 1:  # ranks exchange gradients once, with the last micro-batch
-                    for name in phase.trains:
-                        exchange.enter_context(self.accelerator.no_sync(self.wrapped[name]))
-                terms = phase.loss(networks, micro.batch, micro.outputs)
-                loss = torch.stack([value.float() * weight for value, weight in terms.values()]).sum()
-                self.accelerator.backward(loss / len(micros))
-            logs.add(phase.name, terms)
-        optimizer.step()
-        for name in phase.freezes:
-            networks[name].requires_grad_(True)

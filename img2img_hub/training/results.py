@@ -7,7 +7,6 @@ Everything is drawn and measured with the weights as they are saved (their type,
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -22,15 +21,13 @@ from img2img_hub.training.card import write_card
 from img2img_hub.training.checkpoints import RunState
 from img2img_hub.training.finetune import discriminators_beside
 from img2img_hub.training.logs import Logs
+from img2img_hub.training.plan import Plan
 from img2img_hub.training.push import push_all
 from img2img_hub.training.run_folder import RunFolder
 from img2img_hub.translation.evaluation import evaluate_paired, evaluate_unpaired
 from img2img_hub.translation.settings import Resize, TranslationSettings
 from img2img_hub.translation.sheets import sample_sheet
 from img2img_hub.translation.translator import Translator
-
-if TYPE_CHECKING:
-    from img2img_hub.training.loop import Plan
 
 # Validation images measured at sample steps; the end measures all of them.
 _MEASURED_ON_THE_WAY = 32
@@ -47,7 +44,7 @@ class Results:
         state: RunState,
         train_data: ImageData,
         validation_data: ImageData | None,
-        plan: "Plan",
+        plan: Plan,
         repo_ids: dict[str, str],
     ) -> None:
         self.folder = folder
@@ -133,7 +130,7 @@ class Results:
             source_channels=network.in_channels,
             target_channels=network.out_channels,
             norm_statistics=self._norm_statistics(network),
-            working_size=self.config.image_size,
+            working_size=self.config.working_size or self.config.image_size,
             # A U-Net's bottleneck sees the whole training image, and its statistics are that image's: larger ones are
             # another picture to it. A ResNet looks at a neighbourhood and takes any size.
             resize=_better_resize(network),

@@ -23,7 +23,14 @@ _FREE = _LENGTH | {
     "resume",
     "overwrite",
     "cpu_threads",
+    "compile",
     "num_workers",
+    "cache",
+    "cache_dir",
+    "working_size",
+    "eval_every",
+    "extra_metrics",
+    "push_every",
     "log_steps",
     "sample_steps",
     "num_samples",
@@ -42,6 +49,7 @@ _FREE = _LENGTH | {
     "license_link",
     "dataset_note",
 }
+_DEFAULTS = {item.name: item.default for item in fields(TrainConfig)}
 # Where the data lie may change (another mount), what they are may not.
 _FREE_DATA = {"dataset"}
 
@@ -133,7 +141,8 @@ class RunFolder:
         different = [] if before["family"] == now["family"] else [f"family: {before['family']} -> {now['family']}"]
         for part, free in (("objective", set()), ("architecture", set()), ("data", _FREE_DATA), ("training", _FREE)):
             for key in sorted((before[part].keys() | now[part].keys()) - free):
-                old, new = before[part].get(key), now[part].get(key)
+                new = now[part].get(key)
+                old = before[part].get(key, _DEFAULTS.get(key))  # an older run did not know the field
                 if old != new:
                     different.append(f"--{key}: {old} -> {new}")
         if different:

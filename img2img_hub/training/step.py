@@ -1,0 +1,83 @@
+"""Stepper: one step of all phases, each with its own optimizer. What the phases are is the family's.
+
+stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state); stepper.step(batches, logs)
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from img2img_hub.families import Batch, Family, Outputs, Phase
+from img2img_hub.training.checkpoints import RunState
+from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.logs import Logs
+
+
+@dataclass(kw_only=True)
+class _Micro:
+    batch: Batch
+    outputs: Outputs
+
+
+class Stepper:
+    """One step of all phases."""
+
+    def __init__(
+        self,
+        family: Family,
+        config: TrainConfig,
+        *,
+        accelerator: Accelerator,
+        wrapped: dict[str, nn.Module],
+        state: RunState,
+    ) -> None:
+        self.phases = family.phases
+        self.accumulation = config.gradient_accumulation_steps
+        self.accelerator = accelerator
+        self.wrapped = wrapped
+        self.state = state
+
+    def step(self, batches: Iterator[Batch], logs: Logs) -> None:
+        for network in self.wrapped.values():
+            network.train()
+        micros: list[_Micro] = []
+        for phase in self.phases:
+            for repeat in range(phase.repeats):
+                # A phase starts on what the one before it left; its repeats go on fresh batches.
+                if not micros or repeat:
+                    micros = [self._draw(batches) for _ in range(self.accumulation)]
+                # Several micro-batches' graphs do not fit the memory that accumulation is meant to save.
+                reused = phase is not self.phases[-1] and repeat == phase.repeats - 1
+                for micro in micros:
+                    micro.outputs.keep_graph = reused and self.accumulation == 1
+                self._optimise(phase, micros, logs)
+        for name, average in self.state.averages.items():
+            average.update_parameters(self.state.networks[name])  # type: ignore[operator]
+
+    def _draw(self, batches: Iterator[Batch]) -> _Micro:
+        return _Micro(batch=next(batches), outputs=Outputs(keep_graph=False, pools=dict(self.state.pools)))
+
+    def _optimise(self, phase: Phase, micros: list[_Micro], logs: Logs) -> None:
+        """Gradients of one phase over all micro-batches, then its optimizer's step."""
+        # What is read only needs no gradient of its own; unwrapped, it takes no part in the exchange between ranks.
+        networks = self.wrapped | {name: self.accelerator.unwrap_model(self.wrapped[name]) for name in phase.freezes}
+        for name in phase.freezes:
+            networks[name].requires_grad_(False)
+        optimizer = self.state.optimizers[phase.name]
+        optimizer.zero_grad()
+        for index, micro in enumerate(micros):
+            with ExitStack() as exchange:
+                if index < len(micros) - 1:  # ranks exchange gradients once, with the last micro-batch
+                    for name in phase.trains:
+                        exchange.enter_context(self.accelerator.no_sync(self.wrapped[name]))
+                terms = phase.loss(networks, micro.batch, micro.outputs)
+                loss = torch.stack([value.float() * weight for value, weight in terms.values()]).sum()
+                self.accelerator.backward(loss / len(micros))
+            logs.add(phase.name, terms)
+        optimizer.step()
+        for name in phase.freezes:
+            networks[name].requires_grad_(True)
