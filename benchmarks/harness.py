@@ -74,6 +74,11 @@ def report(name: str, cases: list[Case]) -> int:
     return 0 if all(case.met for case in cases) else 1
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, object]:
     """What the numbers were measured on."""
     model = platform.processor() or platform.machine()
@@ -85,7 +90,7 @@ def machine() -> dict[str, object]:
                 break
     return {
         "processor": model,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "simd": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

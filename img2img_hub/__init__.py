@@ -14,8 +14,10 @@ _HOMES = {
     "Network": "networks",
     "UNetGenerator": "networks",
     "ResNetGenerator": "networks",
+    "CoarseToFineGenerator": "networks",
     "PatchDiscriminator": "networks",
     "PixelDiscriminator": "networks",
+    "MultiScaleDiscriminator": "networks",
     "Pix2Pix": "families.pix2pix",
     "CycleGAN": "families.cyclegan",
     "Architecture": "families.options",
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from img2img_hub.families.cyclegan import CycleGAN as CycleGAN
     from img2img_hub.families.options import Architecture as Architecture
     from img2img_hub.families.pix2pix import Pix2Pix as Pix2Pix
+    from img2img_hub.networks import CoarseToFineGenerator as CoarseToFineGenerator
+    from img2img_hub.networks import MultiScaleDiscriminator as MultiScaleDiscriminator
     from img2img_hub.networks import Network as Network
     from img2img_hub.networks import PatchDiscriminator as PatchDiscriminator
     from img2img_hub.networks import PixelDiscriminator as PixelDiscriminator

@@ -4,6 +4,7 @@
     python -m img2img_hub evaluate --model runs/facades --dataset facades --side_by_side --direction BtoA --split test
     python -m img2img_hub check-data --dataset facades --side_by_side --sheet preview.png
     python -m img2img_hub push-model runs/facades --repo_id user/facades
+    python -m img2img_hub convert latest_net_G.pth --output models/facades
 
 Exit status: 0; 1 where some images could not be used and the others were; 2, with one line on stderr, for what the
 user can mend, and where no image could be used. What is heavy (torch and what needs it) is imported inside the
@@ -21,6 +22,7 @@ import tyro
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from tqdm import tqdm
 
+from img2img_hub.cli_convert import convert
 from img2img_hub.data.config import DataConfig
 
 if TYPE_CHECKING:
@@ -28,17 +30,6 @@ if TYPE_CHECKING:
 
 # The HTTP library's own base class, whichever the Hub client uses: a refused connection comes as that.
 HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
-
-# What evaluate prints: name, digits, unit, which is better.
-METRICS = {
-    "l1": ("L1", 4, "0 to 1, lower is better"),
-    "psnr": ("PSNR", 2, "dB, higher is better"),
-    "ssim": ("SSIM", 4, "at most 1, higher is better"),
-    "cycle_l1_source": ("cycle L1, source", 4, "0 to 1, there and back, lower is better"),
-    "cycle_l1_target": ("cycle L1, target", 4, "0 to 1, there and back, lower is better"),
-    "swd_target": ("SWD, target", 4, "translated sources against real targets, lower is better"),
-    "swd_source": ("SWD, source", 4, "translated targets against real sources, lower is better"),
-}
 
 
 def translate(
@@ -96,6 +87,7 @@ def evaluate(
     image_size: int | None = None,
     limit: int | None = None,
     metrics: Literal["auto", "paired", "unpaired"] = "auto",
+    extra_metrics: tuple[Literal["lpips", "fid", "kid"], ...] = (),
     reverse: str | None = None,
     device: str | None = None,
     revision: str | None = None,
@@ -103,7 +95,7 @@ def evaluate(
     sheet: Path | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Measure a model on a data set: L1, PSNR and SSIM for pairs, cycle L1 and sliced Wasserstein distance without.
+    """Measure a model on a data set: L1, PSNR, SSIM, MS-SSIM for pairs, cycle L1 without, sliced Wasserstein distance.
 
     Prints a table and, as the last line, the same as JSON.
 
@@ -113,6 +105,8 @@ def evaluate(
         image_size: Pixels; all images are resized to image_size × image_size. Default: the size of training.
         limit: Measure only the first so many pairs, or images a side.
         metrics: Which numbers; auto: those of the family that the model was trained by.
+        extra_metrics: Beside those: lpips (pairs only), fid, kid. They need pip install "img2img_hub[metrics]" and
+            downloads.
         reverse: Unpaired: model of the opposite direction, for the round trip. Default: the one that the model names;
             "none" goes without.
         device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
@@ -130,29 +124,42 @@ def evaluate(
 
     from img2img_hub.data.sources import UnpairedData, open_data
     from img2img_hub.families import FAMILIES
-    from img2img_hub.translation.evaluation import draw_samples, evaluate_paired, evaluate_unpaired
+    from img2img_hub.metrics import METRICS, metric_names
+    from img2img_hub.translation.evaluation import draw_samples, evaluate_paired, evaluate_unpaired, num_images
+    from img2img_hub.translation.origin import difference_from_training
+    from img2img_hub.translation.perceptual import Perceptual
 
     translator = _load(model, device=device, revision=revision)
     family = FAMILIES.get(translator.settings.family)
     paired = metrics == "paired" if metrics != "auto" else family is None or family.paired
+    metric_names(paired=paired, extra=extra_metrics)  # refuses what these data cannot give
     back = None if paired else _load_reverse(translator, reverse, device=device)
     size = image_size or translator.settings.working_size
+    if difference := difference_from_training(translator, data, revision=revision):
+        warnings.warn(difference, stacklevel=2)
     channels = {"in_channels": translator.settings.source_channels, "out_channels": translator.settings.target_channels}
     opened = open_data(data, paired=paired, split=split, **channels)
     print(f"{'data':18}{opened.description}")
+    perceptual = Perceptual(extra_metrics, image_size=size, device=translator.device)
+    for line in [*perceptual.problems, *perceptual.notes(num_images(opened, limit))]:
+        warnings.warn(line, stacklevel=2)
     if isinstance(opened, UnpairedData):
-        numbers = evaluate_unpaired(translator, back, opened, image_size=size, limit=limit, progress=True)
+        numbers = evaluate_unpaired(
+            translator, back, opened, image_size=size, limit=limit, perceptual=perceptual, progress=True
+        )
     else:
-        numbers = evaluate_paired(translator, opened, image_size=size, limit=limit, progress=True)
+        numbers = evaluate_paired(
+            translator, opened, image_size=size, limit=limit, perceptual=perceptual, progress=True
+        )
     for key, value in numbers.items():
-        title, digits, meaning = METRICS[key]
-        print(f"{title:18}{value:.{digits}f}  ({meaning})")
+        metric = METRICS[key]
+        print(f"{metric.title:18}{value:.{metric.digits}f}  ({metric.meaning})")
     report = {
         "model": model,
         "dataset": opened.id,
         "split": split,
         "image_size": size,
-        "num_images": min(len(opened), limit or len(opened)),
+        "num_images": num_images(opened, limit),
         "norm_statistics": translator.settings.norm_statistics,
         **numbers,
     }
@@ -186,13 +193,15 @@ def check_data(
 
     check_sheet(sheet, overwrite=overwrite)
 
-    from img2img_hub.data.sources import open_data, open_train_and_validation, problems
+    from img2img_hub.data.sources import StreamedData, open_data, open_train_and_validation, problems
     from img2img_hub.translation.sheets import sample_sheet
 
     if split is not None:
         parts = {split: open_data(data, paired=not unpaired, split=split)}
     else:
         train, validation = open_train_and_validation(data, paired=not unpaired, seed=0)
+        if isinstance(train, StreamedData):
+            train = train.preview()
         parts = {"train": train} | ({"validation": validation} if validation is not None else {})
     found = 0
     for name, part in parts.items():
@@ -251,6 +260,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "evaluate": evaluate,
     "check-data": check_data,
     "push-model": push_model,
+    "convert": convert,
 }
 
 

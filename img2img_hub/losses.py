@@ -13,30 +13,76 @@ from torch.nn import functional as F
 
 AdversarialLoss = Literal["vanilla", "lsgan", "wgangp"]
 
+# A discriminator's verdicts, (N, 1, h, w) or any other shape of N first; of several scales a tuple of such.
+Logits = Tensor | tuple[Tensor, ...]
 
-def adversarial(logits: Tensor, *, real: bool, kind: AdversarialLoss) -> Tensor:
-    """How far `logits` (any shape) are from "real" (or "fake"), as a scalar to minimise.
+
+def adversarial(logits: Logits, *, real: bool, kind: AdversarialLoss, smoothing: float = 0.0) -> Tensor:
+    """How far `logits` are from "real" (or "fake"), as a scalar to minimise.
 
     "vanilla": cross-entropy on logits (Goodfellow et al. 2014; with real=True for the generator this is the
     non-saturating form). "lsgan": least squares to 1 or 0 (Mao et al. 2017). "wgangp": ∓ mean (Arjovsky et al. 2017);
     its critic needs `gradient_penalty` beside it.
+
+    `smoothing` moves the label of "real" from 1 to 1 − smoothing and leaves that of "fake" at 0 (one-sided, Salimans
+    et al. 2016, section 3.4); for a discriminator's loss only. "wgangp" has no labels and ignores it.
+
+    Of several scales it is the mean. pix2pixHD (Wang et al. 2018, equation 3) adds them up; the mean keeps the weight
+    of what stands beside it (L1, cycle) whatever the number of scales, and differs by that number only.
     """
-    if kind == "vanilla":
-        return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
-    if kind == "lsgan":
-        return F.mse_loss(logits, torch.full_like(logits, float(real)))
-    if kind == "wgangp":
-        return -logits.mean() if real else logits.mean()
-    raise ValueError(f"adversarial_loss must be 'vanilla', 'lsgan' or 'wgangp', got {kind!r}")
+    if kind not in ("vanilla", "lsgan", "wgangp"):
+        raise ValueError(f"adversarial_loss must be 'vanilla', 'lsgan' or 'wgangp', got {kind!r}")
+
+    def distance(scale: Tensor) -> Tensor:
+        if kind == "wgangp":
+            return -scale.mean() if real else scale.mean()
+        label = torch.full_like(scale, 1.0 - smoothing if real else 0.0)
+        return F.binary_cross_entropy_with_logits(scale, label) if kind == "vanilla" else F.mse_loss(scale, label)
+
+    return _mean_over_scales(distance, logits)
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Tensor) -> Tensor:
     """Mean over the batch of (‖∇critic‖₂ − 1)² at one random point a sample between real and fake, (N, C, H, W) each
-    (WGAN-GP, Gulrajani et al. 2017, section 4; the paper weighs it with 10)."""
+    (WGAN-GP, Gulrajani et al. 2017, section 4; the paper weighs it with 10). Each scale of a critic of several has its
+    own; the mean of them is given."""
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     between = (share * real + (1 - share) * fake).detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+    def penalty(scale: Tensor) -> Tensor:
+        return (_gradient(scale, between).norm(dim=1) - 1).square().mean()
+
+    return _mean_over_scales(penalty, critic(between))
+
+
+def r1_penalty(logits: Logits, image: Tensor) -> Tensor:
+    """E‖∇D(image)‖² over a batch of real images, (N, C, H, W) (R1, Mescheder et al. 2018, section 4.1, which weighs it
+    with γ/2, γ = 10).
+
+    `logits` must have been computed from `image`, which must require a gradient. D is the mean of an image's patches,
+    as pix2pix defines it (section 3.2.2), so the weight means the same at any image size. Each scale of a discriminator
+    of several is one by itself and has its own; the mean of them is given.
+    """
+
+    def penalty(scale: Tensor) -> Tensor:
+        # Of the patches' sum, and divided afterwards: a mean's small gradients would vanish in half precision.
+        patches = scale.numel() // len(scale)
+        return (_gradient(scale, image) / patches).square().sum(dim=1).mean()
+
+    return _mean_over_scales(penalty, logits)
+
+
+def _mean_over_scales(term: Callable[[Tensor], Tensor], logits: Logits) -> Tensor:
+    if isinstance(logits, Tensor):
+        return term(logits)
+    return torch.stack([term(scale) for scale in logits]).mean()
+
+
+def _gradient(logits: Tensor, image: Tensor) -> Tensor:
+    """Gradient of the sum of `logits` by `image`, a row a sample, to be differentiated again; float32 at least, for
+    the squares that are taken of it have no room in half precision."""
+    (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
+    return gradient.to(torch.promote_types(gradient.dtype, torch.float32)).flatten(1)
 
 
 class ImagePool:

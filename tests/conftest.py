@@ -1,6 +1,7 @@
 """Settings for all tests: no network but loopback, one thread a process where speed matters little, small pictures."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ os.environ.update(
 )
 
 pytest_plugins = ["tests.hub.fixtures"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trainings that tests start, also as processes, keep their images here and not in the user's ~/.cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_evaluate_prints_a_table_and_json_and_writes_both_files(capsys):
         "num_images": 2,
         "norm_statistics": "image",
     }
-    assert set(report) >= {"dataset", "l1", "psnr", "ssim"}
+    assert set(report) >= {"dataset", "l1", "psnr", "ssim", "ms_ssim", "swd_target"}
     assert f"PSNR              {report['psnr']:.2f}  (dB, higher is better)" in lines
     with Image.open("new/sheet.png") as sheet:
         assert sheet.width == 3 * 64 + 2 * 4 + 2 * 8
@@ -231,6 +232,81 @@ def test_a_cyclegan_is_measured_with_the_reverse_that_it_names(capsys):
     assert alone["swd_target"] == found["swd_target"]
 
 
+def trained_with(model: str, **data: object) -> None:
+    settings = {"family": "any", "data": {"direction": "AtoB", "side_by_side": False, **data}}
+    Path(model, "training_config.json").write_text(json.dumps(settings))
+
+
+def warnings(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert run(line) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    return [line.removeprefix("img2img_hub: warning: ") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("trained", "flags", "difference"),
+    [
+        ({"side_by_side": True}, "--side_by_side", None),
+        ({"side_by_side": True, "direction": "BtoA"}, "--side_by_side --direction BtoA", None),
+        ({"side_by_side": True, "direction": "BtoA"}, "--side_by_side", "with --direction BtoA (here AtoB)"),
+        ({"side_by_side": True}, "--side_by_side --direction BtoA", "with --direction AtoB (here BtoA)"),
+        ({}, "--side_by_side", "without --side_by_side (here with)"),
+        (
+            {"direction": "BtoA"},
+            "--side_by_side",
+            "with --direction BtoA (here AtoB) and without --side_by_side (here with)",
+        ),
+    ],
+)
+def test_a_model_measured_the_other_way_round_warns_in_one_line(capsys, trained, flags, difference):
+    save_pictures(Path("data/test"), ["1.png"], width=80)
+    trained_with("model", **trained)
+    expected = f"model was trained {difference}: are sources and targets the right way round?"
+    assert warnings(f"evaluate --model model --dataset data {flags}", capsys) == ([expected] if difference else [])
+
+
+def test_a_model_that_does_not_say_how_it_was_trained_gives_no_warning(capsys):
+    save_pictures(Path("data/test"), ["1.png"], width=80)
+    for content in ("", "[]", '{"data": {}}', '{"data": null}'):
+        Path("model/training_config.json").write_text(content)
+        assert warnings("evaluate --model model --dataset data --side_by_side", capsys) == []
+
+
+@pytest.mark.usefixtures("cyclegan")
+def test_the_second_generator_of_a_cycle_is_measured_the_other_way_round(capsys):
+    for folder in ("source2target", "target2source"):
+        trained_with(f"run/{folder}")
+    line = "evaluate --dataset data --image_size 32 --model run/"
+    found = []
+    for arguments, unlike in (
+        ("source2target", False),
+        ("target2source --direction BtoA", False),
+        ("target2source", True),
+        ("source2target --direction BtoA", True),
+    ):
+        assert run(line + arguments) == 0
+        printed = capsys.readouterr()
+        assert ("was trained with --direction" in printed.err) == unlike, arguments
+        found.append(json.loads(printed.out.splitlines()[-1]))
+    # What is source to the one is target to the other.
+    forwards, backwards = found[:2]
+    for kind in ("cycle_l1", "swd"):
+        assert forwards[f"{kind}_source"] == backwards[f"{kind}_target"] != forwards[f"{kind}_target"]
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_extra_metrics_that_are_not_installed_are_said_and_the_others_come(capsys):
+    save_pictures(Path("data/test"), ["1.png", "2.png"], width=80)
+    assert run("evaluate --model model --dataset data --side_by_side --extra_metrics lpips fid kid") == 0
+    printed = capsys.readouterr()
+    for name in ("lpips", "fid", "kid"):
+        (line,) = [line for line in printed.err.splitlines() if f"warning: {name} is not measured" in line]
+        assert 'pip install "img2img_hub[metrics]"' in line
+    report = json.loads(printed.out.splitlines()[-1])
+    assert "ms_ssim" in report
+    assert not {"lpips", "fid_target", "kid_target"} & set(report)
+
+
 @pytest.mark.usefixtures("cyclegan")
 @pytest.mark.parametrize(
     ("line", "message"),
@@ -238,6 +314,7 @@ def test_a_cyclegan_is_measured_with_the_reverse_that_it_names(capsys):
         ("evaluate --model run --dataset data", "name one of its folders: run/source2target, run/target2source"),
         ("evaluate --model run/source2target --dataset data --reverse nosuch", "reverse model nosuch cannot be loaded"),
         ("evaluate --model run/source2target --dataset data --split dev", "dev"),
+        ("evaluate --model run/source2target --dataset data --extra_metrics lpips", "lpips compares outputs with"),
         ("evaluate --model model --dataset nosuch", "nosuch"),
         ("evaluate --model model --dataset data --metrics unpaired --limit 0", "limit must be 1 or more"),
         ("evaluate --model model --dataset data --output old.json", "old.json is there already: add --overwrite"),

@@ -1,6 +1,9 @@
 """The numbers of an evaluation, computed here a second time from the images as a user would get them; sheets."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +12,8 @@ from PIL import Image
 
 from img2img_hub import DataConfig, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.data.sources import ImageData, open_data
-from img2img_hub.metrics import sliced_wasserstein, ssim
-from img2img_hub.translation.evaluation import draw_samples, evaluate_paired, evaluate_unpaired
+from img2img_hub.metrics import metric_names, ms_ssim, sliced_wasserstein, ssim
+from img2img_hub.translation.evaluation import Share, draw_samples, evaluate_paired, evaluate_unpaired
 from img2img_hub.translation.sheets import GAP, MARGIN, sample_sheet
 
 SIZE = 32
@@ -63,8 +66,12 @@ def test_paired_numbers_are_means_over_the_images_in_0_to_1(pairs):
         "l1": np.mean([np.abs(error).mean() for error in errors]),
         "psnr": np.mean([-10 * np.log10((error**2).mean()) for error in errors]),
         "ssim": ssim(batch(outputs), batch(targets)).mean().item(),
+        "ms_ssim": ms_ssim(batch(outputs), batch(targets)).mean().item(),
+        "swd_target": sliced_wasserstein(batch(outputs), batch(targets)),
     }
-    assert evaluate_paired(model, pairs, image_size=SIZE) == pytest.approx(expected, abs=1e-9)
+    numbers = evaluate_paired(model, pairs, image_size=SIZE)
+    assert numbers == pytest.approx(expected, abs=1e-9)
+    assert tuple(numbers) == metric_names(paired=True)
     first = evaluate_paired(model, pairs, image_size=SIZE, limit=1)
     assert first["l1"] == pytest.approx(np.abs(errors[0]).mean(), abs=1e-9)
 
@@ -79,7 +86,7 @@ def test_an_output_equal_to_its_target_keeps_the_mean_finite(tmp_path):
         for parameter in model.network.parameters():
             parameter.zero_()  # the output is tanh(0): mid-grey everywhere
     numbers = evaluate_paired(model, data, image_size=SIZE)
-    assert numbers == pytest.approx({"l1": 0, "psnr": 100, "ssim": 1})
+    assert numbers == pytest.approx({"l1": 0, "psnr": 100, "ssim": 1, "ms_ssim": 1, "swd_target": 0})
 
 
 def test_unpaired_numbers_are_round_trips_and_distances(sides):
@@ -97,11 +104,64 @@ def test_unpaired_numbers_are_round_trips_and_distances(sides):
         "swd_target": sliced_wasserstein(batch(to_target), batch(real["target"])),
         "swd_source": sliced_wasserstein(batch(to_source), batch(real["source"])),
     }
-    assert evaluate_unpaired(forth, back, sides, image_size=SIZE) == pytest.approx(expected, abs=1e-6)
+    numbers = evaluate_unpaired(forth, back, sides, image_size=SIZE)
+    assert numbers == pytest.approx(expected, abs=1e-6)
+    assert tuple(numbers) == metric_names(paired=False)
     alone = evaluate_unpaired(forth, None, sides, image_size=SIZE)
     assert alone == pytest.approx({"swd_target": expected["swd_target"]}, abs=1e-6)
     limited = evaluate_unpaired(forth, back, sides, image_size=SIZE, limit=1)
     assert limited["cycle_l1_target"] == pytest.approx(cycle(real["target"][:1], [forth(to_source[0])]), abs=1e-9)
+
+
+def shared(evaluate: Callable[[Share], dict[str, float]], *, among: int) -> list[dict[str, float]]:
+    """What each of several processes gets that measure together; threads stand for processes."""
+    parts: list[Any] = [None] * among
+    results: list[Any] = [None] * among
+    everyone = threading.Barrier(among)
+
+    def process(index: int) -> None:
+        def gather(own: Any) -> list[Any]:
+            parts[index] = own
+            everyone.wait(timeout=60)
+            return list(parts)
+
+        results[index] = evaluate(Share(index, among, gather))
+
+    threads = [threading.Thread(target=process, args=(index,)) for index in range(among)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.parametrize("among", [2, 5])  # of three pairs, four sources and two targets: some have no image at all
+def test_processes_that_share_the_images_find_the_same_numbers_to_the_last_bit(pairs, sides, among):
+    models = [translator(seed) for seed in range(among)]
+    for model in models:
+        model.network.load_state_dict(models[0].network.state_dict())
+    alone = evaluate_paired(models[0], pairs, image_size=SIZE)
+    first, *others = shared(
+        lambda share: evaluate_paired(models[share.index], pairs, image_size=SIZE, share=share), among=among
+    )
+    assert first == alone
+    assert others == [{}] * (among - 1)
+    back = translator(9)
+    alone = evaluate_unpaired(models[0], back, sides, image_size=SIZE)
+    first, *others = shared(
+        lambda share: evaluate_unpaired(models[share.index], back, sides, image_size=SIZE, share=share), among=among
+    )
+    assert first == alone
+    assert others == [{}] * (among - 1)
+
+
+def test_each_process_translates_its_own_images_only(pairs):
+    count = [0, 0]
+    models = [translator(0), translator(0)]
+    for index, model in enumerate(models):
+        model.network.register_forward_hook(lambda *_, index=index: count.__setitem__(index, count[index] + 1))
+    shared(lambda share: evaluate_paired(models[share.index], pairs, image_size=SIZE, share=share), among=2)
+    assert count == [2, 1]
 
 
 def test_grey_translators_are_measured_in_their_own_bands(tmp_path):
@@ -139,6 +199,11 @@ def test_samples_are_drawn_with_what_they_should_be(pairs, sides):
     last = (sheet.width - MARGIN - SIZE, sheet.height - MARGIN - SIZE, sheet.width - MARGIN, sheet.height - MARGIN)
     assert sheet.crop(last).tobytes() == back(forth(square(sides.source(3)))).tobytes()  # spread: first and last
     assert draw_samples(forth, sides, image_size=SIZE).width == 2 * MARGIN + 2 * SIZE + GAP
+    sheet = draw_samples(back, sides, image_size=SIZE, reverse=forth, backwards=True)
+    columns = [square(sides.target(0)), back(square(sides.target(0)))]
+    for column, image in enumerate([*columns, forth(columns[1])]):
+        left, top = MARGIN + column * cell, sheet.height - MARGIN - 2 * SIZE - GAP  # two targets
+        assert sheet.crop((left, top, left + SIZE, top + SIZE)).tobytes() == image.tobytes()
 
 
 def test_a_sheet_is_a_white_grid_with_titles():

@@ -9,9 +9,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.nn import functional as F
 
-from img2img_hub import CycleGAN, Pix2Pix, ResNetGenerator, UNetGenerator
+from img2img_hub import CycleGAN, Pix2Pix
 from img2img_hub.families import FAMILIES, Outputs
 from img2img_hub.families.options import Architecture
+from img2img_hub.networks import DISCRIMINATORS, GENERATORS
 from img2img_hub.training.checkpoints import RunState
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.loop import Stepper
@@ -41,7 +42,7 @@ def batches(count, size=1):
     ]
 
 
-def run(family, networks, data, **config):
+def run(family, networks, data, *, logs=None, **config):
     """The product's step on `data`, batch by batch."""
     AcceleratorState._reset_state(reset_partial_state=True)
     settings = TrainConfig(output_dir="unused", cpu=True, **config)
@@ -56,7 +57,7 @@ def run(family, networks, data, **config):
     }
     state = RunState(networks=networks, optimizers=optimizers, averages={}, pools=family.make_pools(seed=0))
     stepper = Stepper(family, settings, accelerator=accelerator, wrapped=networks, state=state)
-    logs = NoLogs()
+    logs = logs or NoLogs()
     stream = iter(data)
     per_step = settings.gradient_accumulation_steps * (1 + sum(phase.repeats - 1 for phase in family.phases))
     for _ in range(len(data) // per_step):
@@ -281,14 +282,14 @@ def test_defaults_are_the_papers():
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
-@pytest.mark.parametrize(("generator", "kind"), [("unet", UNetGenerator), ("resnet", ResNetGenerator)])
-@pytest.mark.parametrize("discriminator", ["patch", "pixel"])
+@pytest.mark.parametrize(("generator", "kind"), GENERATORS.items())
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
 def test_any_generator_and_discriminator_fit_any_family(name, generator, kind, discriminator):
     family = FAMILIES[name](generator=generator, discriminator=discriminator)
-    networks = family.build(Architecture(width=4), in_channels=3, out_channels=3, image_size=32)
+    networks = family.build(Architecture(width=2), in_channels=3, out_channels=3, image_size=96)
     assert isinstance(networks[next(iter(family.published.values()))], kind)
     outputs = Outputs(keep_graph=True, pools=family.make_pools(seed=0))
-    batch = {"source": torch.zeros(2, 3, 32, 32), "target": torch.zeros(2, 3, 32, 32)}
+    batch = {"source": torch.zeros(2, 3, 96, 96), "target": torch.zeros(2, 3, 96, 96)}
     for phase in family.phases:
         terms = phase.loss(dict(networks), batch, outputs)
         assert all(value.ndim == 0 and value.isfinite() for value, _ in terms.values())
@@ -309,17 +310,23 @@ def test_unet_depth_follows_the_image_size(image_size, levels):
     [
         (Pix2Pix(), {}, 100, "halved only 2 times"),
         (Pix2Pix(), {"levels": 8}, 128, "--image_size 128 does not fit the generator, which needs a multiple of 256"),
-        (Pix2Pix(), {"blocks": 3}, 64, "--blocks belongs to --generator resnet, but --generator is unet"),
+        (
+            Pix2Pix(),
+            {"blocks": 3},
+            64,
+            "--blocks belongs to --generator resnet or coarse_to_fine, but --generator is unet",
+        ),
         (CycleGAN(), {"levels": 3}, 64, "--levels belongs to --generator unet"),
         (
             Pix2Pix(discriminator="pixel"),
             {"discriminator_layers": 2},
             64,
-            "--discriminator_layers belongs to --discriminator patch",
+            "--discriminator_layers belongs to --discriminator patch or multiscale",
         ),
         (CycleGAN(), {}, 30, "multiple of 4"),
         (CycleGAN(), {}, 16, "--image_size 16 is too small for the discriminator, which needs 24 pixels"),
-        (Pix2Pix(), {"discriminator_layers": 5}, 64, "fewer --discriminator_layers"),
+        (Pix2Pix(), {"discriminator_layers": 5}, 64, "fewer --discriminator_layers$"),
+        (Pix2Pix(discriminator="multiscale"), {}, 64, "needs 93 pixels .* fewer --discriminator_layers or --discrim"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(family, architecture, size, says):

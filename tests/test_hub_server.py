@@ -230,6 +230,62 @@ def test_faults_on_demand(alice: dict[str, str], hub_server: HubServer) -> None:
     assert sum(request.startswith("GET /_lfs/") for request in hub_server.requests) == 2
 
 
+def test_faults_of_uploads_and_of_tokens(alice: dict[str, str], hub_server: HubServer) -> None:
+    hub_server.fail_next("POST /api/models/alice/model/commit", "lost")
+    hub_server.fail_next("PUT /_lfs/", "drop")
+    hub_server.fail_next("GET /api/models/alice/model$", 429, headers={"Retry-After": "7"})
+    hub_server.before_next("GET /api/models/alice/model/revision/v1", lambda: hub_server.revoke(ALICE))
+    run_client(
+        """
+        import os
+        import pytest
+        from httpx2 import RemoteProtocolError
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+
+        api, model = HfApi(), {"repo_id": "alice/model"}
+        api.create_repo(**model)
+        with pytest.raises(RemoteProtocolError, match="without sending a response"):  # and yet it is committed
+            api.upload_file(path_or_fileobj=b"# Maps", path_in_repo="README.md", **model)
+        with pytest.raises(HfHubHTTPError, match="429") as limited:
+            api.model_info("alice/model")
+        assert limited.value.response.headers["Retry-After"] == "7"
+        assert [c.title for c in api.list_repo_commits("alice/model")][:1] == ["Upload README.md with huggingface_hub"]
+        api.upload_file(path_or_fileobj=os.urandom(3_000_000), path_in_repo="weights.bin", **model)  # the second time
+        api.create_tag("alice/model", tag="v1")
+        with pytest.raises(HfHubHTTPError, match="Invalid credentials"):
+            api.model_info("alice/model", revision="v1")
+        """,
+        alice,
+    )
+    assert sum(request.startswith("PUT /_lfs/") for request in hub_server.requests) == 2
+    assert hub_server.repo("alice/model").resolve("main").files["weights.bin"].size == 3_000_000
+
+
+def test_members_of_an_organization_have_their_roles(anonymous: dict[str, str], hub_server: HubServer) -> None:
+    hub_server.add_organization("lab", alice="write", bob="read")
+    run_client(
+        f"""
+        import pytest
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+
+        alice, bob, nobody = HfApi(token="{ALICE}"), HfApi(token="{BOB}"), HfApi(token=False)
+        assert [(org["name"], org["roleInOrg"]) for org in bob.whoami()["orgs"]] == [("lab", "read")]
+        assert alice.create_repo("lab/maps", private=True).repo_id == "lab/maps"
+        alice.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id="lab/maps")
+        assert bob.file_exists("lab/maps", "x") and [m.id for m in bob.list_models(author="lab")] == ["lab/maps"]
+        assert not nobody.repo_exists("lab/maps")
+        for write in (lambda: bob.create_repo("lab/mine"), lambda: bob.delete_file("x", "lab/maps")):
+            with pytest.raises(HfHubHTTPError, match="rights to write"):
+                write()
+        alice.delete_repo("lab/maps")
+        assert not alice.repo_exists("lab/maps")
+        """,
+        anonymous,
+    )
+
+
 def test_spaces_and_cards_that_the_hub_refuses(alice: dict[str, str], hub_server: HubServer) -> None:
     run_client(
         """

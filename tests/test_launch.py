@@ -4,78 +4,24 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 import torch
-from safetensors.torch import load_file
+from accelerate.state import AcceleratorState
 
-ROOT = Path(__file__).parent.parent
-TWO = [
-    "--multi_gpu",
-    "--num_processes",
-    "2",
-    "--num_machines",
-    "1",
-    "--mixed_precision",
-    "no",
-    "--dynamo_backend",
-    "no",
-]
-TWO += ["--main_process_port", "0"]
-SMALL = ["--image_size", "16", "--width", "4", "--discriminator_layers", "1", "--dropout", "0", "--cpu"]
-SMALL += ["--cpu_threads", "1", "--num_workers", "0", "--validation_split", "none", "--norm", "none"]
+from img2img_hub import TrainConfig
+from img2img_hub.training.launch import start_accelerator
+from tests.runs import PLAIN as SMALL
+from tests.runs import TWO, command, environment, free_port, run
 
 
-def command(*arguments, launcher=None):
-    script = [str(ROOT / "train_accelerate.py"), *map(str, arguments)]
-    if launcher is None:
-        return [sys.executable, *script]
-    return [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *launcher, *script]
-
-
-def environment(**extra):
-    clean = {k: v for k, v in os.environ.items() if k not in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "LOCAL_RANK")}
-    return clean | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""} | extra
-
-
-def run(*arguments, launcher=None, **extra):
-    return subprocess.run(
-        command(*arguments, launcher=launcher),
-        env=environment(**extra),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def weights(folder, step, name):
-    return load_file(folder / f"checkpoints/step-{step}/{name}.safetensors")
-
-
-@pytest.mark.parametrize("family", ["pix2pix", "cyclegan"])
-def test_two_processes_of_batch_one_equal_one_of_batch_two(family, paired_folder, unpaired_folder, tmp_path):
-    data = ["--dataset", paired_folder, "--side_by_side"] if family == "pix2pix" else ["--dataset", unpaired_folder]
-    if family == "cyclegan":
-        data += ["--blocks", "1"]
-    settings = [family, *data, *SMALL, "--max_steps", "3"]
-    two = run(*settings, "--output_dir", tmp_path / "two", launcher=TWO)
-    assert two.returncode == 0, two.stderr
-    assert "global batch 2" in two.stderr
-    assert two.stderr.count("global batch") == 1, "only the main process speaks"
-    one = run(*settings, "--batch_size", "2", "--output_dir", tmp_path / "one")
-    assert one.returncode == 0, one.stderr
-    names = {p.stem for p in (tmp_path / "one/checkpoints/step-3").glob("*.safetensors")}
-    assert len(names) == (2 if family == "pix2pix" else 4)
-    for name in names:
-        first, second = weights(tmp_path / "one", 3, name), weights(tmp_path / "two", 3, name)
-        for key in first:
-            assert torch.allclose(first[key], second[key], atol=2e-6), f"{name}: {key}"
-    assert len((tmp_path / "two/metrics.jsonl").read_text().splitlines()) == 1, "only the main process writes"
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.mark.parametrize("receiver", ["group", "one rank"])
@@ -110,6 +56,7 @@ def test_sigterm_saves_every_rank_at_the_same_step(receiver, paired_folder, tmp_
     assert {p.name for p in checkpoints[0].glob("rank-*.pt")} == {"rank-0.pt", "rank-1.pt"}
     step = int(checkpoints[0].name.removeprefix("step-"))
     assert f"Stopped at step {step}" in errors
+    assert errors.count("global batch 2") == 1, "only the main process speaks"
     states = [torch.load(checkpoints[0] / f"rank-{rank}.pt", weights_only=True)["random"]["torch"] for rank in (0, 1)]
     assert not torch.equal(*states), "each rank has its own random numbers"
 
@@ -178,6 +125,57 @@ def test_ranks_that_do_not_know_of_each_other_are_refused(paired_folder, tmp_pat
     assert result.returncode == 2
     assert "each would train alone as 1 of 1" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("ACCELERATE_USE_DEEPSPEED", "true", "DeepSpeed"),
+        ("ACCELERATE_USE_FSDP", "true", "FSDP"),
+        ("ACCELERATE_USE_MEGATRON_LM", "true", "Megatron-LM"),
+        ("ACCELERATE_USE_PARALLELISM_CONFIG", "true", "a parallelism config"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR", "--dynamo_backend inductor: use --compile"),
+        ("ACCELERATE_MIXED_PRECISION", "fp8", "fp8"),
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4", "--gradient_accumulation_steps after the script's name"),
+    ],
+)
+def test_launches_that_this_training_does_not_know_are_refused(variable, value, says, monkeypatch):
+    """What `accelerate launch` and its config files leave in the environment."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=says):
+        start_accelerator(TrainConfig(output_dir="unused", cpu=True))
+    monkeypatch.setenv(variable, {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1"}.get(variable, "no"))
+    start_accelerator(TrainConfig(output_dir="unused", cpu=True))
+
+
+def test_the_launchers_own_compilation_is_refused_in_one_line(paired_folder, tmp_path):
+    result = run(
+        "pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL, "--output_dir", tmp_path / "run",
+        launcher=["-q", "--num_processes", "1", "--mixed_precision", "no", "--dynamo_backend", "eager"],
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert "the launcher was asked for --dynamo_backend eager: use --compile in its place" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_wait_for_each_other_through_a_long_evaluation(tmp_path):
+    """The time-out of the group itself, and of the one that agrees on signals."""
+    script = tmp_path / "script.py"
+    script.write_text(WAITING)
+    result = run(script=script, WORLD_SIZE="1", RANK="0", LOCAL_RANK="0", MASTER_ADDR="127.0.0.1",
+                 MASTER_PORT=free_port())  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert [float(hours) for hours in result.stdout.split()] == [12.0]
+
+
+WAITING = """
+from torch import distributed
+from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.launch import start_accelerator
+start_accelerator(TrainConfig(output_dir="unused", cpu=True))
+group = distributed.distributed_c10d._get_default_group()
+print(group._get_backend(distributed.distributed_c10d.torch.device("cpu")).options._timeout.total_seconds() / 3600)
+"""
 
 
 @pytest.mark.parametrize(

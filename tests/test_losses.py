@@ -1,11 +1,11 @@
-"""The objectives against the papers' formulas written out, and the pool's rule."""
+"""The objectives against the papers' formulas written out, on one and on several scales, and the pool's rule."""
 
 import math
 
 import pytest
 import torch
 
-from img2img_hub.losses import ImagePool, adversarial, gradient_penalty
+from img2img_hub.losses import ImagePool, adversarial, gradient_penalty, r1_penalty
 
 LOGITS = torch.tensor([[-2.0, 0.5], [3.0, 0.0]])
 
@@ -24,6 +24,26 @@ def test_adversarial_losses_are_their_formulas(real):
 def test_an_unknown_loss_is_refused():
     with pytest.raises(ValueError, match="'vanilla', 'lsgan' or 'wgangp', got 'hinge'"):
         adversarial(LOGITS, real=True, kind="hinge")  # type: ignore[arg-type]
+
+
+def test_smoothing_moves_the_label_of_real_and_of_nothing_else():
+    flat = LOGITS.flatten().tolist()
+    sigmoids = [1 / (1 + math.exp(-x)) for x in flat]
+    cross_entropy = -sum(0.9 * math.log(p) + 0.1 * math.log(1 - p) for p in sigmoids) / 4
+    assert adversarial(LOGITS, real=True, kind="vanilla", smoothing=0.1).item() == pytest.approx(cross_entropy)
+    least_squares = sum((x - 0.9) ** 2 for x in flat) / 4
+    assert adversarial(LOGITS, real=True, kind="lsgan", smoothing=0.1).item() == pytest.approx(least_squares)
+    for kind in ("vanilla", "lsgan"):
+        fake = adversarial(LOGITS, real=False, kind=kind)
+        assert torch.equal(adversarial(LOGITS, real=False, kind=kind, smoothing=0.1), fake)
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "wgangp"])
+def test_several_scales_count_the_same_however_many_logits_they_have(kind):
+    coarse = torch.tensor([[1.5]])
+    both = adversarial((LOGITS, coarse), real=True, kind=kind)
+    one, other = (adversarial(scale, real=True, kind=kind) for scale in (LOGITS, coarse))
+    assert both.item() == pytest.approx((one.item() + other.item()) / 2)
 
 
 def test_penalty_of_a_linear_critic_is_known():
@@ -50,6 +70,46 @@ def test_penalty_interpolates_once_a_sample_and_trains_the_critic():
     assert 0 <= shares.min() <= shares.max() <= 1
     assert weight.grad is not None
     assert weight.grad.abs() > 0
+
+
+def test_penalty_of_several_scales_is_the_mean_of_each_ones():
+    """Gradients 2 and ½ everywhere, over 12 values: not what their sum or their mean would give."""
+    value = gradient_penalty(
+        lambda x: (2 * x.sum(dim=(1, 2, 3)), x.sum(dim=(1, 2, 3)) / 2), torch.randn(3, 3, 2, 2), torch.randn(3, 3, 2, 2)
+    )
+    each = [(slope * math.sqrt(12) - 1) ** 2 for slope in (2, 0.5)]
+    assert value.item() == pytest.approx(sum(each) / 2)
+
+
+def test_r1_of_linear_patches_is_known():
+    """Patches w·x of one pixel each: D, their mean, has the gradient w / pixels at each; squared and summed over the
+    pixels, ‖w‖² / pixels, whatever the image and the batch."""
+    weight = torch.tensor([2.0, 1.0, -3.0])
+    for size, batch in ((2, 1), (4, 3)):
+        image = torch.randn(batch, 3, size, size, requires_grad=True)
+        logits = (image * weight[:, None, None]).sum(dim=1, keepdim=True)
+        assert r1_penalty(logits, image).item() == pytest.approx(14 / size**2)
+        scales = (logits, 2 * logits)
+        assert r1_penalty(scales, image).item() == pytest.approx((14 + 4 * 14) / 2 / size**2)
+
+
+def test_r1_is_the_mean_over_the_batch_and_trains_the_discriminator():
+    """D = w · ½‖x‖²: the gradient is w · x, R1 is w² · E‖x‖², and its slope in w is 2 w · E‖x‖²."""
+    weight = torch.tensor(3.0, requires_grad=True)
+    image = torch.stack([torch.full((1, 2, 2), 1.0), torch.full((1, 2, 2), 2.0)]).requires_grad_(True)
+    value = r1_penalty(weight * image.square().sum(dim=(1, 2, 3)) / 2, image)
+    value.backward()
+    assert value.item() == pytest.approx(9 * (4 + 16) / 2)
+    assert weight.grad.item() == pytest.approx(2 * 3 * (4 + 16) / 2)
+
+
+def test_penalties_hold_in_half_precision():
+    """Gradients of 300 have squares that float16 does not hold, and those of the mean of 4096 patches are too small."""
+    image = torch.ones(1, 1, 64, 64, dtype=torch.float16, requires_grad=True)
+    assert r1_penalty(300 * image, image).item() == pytest.approx(300**2 / 4096)
+    assert r1_penalty(1e-4 * image, image).item() == pytest.approx(1e-8 / 4096, rel=0.01)
+    penalty = gradient_penalty(lambda x: 300 * x, image.detach(), image.detach())
+    assert penalty.item() == pytest.approx((300 * 64 - 1) ** 2, rel=1e-3)
 
 
 def test_pool_fills_then_swaps_half_of_the_time():

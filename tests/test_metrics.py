@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from img2img_hub.metrics import MAX_PATCHES, PatchSample, _laplacian_pyramid, l1, psnr, sliced_wasserstein, ssim
+from img2img_hub.metrics import METRICS, PatchSample, l1, metric_names, ms_ssim, psnr, sliced_wasserstein, ssim
+from img2img_hub.metrics.fidelity import num_scales
+from img2img_hub.metrics.wasserstein import MAX_PATCHES, _laplacian_pyramid
 
 
 @pytest.fixture
@@ -16,30 +18,25 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return first, (first + 0.3 * torch.randn(first.shape, generator=generator)).clamp(0, 1)
 
 
-def ssim_by_hand(x: np.ndarray, y: np.ndarray) -> float:
-    """Wang et al. 2004, equation 13, window by window, for one (H, W) band in [0, 1]."""
+def ssim_by_hand(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Wang et al. 2004, equation 13, window by window, for one (H, W) band in [0, 1]; and without the luminance."""
     distance = np.arange(11) - 5
     window = np.exp(-(distance[:, None] ** 2 + distance[None, :] ** 2) / (2 * 1.5**2))
     window /= window.sum()
-    values = []
-    for top in range(x.shape[0] - 10):
-        for left in range(x.shape[1] - 10):
-            a, b = x[top : top + 11, left : left + 11], y[top : top + 11, left : left + 11]
-            mean_a, mean_b = (window * a).sum(), (window * b).sum()
-            var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
-            covariance = (window * (a - mean_a) * (b - mean_b)).sum()
-            values.append(
-                (2 * mean_a * mean_b + 0.0001)
-                * (2 * covariance + 0.0009)
-                / ((mean_a**2 + mean_b**2 + 0.0001) * (var_a + var_b + 0.0009))
-            )
-    return float(np.mean(values))
+    a, b = (np.lib.stride_tricks.sliding_window_view(band, (11, 11)) for band in (x, y))  # (H - 10, W - 10, 11, 11)
+    mean_a, mean_b = ((window * part).sum(axis=(2, 3), keepdims=True) for part in (a, b))
+    var_a, var_b = ((window * (part - mean) ** 2).sum(axis=(2, 3)) for part, mean in ((a, mean_a), (b, mean_b)))
+    covariance = (window * (a - mean_a) * (b - mean_b)).sum(axis=(2, 3))
+    mean_a, mean_b = mean_a[..., 0, 0], mean_b[..., 0, 0]
+    structure = (2 * covariance + 0.0009) / (var_a + var_b + 0.0009)
+    luminance = (2 * mean_a * mean_b + 0.0001) / (mean_a**2 + mean_b**2 + 0.0001)
+    return float(np.mean(luminance * structure)), float(np.mean(structure))
 
 
 def test_ssim_is_the_published_formula(pair):
     first, second = pair
     by_hand = [
-        np.mean([ssim_by_hand(a.double().numpy(), b.double().numpy()) for a, b in zip(x, y, strict=True)])
+        np.mean([ssim_by_hand(a.double().numpy(), b.double().numpy())[0] for a, b in zip(x, y, strict=True)])
         for x, y in zip(first, second, strict=True)
     ]
     assert ssim(first, second).shape == (2,)
@@ -55,9 +52,60 @@ def test_ssim_properties(pair):
     assert ssim(black, white).item() == pytest.approx(0.0001 / 1.0001)  # no structure: only the luminance term
 
 
-def test_ssim_refuses_images_smaller_than_its_window():
-    with pytest.raises(ValueError, match="at least 11×11 pixels, got 10×40"):
-        ssim(torch.zeros(1, 3, 10, 40), torch.zeros(1, 3, 10, 40))
+@pytest.mark.parametrize("metric", [ssim, ms_ssim])
+def test_ssim_refuses_images_smaller_than_its_window(metric):
+    with pytest.raises(ValueError, match="SSIM needs images of at least 11×11 pixels, got 10×40"):
+        metric(torch.zeros(1, 3, 10, 40), torch.zeros(1, 3, 10, 40))
+
+
+def halved(band: np.ndarray) -> np.ndarray:
+    rows, columns = band.shape[0] // 2 * 2, band.shape[1] // 2 * 2
+    return (band[0:rows:2] + band[1:rows:2])[:, :columns].reshape(rows // 2, columns // 2, 2).sum(axis=2) / 4
+
+
+# Section 3.2 of the paper. The sides are odd where they are halved, so that what is cut off matters.
+@pytest.mark.parametrize(
+    ("size", "exponents"),
+    [
+        ((177, 181), (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)),
+        ((45, 50), np.array([0.0448, 0.2856, 0.3001]) / (0.0448 + 0.2856 + 0.3001)),
+        ((21, 90), (1.0,)),
+    ],
+    ids=["five scales", "three", "one"],
+)
+def test_ms_ssim_is_the_published_formula(size, exponents):
+    generator = torch.Generator().manual_seed(0)
+    first = torch.rand(2, 2, *size, generator=generator, dtype=torch.float64)
+    second = (first + 0.3 * torch.randn(first.shape, generator=generator)).clamp(0, 1)
+    by_hand = []
+    for x, y in zip(first.numpy(), second.numpy(), strict=True):
+        bands = []
+        for a, b in zip(x, y, strict=True):
+            product = 1.0
+            for scale, exponent in enumerate(exponents):
+                whole, structure = ssim_by_hand(a, b)
+                product *= (whole if scale == len(exponents) - 1 else structure) ** exponent
+                a, b = halved(a), halved(b)
+            bands.append(product)
+        by_hand.append(np.mean(bands))
+    assert ms_ssim(first, second).numpy() == pytest.approx(by_hand, abs=1e-9)
+
+
+def test_ms_ssim_properties():
+    first = torch.rand(1, 3, 192, 192, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    blurred = torch.nn.functional.avg_pool2d(first, 9, stride=1, padding=4, count_include_pad=False)
+    assert ms_ssim(first, first).item() == pytest.approx(1)
+    assert ms_ssim(first, 1 - first).item() == 0  # inverted structure has no power: it counts as none
+    assert ssim(first, 1 - first).item() < -0.5
+    # Fine detail weighs less than in SSIM, for it is seen less: that is what the metric is for.
+    assert ms_ssim(first, blurred).item() > 2 * ssim(first, blurred).item() > 0
+
+
+@pytest.mark.parametrize(
+    ("side", "scales"), [(11, 1), (21, 1), (22, 2), (43, 2), (44, 3), (87, 3), (88, 4), (175, 4), (176, 5), (4096, 5)]
+)
+def test_ms_ssim_has_as_many_scales_as_fit(side, scales):
+    assert num_scales(side) == scales
 
 
 def test_l1_and_psnr_of_known_differences():
@@ -68,7 +116,7 @@ def test_l1_and_psnr_of_known_differences():
     assert psnr(first, first).tolist() == [math.inf, math.inf]
 
 
-@pytest.mark.parametrize("metric", [l1, psnr, ssim])
+@pytest.mark.parametrize("metric", [l1, psnr, ssim, ms_ssim])
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
@@ -133,7 +181,22 @@ def test_sample_is_bounded_and_takes_from_every_image():
     assert len(patches[:, 0, 0, 0].unique()) == 1000
     few = PatchSample(2)
     few.add(torch.zeros(3, 64, 40))
-    assert [tuple(level[0].shape) for level in few._levels] == [(128, 3, 7, 7)] * 2  # 64×40 and 32×20
+    assert [tuple(level.shape) for level in few.patches[0]] == [(128, 3, 7, 7)] * 2  # 64×40 and 32×20
+
+
+def test_a_set_sampled_in_parts_is_the_set_sampled_at_once():
+    images, others = textures(7, seed=0), textures(5, seed=1)
+    parts = [PatchSample(7), PatchSample(7), PatchSample(7)]
+    for index in range(7):
+        parts[index % 3].add(images[index], index=index)
+    for part in parts[1:]:
+        parts[0].patches.update(part.patches)
+    second = PatchSample(5)
+    for image in others:
+        second.add(image)
+    assert parts[0].distance(second) == sliced_wasserstein(images, others)
+    with pytest.raises(ValueError, match="in their order, got 2 after 6"):
+        parts[0].add(images[2], index=2)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (71, 45), (32, 33)])
@@ -158,3 +221,26 @@ def test_sets_that_cannot_be_compared_are_refused():
         PatchSample(0)
     with pytest.raises(ValueError, match="7×7"):
         PatchSample(1).add(torch.zeros(3, 6, 9))
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_says_which_way_is_better(name):
+    metric = METRICS[name]
+    better, worse = (0.9, 0.1) if name in ("psnr", "ssim", "ms_ssim") else (0.1, 0.9)
+    assert metric.is_better(better, than=worse)
+    assert not metric.is_better(worse, than=better)
+    assert not metric.is_better(better, than=better)
+    assert not metric.is_better(math.nan, than=worse)
+    assert metric.meaning.endswith("higher is better" if better > worse else "lower is better")
+
+
+def test_what_an_evaluation_gives_depends_on_pairs_and_extras():
+    assert metric_names(paired=True) == ("l1", "psnr", "ssim", "ms_ssim", "swd_target")
+    assert metric_names(paired=False) == ("cycle_l1_source", "cycle_l1_target", "swd_target", "swd_source")
+    assert set(metric_names(paired=True, extra=["lpips", "fid", "kid"])) <= METRICS.keys()
+    assert metric_names(paired=False, extra=["kid"])[2:] == ("swd_target", "kid_target", "swd_source", "kid_source")
+    with pytest.raises(ValueError, match="lpips compares outputs with their targets, and unpaired data have none"):
+        metric_names(paired=False, extra=["lpips"])

@@ -32,9 +32,10 @@ FACTS = CardFacts(
     precision="float32, saved as float16",
     torch_version="2.13.0",
     metrics=(
-        CardMetric("l1", 0.1781234, "test", "alice/facades"),
+        CardMetric("l1", 0.1781234, "test", "alice/facades", label="L1 (values in 0–1, lower is better)"),
         CardMetric("ssim", 0.235, "test", "alice/facades", "best"),
     ),
+    weights="These are the weights of the last step, 5,400.",
     norm_statistics="image",
     working_size=256,
     reverse="alice/facades-photo2label",
@@ -78,8 +79,9 @@ def test_every_fact_is_told() -> None:
         'Translator.from_pretrained("alice/facades-photo2label")',
         "256 × 256 pixels and knows",
         "each image's own statistics",
-        "| L1, values in 0–1 (lower is better) | 0.1781 | alice/facades | test | last step |",
-        "| SSIM (higher is better) | 0.235 | alice/facades | test | best step |",
+        "\n\nThese are the weights of the last step, 5,400.\n\n| metric | value |",
+        "| L1 (values in 0–1, lower is better) | 0.1781 | alice/facades | test | last step |",
+        "| ssim | 0.235 | alice/facades | test | best step |",
         "`UNetGenerator(levels=8, norm=batch)`",
         "| Data | `alice/facades`; 400 pairs \\| for training |",
         "| Parameters | 7.71 million |",
@@ -97,6 +99,18 @@ def test_every_fact_is_told() -> None:
         "Isola et al. 2017, arXiv:1611.07004",
     ):
         assert words in text, words
+
+
+def test_the_size_of_training_and_that_of_use_are_told_apart() -> None:
+    assert "trained on images of 256 × 256 pixels and knows" in render_model_card(FACTS)
+    card = render_model_card(dataclasses.replace(FACTS, working_size=512))
+    assert "on parts of 256 × 256 pixels and knows objects best where\na whole image has 512 × 512." in card
+
+
+def test_which_weights_these_are_is_said_without_numbers_too() -> None:
+    card = render_model_card(dataclasses.replace(BARE, weights="These are the weights of step 3 of 9."))
+    assert card.count("\nThese are the weights of step 3 of 9.\n") == 1
+    assert "How good" not in card
 
 
 def test_a_license_is_named_and_linked() -> None:

@@ -15,12 +15,12 @@ PACKAGE = ROOT / "img2img_hub"
 
 # From the top of the house to its ground. A module imports from its own floor and those below it.
 FLOORS = [
-    {"scripts", "cli", "demo", "__main__"},
+    {"scripts", "cli", "cli_convert", "demo", "__main__"},
     {"training"},
     {"translation"},
     {"hub"},
     {"families", "data", "metrics"},
-    {"networks", "losses", "images"},
+    {"networks", "losses", "augment", "images"},
 ]
 HOMES = {"accelerate": {"training"}, "datasets": {"data"}, "gradio": {"demo"}}
 

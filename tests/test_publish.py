@@ -17,6 +17,8 @@ PUSHED = {
     ".gitattributes",
     "README.md",
     "config.json",
+    "examples/1-house.png",
+    "examples/2-palace.jpg",
     "model.safetensors",
     "sample_sheet.png",
     "training/discriminator/config.json",
@@ -35,8 +37,8 @@ def folder(tmp_path: Path) -> Path:
         (folder / name).write_bytes(name.encode() + b"\0" * 100)
     (folder / "translation.json").write_text('{"reverse":null}')
     (folder / "README.md").write_text(render_model_card(CardFacts(model_name="maps", license="mit")))
-    for name in ("checkpoints/step-2/model.safetensors", "checkpoints/step-2/a.png", "samples/step-2.png",
-                 "metrics.jsonl", "notes.txt", ".env"):  # fmt: skip
+    for name in ("checkpoints/step-2/model.safetensors", "checkpoints/step-2/a.png", "samples/step-2.png", ".env",
+                 "metrics.jsonl", "notes.txt", "examples/notes.txt", ".push/step-2/model.safetensors"):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"not for the Hub")
     return folder

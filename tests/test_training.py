@@ -1,11 +1,7 @@
-"""Whole runs, tiny and real: what they write, that they stop and resume bit for bit, and what they refuse."""
+"""Whole runs, tiny and real: what they write, what they publish, what stops them, and the settings they refuse."""
 
 import json
-import resource
-import shutil
-import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,76 +11,15 @@ from safetensors.torch import load_file
 
 from img2img_hub import Architecture, CycleGAN, DataConfig, Network, Pix2Pix, TrainConfig, Translator, train
 from img2img_hub.data.sources import open_data
-from img2img_hub.training.loop import Stepper
+from img2img_hub.training import collapse
+from img2img_hub.training.collapse import CollapseWatch
+from img2img_hub.training.step import Stepper
 from img2img_hub.translation.evaluation import evaluate_paired
+from tests.runs import checkpoints, lines, run
 
+pytest_plugins = ["tests.starting"]
 FAMILIES = [Pix2Pix(), CycleGAN(pool_size=2)]
 by_name = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
-@pytest.fixture
-def start(tmp_path, paired_folder, unpaired_folder):
-    """start(family, output, **settings) trains a tiny network for 6 steps on the CPU."""
-
-    def run(family, output, *, architecture=None, data=None, **settings):
-        AcceleratorState._reset_state(reset_partial_state=True)
-        folder = paired_folder if family.paired else unpaired_folder
-        data = data or DataConfig(dataset=str(folder), side_by_side=family.paired)
-        settings = {
-            "max_steps": 6,
-            "image_size": 16,
-            "cpu": True,
-            "cpu_threads": 1,
-            "num_workers": 0,
-            "log_steps": 2,
-            "sample_steps": 3,
-            "checkpoint_steps": 2,
-            "num_samples": 2,
-            **settings,
-        }
-        small = {"width": 4, "discriminator_layers": 1} | ({"noise_channels": 1} if family.paired else {"blocks": 1})
-        return train(
-            family,
-            TrainConfig(output_dir=str(tmp_path / output), **settings),
-            data,
-            architecture=architecture or Architecture(**small),
-        )
-
-    return run
-
-
-def interrupt_at(monkeypatch, step, number=signal.SIGTERM):
-    """A real signal to this process in the middle of that step."""
-    original, count = Stepper.step, [0]
-
-    def stepping(self, *arguments):
-        original(self, *arguments)
-        count[0] += 1
-        if count[0] == step:
-            signal.raise_signal(number)
-
-    monkeypatch.setattr(Stepper, "step", stepping)
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def same_tensors(first, second):
-    first, second = load_file(first), load_file(second)
-    assert first.keys() == second.keys()
-    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 @by_name
@@ -146,84 +81,6 @@ def test_numbers_of_the_run_the_card_and_evaluate_are_the_same(start, paired_fol
     assert all(value.dtype in (torch.float16, torch.int64) for value in weights.values())
 
 
-@by_name
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(start, monkeypatch, family, num_workers):
-    whole = start(family, "whole", ema_decay=0.9)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 3)
-        cut = start(family, "cut", ema_decay=0.9, num_workers=num_workers, checkpoint_steps=100)
-    assert [p.name for p in (cut / "checkpoints").iterdir()] == ["step-3"]
-    assert not (cut / "finished.json").exists()
-    start(family, "cut", ema_decay=0.9, num_workers=num_workers, resume=True)
-    for file in (whole / "checkpoints/step-6").glob("*.safetensors"):
-        assert same_tensors(file, cut / "checkpoints/step-6" / file.name), file.name
-    for part in family.published:
-        assert same_tensors(whole / part / "model.safetensors", cut / part / "model.safetensors")
-    assert [line["step"] for line in lines(cut)] == sorted(line["step"] for line in lines(cut))
-
-
-def test_ctrl_c_is_a_wish_like_sigterm(start, monkeypatch):
-    interrupt_at(monkeypatch, 2, signal.SIGINT)
-    folder = start(Pix2Pix(), "run", checkpoint_steps=100)
-    assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-2"]
-
-
-def test_resume_without_a_checkpoint_starts_at_zero_and_says_so(start, capsys):
-    folder = start(Pix2Pix(), "run", resume=True)
-    assert "starting at step 0" in capsys.readouterr().err
-    assert (folder / "finished.json").exists()
-
-
-def test_resume_of_a_finished_run_changes_nothing(start, capsys):
-    folder = start(Pix2Pix(), "run")
-    before = files(folder)
-    start(Pix2Pix(), "run", resume=True)
-    assert files(folder) == before
-    assert "already finished at step 6" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("file", ["training_state.pt", "rank-0.pt", "generator.safetensors"])
-@pytest.mark.parametrize("content", [None, b"", b"torn"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(start, file, content):
-    folder = start(Pix2Pix(), "run", max_steps=4)
-    (folder / "finished.json").unlink()
-    damaged = folder / "checkpoints/step-4" / file
-    damaged.write_bytes(content) if content is not None else damaged.unlink()
-    with pytest.raises(ValueError, match=r"step-4 (is damaged.*delete its folder|was written by 0 process)"):
-        start(Pix2Pix(), "run", max_steps=4, resume=True)
-    shutil.rmtree(damaged.parent)
-    start(Pix2Pix(), "run", max_steps=4, resume=True)
-    assert (folder / "finished.json").exists()
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"family": "pix2pix", "training": 3}'])
-def test_torn_files_of_a_run_are_named_or_mended(start, content):
-    folder = start(Pix2Pix(), "run", max_steps=1)
-    (folder / "finished.json").write_text(content)
-    (folder / "metrics.jsonl").write_bytes(b"\xff\xfe torn\n")
-    start(Pix2Pix(), "run", max_steps=1, resume=True)
-    assert json.loads((folder / "finished.json").read_text()) == {"step": 1}
-    (folder / "run.json").write_text(content)
-    with pytest.raises(ValueError, match=r"run\.json does not hold a run's settings"):
-        start(Pix2Pix(), "run", max_steps=1, resume=True)
-
-
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(start, tmp_path):
-    """A full disk, as the limit of a file's size: the system refuses the write in the same place."""
-    folder = start(Pix2Pix(), "run", max_steps=2)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    try:
-        with pytest.raises(ValueError, match=r"checkpoint of step 4 cannot be written.*make room there"):
-            start(Pix2Pix(), "run", max_steps=4, resume=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [p.name for p in (folder / "checkpoints").glob("step-*")] == ["step-2"]
-    start(Pix2Pix(), "run", max_steps=4, resume=True)
-    assert json.loads((folder / "finished.json").read_text()) == {"step": 4}
-
-
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_an_image_that_cannot_be_read_is_named_and_costs_no_checkpoint(start, paired_folder, split):
     """A validation image is first read when a sheet is drawn: what was learnt until then is on the disk by then."""
@@ -232,15 +89,6 @@ def test_an_image_that_cannot_be_read_is_named_and_costs_no_checkpoint(start, pa
         start(Pix2Pix(), "run", max_steps=40, sample_steps=2, checkpoint_steps=2, num_workers=2)
     if split == "test":
         assert [p.name for p in (paired_folder.parent / "run/checkpoints").iterdir()] == ["step-2"]
-
-
-def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
-    first = start(Pix2Pix(), "first", max_steps=1)
-    start(Pix2Pix(), "second", init_from=str(first), max_steps=1)
-    shutil.rmtree(first)
-    capsys.readouterr()
-    start(Pix2Pix(), "second", init_from=str(first), max_steps=2, resume=True)
-    assert "generator starts from" not in capsys.readouterr().err
 
 
 def test_an_id_that_becomes_too_long_with_its_direction_is_refused_before_training(start, tmp_path):
@@ -259,99 +107,6 @@ def test_paths_do_where_text_does(paired_folder, tmp_path):
     train(Pix2Pix(), replace(config, resume=True), data, architecture=Architecture(width=4))
 
 
-def test_overwrite_removes_the_generators_of_the_other_family(start):
-    folder = start(CycleGAN(), "run", max_steps=1)
-    start(Pix2Pix(), "run", max_steps=1, overwrite=True)
-    assert not (folder / "source2target").exists()
-    assert (folder / "model.safetensors").exists()
-
-
-@pytest.mark.parametrize(("output", "says"), [("file/run", "file is a file: name a folder"), ("/", "no name")])
-def test_output_folders_that_cannot_be_are_refused_before_training(start, tmp_path, output, says):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=says):
-        start(Pix2Pix(), output)
-
-
-def test_resume_ignores_an_incomplete_checkpoint(start):
-    folder = start(Pix2Pix(), "run", max_steps=4)
-    (folder / "checkpoints/step-4").rename(folder / "checkpoints/.step-9.incomplete")
-    start(Pix2Pix(), "run", max_steps=4, resume=True)
-    assert (folder / "checkpoints/step-4").is_dir()
-
-
-def test_a_finished_run_can_be_lengthened(start, capsys):
-    start(Pix2Pix(), "run")
-    folder = start(Pix2Pix(), "run", max_steps=8, resume=True)
-    assert "--max_steps: 6 -> 8" in capsys.readouterr().err
-    assert lines(folder)[-1]["step"] == 8
-
-
-@pytest.mark.parametrize(
-    ("changed", "says"),
-    [
-        ({"learning_rate": 1e-3}, "--learning_rate: 0.0002 -> 0.001"),
-        ({"architecture": Architecture(width=8)}, "--width: 4 -> 8"),
-        ({"seed": 7}, "--seed: 42 -> 7"),
-    ],
-)
-def test_resume_with_other_settings_is_refused_by_name(start, changed, says):
-    start(Pix2Pix(), "run", max_steps=1)
-    with pytest.raises(ValueError, match=says):
-        start(Pix2Pix(), "run", max_steps=1, resume=True, **changed)
-    with pytest.raises(ValueError, match="--lambda_l1"):
-        start(Pix2Pix(lambda_l1=10.0), "run", max_steps=1, resume=True)
-    with pytest.raises(ValueError, match="family: pix2pix -> cyclegan"):
-        start(CycleGAN(), "run", max_steps=1, resume=True)
-
-
-def test_another_run_is_not_overwritten_without_being_asked(start):
-    folder = start(Pix2Pix(), "run", max_steps=1)
-    (folder / "notes.txt").write_text("mine")
-    before = files(folder)
-    with pytest.raises(ValueError, match="add --resume to continue that run, --overwrite to delete it"):
-        start(Pix2Pix(), "run", max_steps=1)
-    assert files(folder) == before
-    start(Pix2Pix(), "run", max_steps=2, overwrite=True)
-    assert lines(folder)[-1]["step"] == 2
-    assert (folder / "notes.txt").read_text() == "mine"
-    assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-2"]
-
-
-@by_name
-def test_overwrite_deletes_nothing_when_the_data_are_wrong(start, family, tmp_path):
-    folder = start(family, "run", max_steps=1)
-    before = files(folder)
-    with pytest.raises(ValueError, match="nowhere"):
-        start(family, "run", overwrite=True, data=DataConfig(dataset=str(tmp_path / "nowhere")))
-    assert files(folder) == before
-
-
-@by_name
-def test_fine_tuning_starts_from_generators_and_discriminators(start, family, capsys):
-    first = start(family, "first")
-    second = start(family, "second", init_from=str(first), learning_rate=1e-12, max_steps=1)
-    said = capsys.readouterr().err
-    for part, name in family.published.items():
-        assert f"{name} starts from {first / part}" in said
-        a, b = load_file(first / part / "model.safetensors"), load_file(second / part / "model.safetensors")
-        assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a if "running" not in k and "num_batches" not in k)
-    assert "starts afresh:" not in said
-    (judge,) = (first / next(iter(family.published)) / "training").iterdir()
-    (judge / "model.safetensors").unlink()
-    start(family, "third", init_from=str(first), max_steps=1)
-    assert f"{judge.name} starts afresh" in capsys.readouterr().err
-
-
-def test_fine_tuning_another_architecture_is_refused(start):
-    first = start(Pix2Pix(), "first", max_steps=1)
-    wider = Architecture(width=8, noise_channels=1, discriminator_layers=1)
-    with pytest.raises(ValueError, match="width: 4 -> 8"):
-        start(Pix2Pix(), "second", init_from=str(first), architecture=wider)
-    with pytest.raises(ValueError, match="holds no source2target: name the output folder of a run"):
-        start(CycleGAN(), "third", init_from=str(first))
-
-
 def test_the_average_is_what_is_published(start):
     folder = start(Pix2Pix(), "run", ema_decay=0.75, max_steps=3, checkpoint_steps=1, keep_checkpoints=3)
     published = load_file(folder / "model.safetensors")
@@ -364,8 +119,35 @@ def test_the_average_is_what_is_published(start):
 
 
 def test_a_loss_that_leaves_the_numbers_stops_the_run(start):
-    with pytest.raises(ValueError, match=r"the loss \w+/\w+ is (nan|inf) at step \d+.*--learning_rate"):
-        start(Pix2Pix(lambda_l1=1e38), "run", learning_rate=1e30, max_steps=20)
+    says = r"the loss \w+/\w+ is (nan|inf) at step \d+.*no checkpoint yet: start again with --overwrite and a lower"
+    with pytest.raises(ValueError, match=says):
+        start(Pix2Pix(lambda_l1=1e38), "run", learning_rate=1e30, max_steps=20, checkpoint_steps=20)
+
+
+@by_name
+@pytest.mark.parametrize(("what", "value"), [("loss", float("nan")), ("weight", float("inf"))])
+def test_what_leaves_the_numbers_is_named_with_the_last_good_checkpoint(
+    start, tmp_path, monkeypatch, family, what, value
+):
+    """A loss is looked at when it is logged; weights when they are saved, for they may go in a step whose losses were
+    still finite. Neither is written over what is good."""
+    original, name = Stepper.step, next(iter(family.published.values()))
+
+    def stepping(self, batches, logs, **options):
+        original(self, batches, logs, **options)
+        if self.state.step == 3:  # the fourth
+            if what == "loss":
+                logs.add("generator", {"l1": (torch.tensor(value), 1.0)})
+            else:
+                next(self.state.networks[name].parameters()).data.view(-1)[0] = value
+
+    monkeypatch.setattr(Stepper, "step", stepping)
+    thing = r"loss generator/l1 is nan" if what == "loss" else f"weights of {name} are not finite"
+    last = f"{tmp_path}/run/checkpoints/step-2"
+    says = rf"the {thing} at step 4.*the last good checkpoint is {last}\..*folder with --init_from {last} and a lower"
+    with pytest.raises(ValueError, match=says):
+        start(family, "run", log_steps=4 if what == "weight" else 1)
+    assert checkpoints(tmp_path / "run") == ["step-2"]
 
 
 def test_without_validation_data_the_sheet_shows_training_images(start, paired_folder):
@@ -409,3 +191,48 @@ def test_learning_rate_is_flat_then_linear():
 def test_settings_that_cannot_work_are_refused(settings, says):
     with pytest.raises(ValueError, match=says):
         TrainConfig(**{"output_dir": "x", **settings})
+
+
+# --- the warning of a collapse ----------------------------------------------------------------------------------------
+
+
+def warnings_of(family, *lines, start_step=0):
+    watch = CollapseWatch(family, start_step=start_step)
+    return [step for step, losses in lines if watch.look(step, losses)]
+
+
+def judged(real, fake, **others):
+    return {"discriminator/real": real, "discriminator/fake": fake, "generator/l1": 0.001, **others}
+
+
+def test_a_discriminator_that_is_certain_for_long_is_told_of_once():
+    won = [(step, judged(0.001, 0.002, **{"discriminator/r1": 3.0})) for step in range(100, 1600, 100)]
+    assert warnings_of(Pix2Pix(), *won) == [500]
+    assert warnings_of(Pix2Pix(), (1000, judged(0.001, 0.002)), (2000, judged(0.001, 0.002))) == [1000], "rare lines"
+    assert warnings_of(Pix2Pix(), *won[4:], start_step=400) == [900], "a resumed run begins to count anew"
+    interrupted = [(step, judged(0.001, 0.002 if step != 400 else 0.2)) for step in range(100, 1600, 100)]
+    assert warnings_of(Pix2Pix(), *interrupted) == [900]
+    assert not warnings_of(Pix2Pix(), *((step, judged(0.2, 0.001)) for step, _ in won)), "it takes real ones for fakes"
+    both = {f"discriminator/{kind}_{end}": 0.001 for kind in ("real", "fake") for end in ("source", "target")}
+    assert warnings_of(CycleGAN(), *((step, both) for step, _ in won)) == [500]
+    one = both | {"discriminator/fake_source": 0.3}
+    assert not warnings_of(CycleGAN(), *((step, one) for step, _ in won))
+    assert not warnings_of(Pix2Pix(adversarial_loss="wgangp"), *won)
+
+
+def test_certainty_about_a_smoothed_label_is_its_entropy():
+    lines = [(step, judged(0.3251 + 0.001, 0.002)) for step in (300, 600)]  # -0.9 ln 0.9 - 0.1 ln 0.1
+    assert warnings_of(Pix2Pix(label_smoothing=0.1), *lines) == [600]
+    assert not warnings_of(Pix2Pix(), *lines)
+    assert warnings_of(Pix2Pix(label_smoothing=0.1, adversarial_loss="lsgan"), (600, judged(0.001, 0.002))) == [600]
+
+
+def test_the_warning_reaches_the_log(start, capsys, monkeypatch):
+    monkeypatch.setattr(collapse, "_LONG", 2)
+    monkeypatch.setattr(collapse, "_NEAR_ZERO", 100.0)
+    start(Pix2Pix(), "run", log_steps=1)
+    said, helped = capsys.readouterr().err, run("pix2pix", "--help").stdout
+    assert said.count("the discriminator has been all but certain") == 1
+    for flag in ("--label_smoothing", "--diff_augment", "--discriminator_learning_rate", "--discriminator_width"):
+        assert flag in said
+        assert flag in helped

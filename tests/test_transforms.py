@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from img2img_hub.data.sources import DataConfig, open_data
@@ -110,6 +110,24 @@ def test_resize_is_bicubic_and_to_load_size(tmp_path: Path) -> None:
     assert cut in windows(image.resize((LOAD, LOAD), Image.Resampling.BICUBIC)).values()
     evaluated = evaluation_image(image, image_size=SIZE)
     assert evaluated.tobytes() == image.resize((SIZE, SIZE), Image.Resampling.BICUBIC).tobytes()
+
+
+def test_every_value_becomes_the_number_that_to_tensor_makes_of_it(tmp_path: Path) -> None:
+    values = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    for folder in ("trainA", "trainB"):
+        (tmp_path / folder).mkdir()
+        values.save(tmp_path / folder / "1.png")
+    data = open_data(DataConfig(dataset=str(tmp_path)), paired=True, split="train", out_channels=1)
+    samples = TrainingDataset(data, image_size=16, load_size=16, flip=True, seed=0)
+    found = {"as it was": 0, "mirrored": 0}
+    for epoch in range(20):
+        sample = samples[(epoch, 0)]
+        mirrored = bool(sample["target"][0, 0, 0] > sample["target"][0, 0, 1])
+        expected = ImageOps.mirror(values) if mirrored else values
+        assert torch.equal(sample["target"], to_tensor(expected))
+        assert torch.equal(sample["source"], to_tensor(expected.convert("RGB")))
+        found["mirrored" if mirrored else "as it was"] += 1
+    assert min(found.values()) > 2
 
 
 def test_load_size_below_image_size_is_refused(pairs: Path) -> None:

@@ -133,7 +133,11 @@ def test_repos_that_are_no_translators_are_refused_in_words(
         "no-config": (no_config, "ValueError", "the Hub repo alice/no-config has no config.json, so it is no model of"),
         "no-weights": (no_weights, "ValueError", "has no model.safetensors"),
         "other": (good | {"config.json": other}, "ValueError", "alice/other: config.json names no 'architecture' and"),
-        "unknown": (files_of(models, architecture="StyleGAN"), "ValueError", "'StyleGAN'; this version knows Patch"),
+        "unknown": (
+            files_of(models, architecture="StyleGAN"),
+            "ValueError",
+            "'StyleGAN'; this version knows ",
+        ),
         "huge": (files_of(models, width=1_000_000), "ValueError", "width must be a whole number from 1 to 512, got"),
         "key": (files_of(models, width=None), "ValueError", "alice/key: config.json lacks width of a UNetGenerator"),
         "newer": (files_of(models, format_version=2), "ValueError", "this version reads 1: update img2img_hub"),

@@ -57,6 +57,10 @@ class DataConfig:
     """Which one of A and B, or of two columns or folders found by name, is the source."""
     max_samples: int | None = None
     """Use only the first so many pairs, or images a side, of every split."""
+    streaming: bool = False
+    """Read the Hub data set while training, as it comes, instead of downloading it first."""
+    shuffle_buffer: int = 1000
+    """With streaming: images, still encoded, held in memory to draw the next one from."""
 
     def __post_init__(self) -> None:
         if not self.dataset:
@@ -69,6 +73,8 @@ class DataConfig:
             )
         if self.max_samples is not None and self.max_samples < 1:
             raise DataError(f"max_samples is {self.max_samples}: type 1 or more, or leave it out for all")
+        if self.shuffle_buffer < 1:
+            raise DataError(f"shuffle_buffer is {self.shuffle_buffer}: type 1 (no shuffling) or more images")
         self._check_that_they_agree()
 
     def _check_that_they_agree(self) -> None:
@@ -81,6 +87,11 @@ class DataConfig:
         if self.label_column and not (self.source_label or self.target_label):
             raise DataError(
                 f"--label_column {self.label_column} says nothing alone: add --source_label and --target_label"
+            )
+        if self.streaming and self.source_label:
+            raise DataError(
+                "--source_label looks for its rows in the whole data set, which a stream never sees at once: "
+                "leave out --streaming, or tell sources from targets by split, column or data set"
             )
         if self.side_by_side:
             for name in ("target_dataset", "target_column", "source_split", "source_label"):

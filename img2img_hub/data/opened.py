@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,17 @@ class About:
     """The split, as the model card names it."""
     in_channels: int = 3
     out_channels: int = 3
+
+
+class Side(NamedTuple):
+    """The sources or the targets of opened data: which images, in which order, and of what kind their pixels are."""
+
+    images: Images
+    rows: np.ndarray
+    """(N,) int64, places in ``images``."""
+    channels: int
+    dtype: np.dtype
+    """Of one value of one pixel, as ``images.read`` gives it."""
 
 
 class PairedData:
@@ -56,6 +68,15 @@ class PairedData:
     @property
     def description(self) -> str:
         return f"{len(self)} pairs: {self._source.title} (source) and {self._target.title} (target)"
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Sources and targets; pair ``index`` is place ``index`` in both."""
+        about = self._about
+        return (
+            Side(self._source, self._rows, about.in_channels, np.dtype(np.uint8)),
+            Side(self._target, self._rows, about.out_channels, np.dtype(np.uint8)),
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -128,6 +149,15 @@ class UnpairedData:
         return (
             f"unpaired: {self.num_source} sources ({self._source.title}) and "
             f"{self.num_target} targets ({self._target.title})"
+        )
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Sources and targets, of ``num_source`` and ``num_target`` images."""
+        about = self._about
+        return (
+            Side(self._source, self._source_rows, about.in_channels, np.dtype(np.uint8)),
+            Side(self._target, self._target_rows, about.out_channels, np.dtype(np.uint8)),
         )
 
     def __len__(self) -> int:

@@ -14,7 +14,9 @@ when it is opened; what is wrong with one image, when it is read, by file or row
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from img2img_hub.data.config import DataConfig, DataError, SplitMissingError
 from img2img_hub.data.folders import FolderSet
 from img2img_hub.data.opened import About, ImageData, PairedData, UnpairedData, problems
 from img2img_hub.data.reading import Half, Images, SideBySide
+from img2img_hub.data.streaming import StreamedData
 from img2img_hub.data.tables import TableSet
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "DataError",
     "ImageData",
     "PairedData",
+    "StreamedData",
     "UnpairedData",
     "open_data",
     "open_train_and_validation",
@@ -36,6 +40,7 @@ __all__ = [
 ]
 
 _VALIDATION_SPLITS = ("validation", "val", "test")
+_HEAD, _PREVIEW = 500, 32  # rows of a stream read into memory to validate on, and to show without a validation split
 _HOLD_OUT_STREAM = 3  # the first number of the seed; transforms.py has the other streams
 
 
@@ -44,24 +49,31 @@ def open_data(
 ) -> ImageData:
     """Open one split of the data set: PairedData for ``paired``, else UnpairedData.
 
-    Channels are 1 ("L") or 3 ("RGB"). Raises DataError with what was found and what to type.
+    With ``streaming`` these are its first rows, at most 500, read into memory. Channels are 1 ("L") or 3 ("RGB").
+    Raises DataError with what was found and what to type.
     """
-    opened = _open_sets(config, paired=paired)
+    opened = _heads(_open_sets(config, paired=paired), config, rows=_HEAD)
     return _open_split(opened, config, paired=paired, split=split, channels=(in_channels, out_channels))
 
 
 def open_train_and_validation(
     config: DataConfig, *, paired: bool, seed: int, in_channels: int = 3, out_channels: int = 3
-) -> tuple[ImageData, ImageData | None]:
+) -> tuple[ImageData | StreamedData, ImageData | None]:
     """Open the training data and what to validate on, None for nothing.
 
     The validation data is the split that ``validation_split`` names; by default the first of validation, val and
     test that is there, else ``validation_fraction`` of the training images, drawn by ``seed`` alone (so the same on
-    every rank and in a resumed run) and held out of training.
+    every rank and in a resumed run) and held out of training. With ``streaming`` the training data is a stream, of
+    which nothing can be held out, and what to validate on the first rows of a split, at most 500, in memory.
     """
     opened = _open_sets(config, paired=paired)
     channels = (in_channels, out_channels)
-    train = _open_split(opened, config, paired=paired, split=config.train_split, channels=channels)
+    train: ImageData | StreamedData
+    if config.streaming:
+        train = _open_stream(opened, config, paired=paired, channels=channels)
+        opened = _heads(opened, config, rows=_HEAD)
+    else:
+        train = _open_split(opened, config, paired=paired, split=config.train_split, channels=channels)
     if config.validation_split == "none":
         return train, None
     # source_split and target_split say where training's images are; another split is looked for without them.
@@ -74,6 +86,13 @@ def open_train_and_validation(
                 return train, _open_split(opened, elsewhere, paired=paired, split=split, channels=channels)
             except SplitMissingError:
                 continue
+    if isinstance(train, StreamedData):
+        if config.validation_fraction == 0:
+            return train, None
+        raise DataError(
+            f"{train.id} has no split called {', '.join(_VALIDATION_SPLITS)}, and a stream is never seen at once, so "
+            f"that no part of it can be held out: type --validation_split with another split, or with none"
+        )
     return _held_out(train, config.validation_fraction, seed=seed)
 
 
@@ -94,15 +113,57 @@ def _open_set(name: str, config: DataConfig) -> FolderSet | TableSet:
             return TableSet.from_folder(path, config=config)
         if config.dataset_revision or config.dataset_config:
             raise DataError(f"{name} is a folder here, without configurations or revisions: leave those options out")
+        if config.streaming:
+            raise DataError(f"{name} is a folder of images here, read as they are needed: leave out --streaming")
         return FolderSet(path, train_split=config.train_split)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         raise DataError(f"there is no folder {name}: check the spelling, or type the id of a Hub data set (user/name)")
     return TableSet.from_hub(name, config=config)
 
 
+def _heads(opened: list[FolderSet | TableSet], config: DataConfig, *, rows: int) -> list[FolderSet | TableSet]:
+    """With --streaming the first rows of every split in place of the stream."""
+    if not config.streaming:
+        return opened
+    rows = min(rows, config.max_samples or rows)
+    return [one.head(rows) if isinstance(one, TableSet) else one for one in opened]
+
+
 def _open_split(
     opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: tuple[int, int]
 ) -> ImageData:
+    source, target, about = _find(opened, config, paired=paired, split=split, channels=channels)
+    for images in (source, target):
+        if not len(images):
+            raise DataError(f"{images.title} holds no images: type --split or --train_split with another split")
+    if config.streaming and max(len(source), len(target)) == _HEAD:
+        about = replace(about, split=f"{about.split} (first {_HEAD})")
+    if paired:
+        return PairedData(source, target, range(len(source))[: config.max_samples], about=about)
+    source_rows, target_rows = range(len(source))[: config.max_samples], range(len(target))[: config.max_samples]
+    return UnpairedData(source, target, source_rows, target_rows, about=about)
+
+
+def _open_stream(
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, channels: tuple[int, int]
+) -> StreamedData:
+    where: dict[str, Any] = {"paired": paired, "split": config.train_split, "channels": channels}
+    source, target, about = _find(opened, config, **where)
+    return StreamedData(
+        source,
+        target,
+        paired=paired,
+        about=about,
+        max_samples=config.max_samples,
+        shuffle_buffer=config.shuffle_buffer,
+        preview=partial(_open_split, _heads(opened, config, rows=_PREVIEW), config, **where),
+    )
+
+
+def _find(
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: tuple[int, int]
+) -> tuple[Images, Images, About]:
+    """Sources and targets, and what is known of both."""
     first = opened[0]
     if config.side_by_side:
         both = SideBySide(first.one(split, config=config, role="source"))
@@ -114,15 +175,12 @@ def _open_split(
             split = f"{config.source_split} and {config.target_split}"
     else:
         source, target = _directed(*first.two(split, config=config, paired=paired), config)
-    for images in (source, target):
-        if not len(images):
-            raise DataError(f"{images.title} holds no images: type --split or --train_split with another split")
     ids = tuple(dict.fromkeys(one.hub_id for one in opened if one.hub_id))
-    about = About(id=first.name, hub_ids=ids, split=split, in_channels=channels[0], out_channels=channels[1])
-    if paired:
-        return PairedData(source, target, range(len(source))[: config.max_samples], about=about)
-    source_rows, target_rows = range(len(source))[: config.max_samples], range(len(target))[: config.max_samples]
-    return UnpairedData(source, target, source_rows, target_rows, about=about)
+    return (
+        source,
+        target,
+        About(id=first.name, hub_ids=ids, split=split, in_channels=channels[0], out_channels=channels[1]),
+    )
 
 
 def _directed(a: Images, b: Images, config: DataConfig) -> tuple[Images, Images]:

@@ -17,21 +17,34 @@ import numpy as np
 from img2img_hub.data.columns import ColumnImages, class_labels, image_columns
 from img2img_hub.data.config import DataConfig, DataError, SplitMissingError, find_pairs, listing, without_prefix
 from img2img_hub.data.reading import Images
+from img2img_hub.data.streaming import StreamedColumn, first_rows, is_stream
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
 
 # What tells a folder of tables from a folder of images, up to two folders deep.
 _TABLE_FILES = ("*.parquet", "*.arrow", "metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 class TableSet:
-    """A data set with columns, all its splits."""
+    """A data set with columns, all its splits; they are streams with --streaming."""
 
-    def __init__(self, splits: Mapping[str, Dataset], *, name: str, hub_id: str | None) -> None:
+    def __init__(
+        self,
+        splits: Mapping[str, Dataset | IterableDataset],
+        *,
+        name: str,
+        hub_id: str | None,
+        head: int | None = None,
+    ) -> None:
         self.splits = dict(splits)
         self.name = name
         self.hub_id = hub_id
+        self._head = head
+
+    def head(self, rows: int) -> TableSet:
+        """The same splits; of one that is a stream, its first rows, read into memory when it is asked for."""
+        return TableSet(self.splits, name=self.name, hub_id=self.hub_id, head=rows)
 
     @staticmethod
     def is_table(path: Path) -> bool:
@@ -50,6 +63,8 @@ class TableSet:
         name = path.resolve().name
         if not ((path / "dataset_dict.json").exists() or (path / "state.json").exists()):
             return cls(_load(str(path), config=config), name=name, hub_id=None)
+        if config.streaming:
+            raise DataError(f"{path} is a saved data set here, read as it is needed: leave out --streaming")
         loaded = datasets.load_from_disk(str(path))
         splits = loaded if isinstance(loaded, datasets.DatasetDict) else {config.train_split: loaded}
         return cls(splits, name=name, hub_id=None)
@@ -88,7 +103,7 @@ class TableSet:
         if names[0] is not None and names[1] is not None:
             return self._two_columns(split, names[0], names[1], paired=paired)
         if split in self.splits:
-            columns = image_columns(self.splits[split])
+            columns = image_columns(self._split(split))
             pair = self._only(find_pairs(columns), split, what="columns", flag="column")
             if pair:
                 return self._two_columns(split, *pair, paired=paired)
@@ -99,6 +114,8 @@ class TableSet:
 
     def _two_columns(self, split: str, first: str, second: str, *, paired: bool) -> tuple[Images, Images]:
         source, target = self._column(split, first), self._column(split, second)
+        if isinstance(source, StreamedColumn) or isinstance(target, StreamedColumn):
+            return source, target  # what is empty shows when it is read
         if not paired:
             # Columns of a table are equally long; the shorter of two unpaired sets is filled up with nothing.
             return source.where_filled(), target.where_filled()
@@ -126,7 +143,7 @@ class TableSet:
         for where, prefix in ((split, ""), (next(iter(self.splits)), split)):
             if where not in self.splits or (prefix and len(self.splits) > 1):
                 continue
-            dataset = self.splits[where]
+            dataset = self._split(where)
             column, labels = class_labels(dataset, config.label_column)
             named = without_prefix(labels, prefix)
             pair = self._only(find_pairs(named), split, what="labels", flag="label")
@@ -146,23 +163,32 @@ class TableSet:
             )
         return pairs[0] if pairs else None
 
-    def _split(self, split: str) -> Dataset:
+    def _split(self, split: str) -> Dataset | IterableDataset:
         if split not in self.splits:
             raise SplitMissingError(
                 f"{self.name} has no split {split!r}: found {listing(list(self.splits), limit=10)}. "
                 f"Type the one to use with --split, --train_split or --validation_split"
             )
-        return self.splits[split]
+        dataset = self.splits[split]
+        if self._head is not None and is_stream(dataset):
+            self.splits[split] = dataset = first_rows(dataset, self._head, title=self._title(split))
+        return dataset
 
-    def _column(self, split: str, column: str) -> ColumnImages:
+    def _column(self, split: str, column: str) -> ColumnImages | StreamedColumn:
         dataset = self._split(split)
         if column not in image_columns(dataset):
             wrong = "is no image column" if column in dataset.features else "does not exist"
             raise DataError(f"column {column!r} {wrong} in {self._title(split)}: found {self._columns(split)}")
-        return ColumnImages(dataset, column, title=f"{self._title(split)}, column {column}")
+        title = f"{self._title(split)}, column {column}"
+        return (StreamedColumn if is_stream(dataset) else ColumnImages)(dataset, column, title=title)
 
     def _labelled(self, split: str, column: str, label: str, *, label_column: str | None) -> ColumnImages:
         dataset = self._split(split)
+        if is_stream(dataset):
+            raise DataError(
+                f"{self._title(split)} tells sources from targets by the label of each row, and a stream may hold all "
+                f"of one label first: leave out --streaming"
+            )
         name, labels = class_labels(dataset, label_column)
         if name is None:
             raise DataError(
@@ -180,7 +206,12 @@ class TableSet:
         return ColumnImages(dataset, column, title=title, rows=rows.tolist())
 
     def _title(self, split: str) -> str:
-        return f"{self.name}, split {split}"
+        return f"{self.name}, split {split}" + (f" (first {self._head} rows)" if self._is_cut(split) else "")
+
+    def _is_cut(self, split: str) -> bool:
+        """Whether only the head of the split is there."""
+        dataset = self.splits.get(split)
+        return dataset is not None and not is_stream(dataset) and len(dataset) == self._head
 
     def _columns(self, split: str) -> str:
         """ "photo (image), text (string)" for messages."""
@@ -224,7 +255,9 @@ def _load(name: str, *, config: DataConfig) -> Mapping[str, Dataset]:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return datasets.load_dataset(name, config.dataset_config, revision=config.dataset_revision)
+        splits = datasets.load_dataset(
+            name, config.dataset_config, revision=config.dataset_revision, streaming=config.streaming
+        )
     except HfHubHTTPError:
         raise
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
@@ -234,3 +267,10 @@ def _load(name: str, *, config: DataConfig) -> Mapping[str, Dataset]:
             f"{name!r} cannot be opened as a data set ({reason.rstrip('.')}): type a folder that exists here or the id "
             f"of a Hub data set (user/name), with --dataset_config and --dataset_revision where it has several"
         ) from error
+    for split, dataset in splits.items():
+        if dataset.features is None:
+            raise DataError(
+                f"{name}, split {split} does not tell its columns before it is read: leave out --streaming, or type "
+                f"--dataset_revision refs/convert/parquet if the Hub has that"
+            )
+    return splits

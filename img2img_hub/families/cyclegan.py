@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
-from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial, gradient_penalty
+from img2img_hub.families.calls import call_each
+from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial
 from img2img_hub.networks import Network
 
 # Each direction: (generator, the one back, where it starts, where it lands).
@@ -34,10 +35,11 @@ class CycleGAN(Family):
     network_defaults: ClassVar[dict[str, Any]] = {"norm": "instance", "dropout": 0.0}
     published: ClassVar[dict[str, str]] = {"source2target": "source2target", "target2source": "target2source"}
 
-    generator: Literal["unet", "resnet"] = "resnet"
-    """Generator, one a direction."""
-    discriminator: Literal["patch", "pixel"] = "patch"
-    """Discriminator, one a domain."""
+    generator: Literal["unet", "resnet", "coarse_to_fine"] = "resnet"
+    """One a direction: resnet (paper); unet; coarse_to_fine: a ResNet within a ResNet, for 512 pixels and more
+    (pix2pixHD)."""
+    discriminator: Literal["patch", "pixel", "multiscale"] = "patch"
+    """One a domain: patch (paper), pixel, or multiscale: patches on several sizes of the image (pix2pixHD)."""
     adversarial_loss: AdversarialLoss = "lsgan"
     """lsgan: least squares (paper); vanilla: cross-entropy on logits; wgangp: Wasserstein with gradient penalty."""
     lambda_cycle: float = 10.0
@@ -95,19 +97,19 @@ class CycleGAN(Family):
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         terms: Terms = {}
         for forth, back, start, end in _DIRECTIONS:
-            fake = networks[forth](batch[start])
+            images = [batch[start], batch[end]] if self.lambda_identity else [batch[start]]
+            fake, *same = call_each(networks[forth], *images)
             outputs.fakes[end] = fake.detach()
-            logits = networks[f"discriminator_{end}"](fake)
+            logits = networks[f"discriminator_{end}"](self.shown(fake))
             terms[f"adversarial_{end}"] = (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0)
             terms[f"cycle_{start}"] = (F.l1_loss(networks[back](fake), batch[start]), self.lambda_cycle)
-            if self.lambda_identity:
-                same = F.l1_loss(networks[forth](batch[end]), batch[end])
-                terms[f"identity_{end}"] = (same, self.lambda_identity * self.lambda_cycle)
+            if same:
+                weight = self.lambda_identity * self.lambda_cycle
+                terms[f"identity_{end}"] = (F.l1_loss(same[0], batch[end]), weight)
         return terms
 
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Each discriminator's loss is halved, so that it learns slower than the generators (section 7.1)."""
-        half = 1.0 if self.adversarial_loss == "wgangp" else 0.5
         terms: Terms = {}
         for forth, _, start, end in _DIRECTIONS:
             fake = outputs.fakes.get(end)
@@ -115,9 +117,6 @@ class CycleGAN(Family):
                 with torch.no_grad():
                     fake = networks[forth](batch[start])
             fake = outputs.pools[end].query(fake)
-            critic = networks[f"discriminator_{end}"]
-            terms[f"real_{end}"] = (adversarial(critic(batch[end]), real=True, kind=self.adversarial_loss), half)
-            terms[f"fake_{end}"] = (adversarial(critic(fake), real=False, kind=self.adversarial_loss), half)
-            if self.adversarial_loss == "wgangp":
-                terms[f"penalty_{end}"] = (gradient_penalty(critic, batch[end], fake), self.lambda_gp)
+            own = self.discriminator_terms(networks[f"discriminator_{end}"], real=batch[end], fake=fake)
+            terms |= {f"{term}_{end}": value for term, value in own.items()}
         return terms

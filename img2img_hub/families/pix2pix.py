@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
-from img2img_hub.losses import AdversarialLoss, adversarial, gradient_penalty
+from img2img_hub.losses import AdversarialLoss, adversarial
 from img2img_hub.networks import Network
 
 
@@ -29,10 +29,11 @@ class Pix2Pix(Family):
     network_defaults: ClassVar[dict[str, Any]] = {"norm": "batch", "dropout": 0.5}
     published: ClassVar[dict[str, str]] = {"": "generator"}
 
-    generator: Literal["unet", "resnet"] = "unet"
-    """Generator."""
-    discriminator: Literal["patch", "pixel"] = "patch"
-    """Discriminator; it sees source and target side by side in its channels."""
+    generator: Literal["unet", "resnet", "coarse_to_fine"] = "unet"
+    """unet (paper); resnet; coarse_to_fine: a ResNet within a ResNet, for 512 pixels and more (pix2pixHD)."""
+    discriminator: Literal["patch", "pixel", "multiscale"] = "patch"
+    """patch (paper), pixel, or multiscale: patches on several sizes of the image (pix2pixHD). It sees source and target
+    side by side in its channels."""
     adversarial_loss: AdversarialLoss = "vanilla"
     """vanilla: cross-entropy on logits (paper); lsgan: least squares; wgangp: Wasserstein with gradient penalty."""
     lambda_l1: float = 100.0
@@ -67,24 +68,16 @@ class Pix2Pix(Family):
             fake = networks["generator"](batch["source"])
         if outputs.keep_graph:
             outputs.fakes["target"] = fake
-        real_pair = torch.cat([batch["source"], batch["target"]], dim=1)
-        fake_pair = torch.cat([batch["source"], fake.detach()], dim=1)
-        critic = networks["discriminator"]
-        half = 1.0 if self.adversarial_loss == "wgangp" else 0.5  # the penalty is weighed against an unhalved distance
-        terms: Terms = {
-            "fake": (adversarial(critic(fake_pair), real=False, kind=self.adversarial_loss), half),
-            "real": (adversarial(critic(real_pair), real=True, kind=self.adversarial_loss), half),
-        }
-        if self.adversarial_loss == "wgangp":
-            terms["penalty"] = (gradient_penalty(critic, real_pair, fake_pair), self.lambda_gp)
-        return terms
+        return self.discriminator_terms(
+            networks["discriminator"], real=batch["target"], fake=fake.detach(), condition=batch["source"]
+        )
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Fool the (just updated, frozen) discriminator and stay near the target."""
         fake: Tensor | None = outputs.fakes.pop("target", None)
         if fake is None:
             fake = networks["generator"](batch["source"])
-        logits = networks["discriminator"](torch.cat([batch["source"], fake], dim=1))
+        logits = networks["discriminator"](self.shown(fake, condition=batch["source"]))
         return {
             "adversarial": (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0),
             "l1": (F.l1_loss(fake, batch["target"]), self.lambda_l1),

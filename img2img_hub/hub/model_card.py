@@ -34,15 +34,6 @@ _LICENSE_KEYS = ("license", "license_name", "license_link")
 _LICENSE_MARK = re.compile(
     r"<!-- img2img_hub: license as generated: (.*?) -->"
 )  # tells later whether people changed it
-_METRIC_NAMES = {
-    "l1": "L1, values in 0–1 (lower is better)",
-    "psnr": "PSNR in dB (higher is better)",
-    "ssim": "SSIM (higher is better)",
-    "cycle_l1_source": "cycle L1 of the source, values in 0–1 (lower is better)",
-    "cycle_l1_target": "cycle L1 of the target, values in 0–1 (lower is better)",
-    "swd_source": "sliced Wasserstein distance to source images (lower is better)",
-    "swd_target": "sliced Wasserstein distance to target images (lower is better)",
-}
 _NORM_TEXTS = {
     "image": "Batch norm uses each image's own statistics, at test time as in training (Pix2Pix paper, section 3.3).",
     "running": "Batch norm uses the running averages of training.",
@@ -57,6 +48,7 @@ class CardMetric(NamedTuple):
     split: str  # of the data set, such as "test"
     dataset: str  # Hub id, or the name of a local folder
     which: Literal["last", "best"] = "last"  # weights of the last step, or of the best one
+    label: str = ""  # for people, such as "SSIM (at most 1, higher is better)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +95,8 @@ class CardFacts:
     precision: str = ""
     """Of training and of the saved weights, such as "bf16 mixed, saved as float16"."""
     torch_version: str = ""
+    weights: str = ""
+    """Which weights these are, of the last step or the best one, in a sentence or two."""
     metrics: tuple[CardMetric, ...] = ()
     norm_statistics: str = ""
     """"image" or "running" (translation.json), or a sentence of your own."""
@@ -230,8 +224,7 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
 
 
 def _metric_row(metric: CardMetric) -> tuple[str, ...]:
-    label = _METRIC_NAMES.get(metric.name, metric.name)
-    return label, f"{metric.value:.4g}", metric.dataset, metric.split, f"{metric.which} step"
+    return metric.label or metric.name, f"{metric.value:.4g}", metric.dataset, metric.split, f"{metric.which} step"
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,7 @@
 
     python -m img2img_hub push-model runs/facades --repo_id alice/facades-label2photo
 
-Only the files that make the model go: never checkpoints, samples of other steps or logs.
+Only the files that make the model go, and images to try it on: never checkpoints, samples of other steps or logs.
 """
 
 import json
@@ -20,7 +20,8 @@ from img2img_hub.hub.model_card import merge_card, with_repo_ids
 CARD = "README.md"
 SETTINGS = "translation.json"
 REQUIRED = (CARD, "config.json", "model.safetensors", SETTINGS)
-OPTIONAL = ("training_config.json", "*.png", "training/**/*")
+EXAMPLES = ("examples/*.png", "examples/*.jpg", "examples/*.jpeg", "examples/*.webp")
+OPTIONAL = ("training_config.json", "*.png", "training/**/*", *EXAMPLES)
 
 # What a push can raise. A refused connection is the HTTP library's own error, a base of the Hub client's.
 PUSH_ERRORS: tuple[type[Exception], ...] = (ValueError, OSError, HfHubHTTPError.__bases__[0])
@@ -43,8 +44,8 @@ def push_folder(
     rather than to overwrite them.
 
     Args:
-        folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, *.png and
-            training/ go along.
+        folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, *.png,
+            training/ and the images in examples/ (shown on the web page) go along.
         repo_id: "user/name", or "name" for the token's own user.
         reverse: repo of the opposite direction. None: as translation.json says, where a folder beside this one becomes
             the repo so named: source2target, pushed as "user/x-source2target", names "user/x-target2source". Under
@@ -55,6 +56,7 @@ def push_folder(
     Raises:
         ValueError: the id is not valid, the folder lacks files, or the front matter on the Hub cannot be read.
         huggingface_hub.errors.HfHubHTTPError: the Hub's own refusals (wrong token, no rights …).
+        OSError: the upload of a large file failed.
     """
     folder = Path(folder)
     check_repo_id(repo_id)
@@ -75,11 +77,17 @@ def push_folder(
     except RemoteEntryNotFoundError:  # and only this: after a network error people's text would be overwritten
         pass
     else:
-        card = merge_card(Path(remote).read_text(encoding="utf-8"), card)
+        there = Path(remote).read_text(encoding="utf-8")
+        if there != card:  # the same card stays to the byte: a push that is tried again must not commit again
+            card = merge_card(there, card)
     operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
     operations += [CommitOperationAdd(SETTINGS, settings_file), CommitOperationAdd(CARD, card.encode())]
     # Not upload_folder, which may split its files over several commits and knows no README of our making.
-    api.create_commit(url.repo_id, operations, commit_message=commit_message, revision=revision, parent_commit=head)
+    try:
+        api.create_commit(url.repo_id, operations, commit_message=commit_message, revision=revision, parent_commit=head)
+    except RuntimeError as error:  # the client's wrapping of whatever stopped the upload of a large file
+        cause = error.__cause__ or error
+        raise OSError(f"{error} ({cause})" if cause is not error else str(error)) from cause
     return str(url)
 
 

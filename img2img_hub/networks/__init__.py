@@ -4,17 +4,29 @@ python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).
 """
 
 from img2img_hub.networks.base import Network
+from img2img_hub.networks.coarse_to_fine import CoarseToFineGenerator
+from img2img_hub.networks.multiscale import MultiScaleDiscriminator
 from img2img_hub.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from img2img_hub.networks.resnet import ResNetGenerator
 from img2img_hub.networks.unet import UNetGenerator
 
 # The short names of the command line (--generator unet, --discriminator patch).
-GENERATORS: dict[str, type[Network]] = {"unet": UNetGenerator, "resnet": ResNetGenerator}
-DISCRIMINATORS: dict[str, type[Network]] = {"patch": PatchDiscriminator, "pixel": PixelDiscriminator}
+GENERATORS: dict[str, type[Network]] = {
+    "unet": UNetGenerator,
+    "resnet": ResNetGenerator,
+    "coarse_to_fine": CoarseToFineGenerator,
+}
+DISCRIMINATORS: dict[str, type[Network]] = {
+    "patch": PatchDiscriminator,
+    "pixel": PixelDiscriminator,
+    "multiscale": MultiScaleDiscriminator,
+}
 
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "CoarseToFineGenerator",
+    "MultiScaleDiscriminator",
     "Network",
     "PatchDiscriminator",
     "PixelDiscriminator",

@@ -8,6 +8,9 @@ the class's limits on the meta device, and the shapes are compared with the file
 
 import inspect
 import json
+import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -36,6 +39,8 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
     """
 
     registry: ClassVar[dict[str, type["Network"]]] = {}
+    # Arguments that came after models had been published: a config without one means its default.
+    later_arguments: ClassVar[frozenset[str]] = frozenset()
     in_channels: int
     out_channels: int
 
@@ -73,6 +78,8 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
             save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
         except SafetensorError as error:  # a full disk is an OSError elsewhere, and is one here
             raise OSError(f"{folder / WEIGHTS_FILE} cannot be written ({error})") from None
+        with suppress(OSError):  # a file system without modes
+            shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # which safetensors made for its owner alone
 
     def copy_as_saved(self, *, dtype: str, state: dict[str, Tensor] | None = None) -> Self:
         """A copy in eval mode, on the CPU, whose weights (or `state` in their place) went through `dtype`."""
@@ -140,8 +147,10 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
             "force_download": force_download,
             "local_files_only": local_files_only,
         }
-        config = read_config(fetch(where, CONFIG_FILE, **download), where=where)
+        config_file = fetch(where, CONFIG_FILE, **download)
+        config = read_config(config_file, where=where)
         network = cls._from_config(config, where=where)
+        download["revision"] = commit_of(config_file) or revision  # a push in between must not give a mixture
         network._load_strictly(fetch(where, WEIGHTS_FILE, **download), where=where)
         return network.to(map_location).eval()
 
@@ -162,7 +171,7 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
             )
         arguments = {key: value for key, value in config.items() if key not in ("architecture", "format_version")}
         expected = set(inspect.signature(known).parameters)
-        if missing := sorted(expected - set(arguments)):
+        if missing := sorted(expected - known.later_arguments - set(arguments)):
             raise ValueError(
                 f"{where}: config.json lacks {', '.join(missing)} of a {architecture}: it cannot be rebuilt"
             )
@@ -245,6 +254,15 @@ def fetch(where: str, filename: str, **download: Any) -> Path:
         if type(error).__name__ == "LocalEntryNotFoundError":  # offline and not in the cache: say that, not "missing"
             raise
         raise ValueError(f"the Hub repo {where} has no {filename}, so it is no model of img2img_hub") from None
+
+
+def commit_of(path: Path) -> str | None:
+    """The commit that a file of `fetch`, from a repo's top, was downloaded from; None where it is of a folder.
+
+    With it as revision the other files come from the same state of the repo, whatever is pushed meanwhile.
+    """
+    snapshots, commit = path.parts[-3:-1] if len(path.parts) >= 3 else ("", "")
+    return commit if snapshots == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
 def read_config(path: Path, *, where: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Choices that all networks share: norm, up-sampling, initialisation, and what normalises at test time.
+"""Choices that all networks share: norms, up- and down-sampling, initialisation, what normalises at test time.
 
 python -c "from img2img_hub.networks.blocks import make_norm; print(make_norm('instance', 8))"
 """
@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 Norm = Literal["batch", "instance", "none"]
 Upsample = Literal["transpose", "resize"]
@@ -107,6 +108,25 @@ def make_upsample(upsample: str, in_channels: int, out_channels: int, *, kernel:
     raise ValueError(f"upsample must be 'transpose' or 'resize', got {upsample!r}")
 
 
+def halve(image: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, ⌈H/2⌉, ⌈W/2⌉)
+    """The next level of pix2pixHD's image pyramid: 3×3 averages, a stride of 2, in which what lies outside the image
+    does not count."""
+    return F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)
+
+
+def normalise_spectrally(network: nn.Module) -> None:
+    """Divide the weight of every convolution by its largest singular value (Miyato et al. 2018, arXiv 1802.05957).
+
+    Must run after `initialise`, which would set the quotient and not the weight. The value is estimated by one step of
+    power iteration a forward in training mode, none in eval mode; its two vectors are buffers, saved with the weights,
+    so a resumed run goes on from the same estimate. On several processes they stay equal without any exchange: they
+    start equal, and each forward computes them from the weights alone, never from the batch.
+    """
+    for layer in list(network.modules()):  # a list: registering adds modules
+        if isinstance(layer, nn.Conv2d):
+            spectral_norm(layer)
+
+
 @torch.no_grad()
 def initialise(layers: Iterable[nn.Module]) -> None:
     """Weights of convolutions N(0, 0.02), biases 0; batch-norm gains N(1, 0.02), biases 0 (CycleGAN appendix 7.2,
@@ -129,3 +149,10 @@ def check_range(**limits: tuple[float, float, float]) -> None:
         if not good_type or not lowest <= value <= highest:
             kind = "a whole number" if wants_whole else "a number"
             raise ValueError(f"{name} must be {kind} from {lowest} to {highest}, got {value!r}")
+
+
+def check_flags(**flags: bool) -> None:
+    """Refuse what is neither True nor False: any text of a config.json would count as True."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, got {value!r}")

@@ -6,7 +6,15 @@ python -c "from img2img_hub import PatchDiscriminator; print(PatchDiscriminator(
 from torch import Tensor, nn
 
 from img2img_hub.networks.base import Network
-from img2img_hub.networks.blocks import Norm, check_range, conv_has_bias, initialise, make_norm
+from img2img_hub.networks.blocks import (
+    Norm,
+    check_flags,
+    check_range,
+    conv_has_bias,
+    initialise,
+    make_norm,
+    normalise_spectrally,
+)
 
 
 class PatchDiscriminator(Network):
@@ -19,10 +27,23 @@ class PatchDiscriminator(Network):
         layers: stride-2 layers, 1 to 6; receptive fields 16, 34, 70, 142, 286, 574.
         width: channels of the first layer; doubled up to 8 × width.
         norm: "batch" (pix2pix), "instance" (CycleGAN) or "none" (WGAN-GP); never on the first and the last layer.
+        spectral_norm: divide each convolution's weight by its largest singular value (Miyato et al. 2018, arXiv
+            1802.05957), beside whatever norm there is.
     """
 
-    def __init__(self, *, in_channels: int = 6, layers: int = 3, width: int = 64, norm: Norm = "batch") -> None:
+    later_arguments = frozenset({"spectral_norm"})
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 6,
+        layers: int = 3,
+        width: int = 64,
+        norm: Norm = "batch",
+        spectral_norm: bool = False,
+    ) -> None:
         super().__init__()
+        check_flags(spectral_norm=spectral_norm)
         check_range(in_channels=(in_channels, 1, 8192), layers=(layers, 1, 6), width=(width, 1, 512))
         self.in_channels = in_channels
         self.out_channels = 1
@@ -39,6 +60,8 @@ class PatchDiscriminator(Network):
         stack.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
         self.layers = nn.Sequential(*stack)
         initialise(self.modules())
+        if spectral_norm:
+            normalise_spectrally(self)
 
     @property
     def receptive_field(self) -> int:
@@ -60,10 +83,17 @@ class PixelDiscriminator(Network):
         in_channels: bands judged; source and target together for a conditional discriminator.
         width: channels of the first layer; the second has twice as many.
         norm: "batch", "instance" or "none", on the middle layer only.
+        spectral_norm: divide each convolution's weight by its largest singular value (Miyato et al. 2018, arXiv
+            1802.05957), beside whatever norm there is.
     """
 
-    def __init__(self, *, in_channels: int = 6, width: int = 64, norm: Norm = "batch") -> None:
+    later_arguments = frozenset({"spectral_norm"})
+
+    def __init__(
+        self, *, in_channels: int = 6, width: int = 64, norm: Norm = "batch", spectral_norm: bool = False
+    ) -> None:
         super().__init__()
+        check_flags(spectral_norm=spectral_norm)
         check_range(in_channels=(in_channels, 1, 8192), width=(width, 1, 512))
         self.in_channels = in_channels
         self.out_channels = 1
@@ -78,6 +108,8 @@ class PixelDiscriminator(Network):
             nn.Conv2d(2 * width, 1, 1, bias=bias),
         )
         initialise(self.modules())
+        if spectral_norm:
+            normalise_spectrally(self)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)

@@ -3,13 +3,17 @@
 python -c "from img2img_hub import ResNetGenerator; print(ResNetGenerator(blocks=6).config)"
 """
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
+from img2img_hub.networks.attention import SelfAttention
 from img2img_hub.networks.base import Network
 from img2img_hub.networks.blocks import (
     Dropout,
     Norm,
     Upsample,
+    check_flags,
     check_range,
     conv_has_bias,
     initialise,
@@ -39,6 +43,30 @@ class ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
+def encoder(in_channels: int, *, width: int, halvings: int, norm: str) -> list[nn.Module]:
+    """Layers (N, in_channels, H, W) -> (N, width · 2**halvings, H / 2**halvings, W / 2**halvings)."""
+    bias = conv_has_bias(norm)
+    layers = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias), make_norm(norm, width), nn.ReLU()]
+    for channels in (width * 2**level for level in range(halvings)):  # zero padding here, as in the original
+        layers.append(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias))
+        layers += [make_norm(norm, 2 * channels), nn.ReLU()]
+    return layers
+
+
+def decoder(*, width: int, doublings: int, norm: str, upsample: str) -> list[nn.Module]:
+    """Layers (N, width · 2**doublings, h, w) -> (N, width, h · 2**doublings, w · 2**doublings)."""
+    layers: list[nn.Module] = []
+    for channels in (width * 2**level for level in reversed(range(doublings))):
+        layers.append(make_upsample(upsample, 2 * channels, channels, kernel=3, bias=conv_has_bias(norm)))
+        layers += [make_norm(norm, channels), nn.ReLU()]
+    return layers
+
+
+def to_image(width: int, out_channels: int) -> list[nn.Module]:
+    """Layers (N, width, H, W) -> (N, out_channels, H, W) float in [-1, 1]."""
+    return [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+
+
 class ResNetGenerator(Network):
     """ResNet: (N, in_channels, H, W) float in [-1, 1] -> (N, out_channels, H, W) float in [-1, 1].
 
@@ -52,7 +80,11 @@ class ResNetGenerator(Network):
         norm: "instance" (paper), "batch" or "none".
         dropout: probability inside the residual blocks, 0 for none (paper).
         upsample: "transpose" (paper) or "resize" (no checkerboard).
+        self_attention: let each position look at all others, once, in the middle of the residual blocks (SAGAN, Zhang
+            et al. 2018, arXiv 1805.08318); time grows with the square of the pixels.
     """
+
+    later_arguments = frozenset({"self_attention"})
 
     def __init__(
         self,
@@ -64,8 +96,10 @@ class ResNetGenerator(Network):
         norm: Norm = "instance",
         dropout: float = 0.0,
         upsample: Upsample = "transpose",
+        self_attention: bool = False,
     ) -> None:
         super().__init__()
+        check_flags(self_attention=self_attention)
         check_range(
             in_channels=(in_channels, 1, 4096),
             out_channels=(out_channels, 1, 4096),
@@ -78,22 +112,13 @@ class ResNetGenerator(Network):
         self.multiple = 4
         self.min_size = 8  # below, the residual blocks see one pixel, which can be neither reflected nor normalised
 
-        bias = conv_has_bias(norm)
-        layers: list[nn.Module] = [
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(in_channels, width, 7, bias=bias),
-            make_norm(norm, width),
-            nn.ReLU(),
-        ]
-        for channels in (width, 2 * width):  # zero padding here, as in the original
-            layers.append(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias))
-            layers += [make_norm(norm, 2 * channels), nn.ReLU()]
-        layers += [ResidualBlock(4 * width, norm=norm, dropout=dropout) for _ in range(blocks)]
-        for channels in (4 * width, 2 * width):
-            layers.append(make_upsample(upsample, channels, channels // 2, kernel=3, bias=bias))
-            layers += [make_norm(norm, channels // 2), nn.ReLU()]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        front = encoder(in_channels, width=width, halvings=2, norm=norm)
+        residual = [ResidualBlock(4 * width, norm=norm, dropout=dropout) for _ in range(blocks)]
+        back = [*decoder(width=width, doublings=2, norm=norm, upsample=upsample), *to_image(width, out_channels)]
+        named = [(str(place), layer) for place, layer in enumerate([*front, *residual, *back])]
+        if self_attention:  # by a name of its own: the other layers are called the same with and without it
+            named.insert(len(front) + blocks // 2, ("attention", SelfAttention(4 * width)))
+        self.layers = nn.Sequential(OrderedDict(named))
 
         initialise(self.modules())
 

@@ -1,5 +1,6 @@
 """Batches on the device, from any place in the run, and errors of the data as themselves.
 
+dataset = open_samples(data, config=config)
 stream = open_stream(dataset, config=config, accelerator=accelerator, start=0, stop=1000); next(stream)
 """
 
@@ -10,10 +11,23 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from img2img_hub.data.cache import open_cache
+from img2img_hub.data.sources import ImageData, StreamedData
+from img2img_hub.data.stream_batches import StreamedDataset, StreamOrder
 from img2img_hub.data.transforms import EpochStream, TrainingDataset
 from img2img_hub.families import Batch
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.signals import leave_signals_to_the_run
+
+
+def open_samples(data: ImageData | StreamedData, *, config: TrainConfig) -> TrainingDataset:
+    """Jittered samples of the data; its length is that of an epoch, 0 for a stream that does not tell."""
+    load_size = config.jitter_size
+    jitter: Any = {"image_size": config.image_size, "load_size": load_size, "flip": config.flip, "seed": config.seed}
+    if isinstance(data, StreamedData):
+        return StreamedDataset(data, **jitter)
+    cache = open_cache(data, load_size=load_size, folder=config.cache_dir) if config.cache else None
+    return TrainingDataset(data, cache=cache, **jitter)
 
 
 class _Guarded(Dataset[Any]):
@@ -22,10 +36,7 @@ class _Guarded(Dataset[Any]):
     def __init__(self, dataset: TrainingDataset) -> None:
         self.dataset = dataset
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, position: tuple[int, int]) -> Any:
+    def __getitem__(self, position: Any) -> Any:
         try:
             return self.dataset[position]
         except ValueError as error:
@@ -46,15 +57,19 @@ def open_stream(
 
     To be closed, also after an error: its worker processes go when it does.
     """
-    order = EpochStream(
-        len(dataset),
-        batch_size=config.batch_size,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        seed=config.seed,
-        start_step=start,
-        num_steps=stop,
-    )
+    place: Any = {
+        "batch_size": config.batch_size,
+        "rank": accelerator.process_index,
+        "world_size": accelerator.num_processes,
+        "seed": config.seed,
+        "start_step": start,
+        "num_steps": stop,
+    }
+    order: EpochStream | StreamOrder
+    if isinstance(dataset, StreamedDataset):
+        order = StreamOrder(dataset.data, **place)
+    else:
+        order = EpochStream(len(dataset), **place)
     loader = DataLoader(
         _Guarded(dataset),
         batch_sampler=order,
@@ -65,16 +80,19 @@ def open_stream(
         generator=torch.Generator().manual_seed(config.seed),  # its own, so that the global one stays as resumed
     )
     batches = iter(loader)
-    for _ in range(len(order)):
-        try:
-            batch = next(batches)
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
-                raise
-            raise ValueError(
-                f"a process that reads images died, perhaps of too little memory ({error}): give fewer --num_workers, "
-                "then --resume goes on from the last checkpoint"
-            ) from None
-        if isinstance(batch, ValueError):
-            raise batch
-        yield {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+    try:
+        for _ in range(len(order)):
+            try:
+                batch = next(batches)
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader worker"):
+                    raise
+                raise ValueError(
+                    f"a process that reads images died, perhaps of too little memory ({error}): give fewer "
+                    "--num_workers, then --resume goes on from the last checkpoint"
+                ) from None
+            if isinstance(batch, ValueError):
+                raise batch
+            yield {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+    finally:
+        del batches  # with it go its processes and a stream's thread, even if an error's traceback keeps this frame

@@ -8,50 +8,58 @@ import platform
 import shlex
 import sys
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import torch
 from accelerate import Accelerator
 
-from img2img_hub.data.sources import ImageData
-from img2img_hub.families import Family
+from img2img_hub.data.sources import ImageData, StreamedData
 from img2img_hub.hub.model_card import CardFacts, CardMetric, render_model_card
-from img2img_hub.networks import Network
-from img2img_hub.training.config import TrainConfig
+from img2img_hub.metrics import METRICS
+from img2img_hub.training.checkpoints import RunState
 from img2img_hub.training.plan import Plan
-from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.training.run_folder import RunFolder
+from img2img_hub.translation.translator import Translator
 
 
 def write_card(
     folder: Path,
     *,
-    name: str,
-    direction: str,
-    repo_id: str | None,
-    family: Family,
-    config: TrainConfig,
+    run: RunFolder,
+    generator: str,
+    translator: Translator,
     accelerator: Accelerator,
     plan: Plan,
-    steps: int,
-    seconds: float,
-    train_data: ImageData,
+    state: RunState,
+    train_data: ImageData | StreamedData,
     validation_data: ImageData | None,
-    metrics: dict[str, float],
-    network: Network,
-    settings: TranslationSettings,
+    numbers: dict[str, float],
+    which: Literal["last", "best"],
+    weights: str,
+    repo_id: str | None,
     reverse: str | None,
 ) -> None:
-    """Write README.md of a finished generator into its folder."""
-    data = validation_data or train_data
+    """Write README.md of a generator into its folder.
+
+    Args:
+        generator: its folder's name below the run's, "" for the only one.
+        numbers: measured on validation_data.
+        which, weights: of the last step or the best one, as a word for the list of results and in a sentence.
+        repo_id, reverse: where it and the opposite direction will be on the Hub, if that is known.
+    """
+    family, config = run.family, run.config
+    name = (run.path.resolve().name, generator, "best" if which == "best" else "")
+    epochs = plan.epochs(state.step)
     average = f", exponential moving average of the weights ({config.ema_decay:g})" if config.ema_decay else ""
     facts = CardFacts(
-        model_name=name,
+        model_name=repo_id.split("/")[-1] if repo_id else "-".join(part for part in name if part),
         repo_id=repo_id,
         family=family.name,
         method=family.title,
-        direction=direction,
-        architecture=network.config,
-        parameters=network.parameter_count,
+        direction=_direction(run, generator),
+        architecture=translator.network.config,
+        parameters=translator.network.parameter_count,
         datasets=train_data.hub_ids,
         data_description=train_data.description,
         dataset_note=config.dataset_note,
@@ -60,24 +68,34 @@ def write_card(
         license_link=config.license_link,
         training_command=training_command(),
         hardware=describe_hardware(accelerator),
-        steps=steps,
-        epochs=round(steps * plan.samples_per_step / plan.num_samples, 2),
+        steps=state.step,
+        epochs=None if epochs is None else round(epochs, 2),
         batch_size=plan.global_batch,
         image_size=config.image_size,
-        training_seconds=round(seconds),
+        training_seconds=round(state.seconds),
         precision=f"{_PRECISIONS[accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
         torch_version=torch.__version__,
         metrics=tuple(
-            CardMetric(name=key, value=value, split=data.split, dataset=data.id, which="last")
-            for key, value in metrics.items()
+            CardMetric(key, value, validation_data.split, validation_data.id, which, label=METRICS[key].label)
+            for key, value in numbers.items()
+            if validation_data is not None
         ),
-        norm_statistics=settings.norm_statistics if network.config["norm"] == "batch" else "",
-        working_size=settings.working_size,
+        weights=weights,
+        norm_statistics=translator.settings.norm_statistics if translator.network.config["norm"] == "batch" else "",
+        working_size=translator.settings.working_size,
         reverse=reverse,
         sample_sheet="sample_sheet.png",
         citation=family.paper,
     )
     (folder / "README.md").write_text(render_model_card(facts), encoding="utf-8")
+
+
+def _direction(run: RunFolder, generator: str) -> str:
+    """Such as "label map to photo", "" where the run was not told what its images are."""
+    names = [run.config.source_name, run.config.target_name]
+    if names == ["source", "target"]:
+        return ""
+    return " to ".join(reversed(names) if generator == "target2source" else names)
 
 
 _PRECISIONS = {"no": "float32", "fp16": "float16 mixed", "bf16": "bfloat16 mixed", "fp8": "float8 mixed"}

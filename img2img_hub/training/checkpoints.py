@@ -2,15 +2,19 @@
 
     ls OUTPUT_DIR/checkpoints/step-1000
 
-step-N/ holds <network>.safetensors (and <network>.ema.safetensors), training_state.pt (optimizers, scaler) and
-rank-R.pt (random states, image pools) for every process. It is written beside its place, synced, then renamed, so a
-kill at any instant leaves the last complete one. Nothing is pickled: .pt files are read with weights_only=True.
+step-N/ holds <network>.safetensors (and <network>.ema.safetensors), <phase>.optimizer.safetensors, training_state.pt
+(their settings, scaler, best value), rank-R.pt (random states, image pools) for every process, and run.json. It is
+written beside its place, synced, then renamed, so a kill at any instant leaves the last complete one. Nothing in it can
+run code: .pt files are read with weights_only=True.
 """
 
+import io
+import json
 import os
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +23,11 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from img2img_hub.losses import ImagePool
+from img2img_hub.training.files import sync, write_tensors
 
 _PREFIX = "step-"
 
@@ -38,6 +42,8 @@ class RunState:
     pools: Mapping[str, ImagePool] = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0  # of training, over all resumes
+    best: dict[str, float] = field(default_factory=dict)  # {"value", "step"} by best_metric so far, {} before the first
+    settings: Mapping[str, Any] = field(default_factory=dict)  # those of run.json, kept with every checkpoint
 
 
 def complete_checkpoints(folder: Path) -> list[Path]:
@@ -50,53 +56,113 @@ def checkpoint_step(path: Path) -> int:
     return int(path.name.removeprefix(_PREFIX))
 
 
+def describe_last(folder: Path) -> str:
+    """Where the run can go on from, for messages: "the last good checkpoint is …"."""
+    found = complete_checkpoints(folder)
+    return f"the last good checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
+
+
+def way_out_of_divergence(folder: Path) -> str:
+    """What to do where the numbers were left: resuming is exact, so it would come to the same."""
+    found = complete_checkpoints(folder)
+    if not found:
+        return f"{describe_last(folder)}: start again with --overwrite and a lower --learning_rate"
+    return (
+        f"{describe_last(folder)}. --resume would only repeat this: start a new run in another folder with "
+        f"--init_from {found[-1]} and a lower --learning_rate"
+    )
+
+
+@contextmanager
+def errors_of_writing(folder: Path) -> Iterator[None]:
+    """Whatever else of a run cannot be written (a line, a sheet, the finished generators) says where it can go on."""
+    try:
+        yield
+    except OSError as error:
+        # What a network says is an OSError too, of a class of its own; a bare one without a number is safetensors'.
+        if isinstance(error, ConnectionError | TimeoutError) or (error.errno is None and type(error) is not OSError):
+            raise
+        if error.filename is not None and folder.parent.resolve() not in Path(error.filename).resolve().parents:
+            raise  # it is about another file, which it names
+        raise ValueError(
+            f"the run cannot be written to {folder.parent} ({error}); {describe_last(folder)}: make room there, or "
+            "mend what else it is, then --resume"
+        ) from None
+
+
 def save_checkpoint(folder: Path, state: RunState, accelerator: Accelerator, *, keep: int) -> Path:
     """Write checkpoints/step-N on all ranks together, then delete all but the last `keep`.
 
     Raises:
-        ValueError: it could not be written (a full disk …); the checkpoints before it are as they were.
+        ValueError: it could not be written (a full disk …), or there are weights in it that are no numbers; the
+            checkpoints before it are as they were.
     """
+    _refuse_broken_weights(folder, state)
+    aside = folder / f".{_PREFIX}{state.step}.incomplete"
     try:
-        return _save(folder, state, accelerator, keep=keep)
-    except (OSError, SafetensorError, RuntimeError) as error:  # safetensors and torch.save have each their own
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
-            raise
+        _write(aside, state, accelerator)
+        return _put_in_place(aside, folder / f"{_PREFIX}{state.step}", accelerator, keep=keep)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)  # what was written of it takes up room
         raise ValueError(
-            f"the checkpoint of step {state.step} cannot be written to {folder} ({error}): make room there, then "
-            "--resume goes on from the one before"
+            f"the checkpoint of step {state.step} cannot be written to {folder} ({error}); {describe_last(folder)}: "
+            "make room there, then --resume"
         ) from None
 
 
-def _save(folder: Path, state: RunState, accelerator: Accelerator, *, keep: int) -> Path:
-    final = folder / f"{_PREFIX}{state.step}"
-    aside = folder / f".{final.name}.incomplete"
+def _refuse_broken_weights(folder: Path, state: RunState) -> None:
+    """Weights can leave the numbers in the very step after a finite loss: then nothing may be overwritten."""
+    for name, network in [*state.networks.items(), *state.averages.items()]:
+        sums = torch.stack([parameter.detach().sum(dtype=torch.float32) for parameter in network.parameters()])
+        if not sums.sum().isfinite():  # one inf or nan is enough for that, and the device is asked once
+            raise ValueError(
+                f"the weights of {name} are not finite at step {state.step}: training has diverged; "
+                + way_out_of_divergence(folder)
+            )
+
+
+def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
     if accelerator.is_main_process:
-        shutil.rmtree(aside, ignore_errors=True)
+        for left in aside.parent.glob(f".{_PREFIX}*"):  # of a run that was killed while it wrote or deleted
+            shutil.rmtree(left, ignore_errors=True)
         aside.mkdir(parents=True)
         for name, network in state.networks.items():
-            _save_tensors(network, aside / f"{name}.safetensors")
+            write_tensors(aside / f"{name}.safetensors", network.state_dict())
         for name, average in state.averages.items():
-            _save_tensors(average, aside / f"{name}.ema.safetensors")
+            write_tensors(aside / f"{name}.ema.safetensors", average.state_dict())
         shared: dict[str, Any] = {
             "step": state.step,
             "seconds": state.seconds,
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()},
+            "best": state.best,
+            "optimizers": {},
             "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
         }
-        torch.save(shared, aside / "training_state.pt")
+        for name, optimizer in state.optimizers.items():
+            own_state = optimizer.state_dict()
+            write_tensors(aside / f"{name}.optimizer.safetensors", _flat(own_state.pop("state")))
+            shared["optimizers"][name] = own_state
+        _save(shared, aside / "training_state.pt")
+        (aside / "run.json").write_text(json.dumps(state.settings, indent=2) + "\n", encoding="utf-8")
+        sync(aside / "run.json")
     accelerator.wait_for_everyone()
-    own = {"random": _random_states(), "pools": {name: pool.state_dict() for name, pool in state.pools.items()}}
-    torch.save(own, aside / f"rank-{accelerator.process_index}.pt")
+    own = {
+        "random": _random_states(accelerator.device),
+        "pools": {name: pool.state_dict() for name, pool in state.pools.items()},
+    }
+    _save(own, aside / f"rank-{accelerator.process_index}.pt")
     accelerator.wait_for_everyone()
+
+
+def _put_in_place(aside: Path, final: Path, accelerator: Accelerator, *, keep: int) -> Path:
     if accelerator.is_main_process:
-        for path in aside.iterdir():
-            sync(path)
+        folder = final.parent
         sync(aside)
         shutil.rmtree(final, ignore_errors=True)
         aside.rename(final)
         sync(folder)
-        for old in complete_checkpoints(folder)[:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
+        for old in complete_checkpoints(folder)[:-keep]:  # the new one is on the disk by now
+            going = old.rename(folder / f".{old.name}.deleted")  # a kill leaves no half one under a whole one's name
+            shutil.rmtree(going, ignore_errors=True)
     accelerator.wait_for_everyone()
     return final
 
@@ -132,46 +198,58 @@ def _load(path: Path, own_path: Path, state: RunState, accelerator: Accelerator)
         average.load_state_dict(load_file(path / f"{name}.ema.safetensors"))
     shared = torch.load(path / "training_state.pt", map_location="cpu", weights_only=True)
     for name, optimizer in state.optimizers.items():
-        optimizer.load_state_dict(shared["optimizers"][name])
+        own_state = shared["optimizers"][name]
+        if "state" not in own_state:  # in the first version it stood there
+            own_state["state"] = _nested(load_file(path / f"{name}.optimizer.safetensors"))
+        optimizer.load_state_dict(own_state)
     if accelerator.scaler is not None and shared["scaler"] is not None:
         accelerator.scaler.load_state_dict(shared["scaler"])
     own = torch.load(own_path, map_location="cpu", weights_only=True)
     for name, pool in state.pools.items():
         pool.load_state_dict(own["pools"][name], device=accelerator.device)
-    _set_random_states(own["random"])
+    _set_random_states(own["random"], accelerator.device)
     state.step = shared["step"]
     state.seconds = shared["seconds"]
+    state.best = shared.get("best", {})  # checkpoints of before it was kept
 
 
-def _save_tensors(network: nn.Module, path: Path) -> None:
-    save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
+def _flat(state: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """An optimizer's tensors, {index of the parameter: {name: tensor}}, as {"index.name": tensor}."""
+    return {f"{index}.{name}": tensor for index, own in state.items() for name, tensor in own.items()}
 
 
-def sync(path: Path) -> None:
-    """Ask the system to bring a file or a folder's entries to the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _nested(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = tensor
+    return state
 
 
-def _random_states() -> dict[str, Any]:
+def _save(content: dict[str, Any], path: Path) -> None:
+    buffer = io.BytesIO()  # of a full disk torch.save itself speaks in many tongues, none of them an OSError
+    torch.save(content, buffer)
+    with path.open("wb") as file:
+        file.write(buffer.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _random_states(device: torch.device) -> dict[str, Any]:
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # This process's own device, so that it does not matter how many others the machine has.
+        "device": None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(),
         "python": random.getstate(),
         "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
     }
 
 
-def _set_random_states(states: dict[str, Any]) -> None:
+def _set_random_states(states: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if device.type != "cpu" and states.get("device") is not None:
+        torch.get_device_module(device).set_rng_state(states["device"])
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, position, has_gauss, cached = states["numpy"]

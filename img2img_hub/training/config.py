@@ -68,7 +68,7 @@ class TrainConfig:
     log_steps: int = 50
     """Steps between lines in metrics.jsonl and trackers."""
     sample_steps: int = 1000
-    """Steps between sample sheets and validation numbers."""
+    """Steps between sample sheets and, without eval_every, numbers of the first 32 validation images."""
     num_samples: int = 4
     """Rows of a sample sheet, validation images spread evenly over the split."""
     eval_every: int | None = None

@@ -10,33 +10,45 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs, set_seed
 from torch import distributed
 
 from img2img_hub.training.config import TrainConfig
+
+# How long a process waits for the others: they wait while the main one measures a large validation split. One that has
+# died is noticed at once, by the connection.
+PATIENCE = timedelta(hours=12)
 
 
 def start_accelerator(config: TrainConfig) -> Accelerator:
     """An Accelerator for this run.
 
     Raises:
-        ValueError: the processes do not know of each other, a tracker is not installed, fp16 was asked for on a CPU.
+        ValueError: the launcher was asked for what this training does not do, the processes do not know of each other,
+            a tracker is not installed, fp16 was asked for on a CPU.
     """
+    _refuse_other_launches()
     for tracker in config.report_to:
         if importlib.util.find_spec(tracker) is None:
             raise ValueError(f"--report_to {tracker}, but {tracker} is not installed: pip install {tracker}")
-    # Buffers (batch norm's averages) stay each rank's own: a broadcast in the middle of a step would change them in
-    # place between two passes of a discriminator and break its gradient. Rank 0's are the ones that are saved.
+    # Buffers (batch norm's averages) stay each rank's own, and rank 0's are saved: in training nobody reads them, and a
+    # broadcast before every call of every network, also between two passes of a discriminator, would be for nothing.
     accelerator = Accelerator(
         cpu=config.cpu,
         log_with=list(config.report_to) or None,
         project_dir=config.output_dir,
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+            InitProcessGroupKwargs(timeout=PATIENCE),
+        ],
     )
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
+    if accelerator.distributed_type == DistributedType.XLA:
+        raise ValueError("this training does not run on TPUs: launch it on GPUs or CPUs")
     _refuse_strangers(accelerator.num_processes)
     if accelerator.device.type == "cpu":
         if accelerator.mixed_precision == "fp16":  # Accelerate would leave it out without a word
@@ -61,13 +73,41 @@ def errors_of_each_process(accelerator: Accelerator) -> Iterator[None]:
             print(f"error in process {accelerator.process_index}: {text}", file=sys.stderr, flush=True)
         raise
     except RuntimeError as error:
-        lost = isinstance(error, distributed.DistBackendError) or "gloo" in str(error)
+        lost = isinstance(error, distributed.DistError) or "gloo" in str(error)
         if accelerator.num_processes > 1 and lost:
             raise ValueError(
                 "another process of this run has stopped (its own message says why): mend that, then --resume goes on "
                 "from the last checkpoint"
             ) from None
         raise
+
+
+# What `accelerate launch` and its config files say in the environment. Two players with an optimizer each, which share
+# their networks, are not what these wrap; the networks fit into the memory of one device.
+_OTHER_LAUNCHES = {
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed (--use_deepspeed)",
+    "ACCELERATE_USE_FSDP": "FSDP (--use_fsdp)",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM (--use_megatron_lm)",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config (--use_parallelism_config)",
+}
+
+
+def _refuse_other_launches() -> None:
+    cure = "leave it out of the command and of the accelerate config; docs/devices.md has a config for each machine"
+    for variable, what in _OTHER_LAUNCHES.items():
+        if os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
+            raise ValueError(f"the launcher was asked for {what}, which this training does not know: {cure}")
+    backend = os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no")
+    if backend.lower() != "no":
+        raise ValueError(f"the launcher was asked for --dynamo_backend {backend.lower()}: use --compile in its place")
+    if os.environ.get("ACCELERATE_MIXED_PRECISION", "no") == "fp8":
+        raise ValueError("the launcher was asked for --mixed_precision fp8, which convolutions do not have: use bf16")
+    steps = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    if steps != "1":  # Accelerate would divide every loss by it, and nobody would accumulate
+        raise ValueError(
+            f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS is {steps} in the environment: take it out there, and give "
+            "--gradient_accumulation_steps after the script's name"
+        )
 
 
 def _refuse_strangers(num_processes: int) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from img2img_hub.families import Terms
+from img2img_hub.training.checkpoints import way_out_of_divergence
+from img2img_hub.training.collapse import CollapseWatch
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.plan import Plan
 
@@ -37,6 +40,7 @@ class Logs:
         self._sums: dict[str, torch.Tensor] = {}
         self._counts: dict[str, int] = {}
         self._since = (time.perf_counter(), start_step)
+        self._collapse = CollapseWatch(folder.family, start_step=start_step)
         self.bar = tqdm(
             total=plan.total_steps,
             initial=start_step,
@@ -65,16 +69,25 @@ class Logs:
         for key, total in self._sums.items():
             if not math.isfinite(total.item()):
                 raise ValueError(
-                    f"the loss {key} is {total.item()} at step {step}: training has diverged. Lower --learning_rate "
-                    f"or resume from the last good checkpoint in {self.folder.checkpoints} with --resume"
+                    f"the loss {key} is {total.item()} at step {step}: training has diverged; "
+                    + way_out_of_divergence(self.folder.checkpoints)
                 )
 
-    def write(self, step: int, *, epoch: int, learning_rate: float) -> None:
-        """A line of averages since the last one, to the bar, the file and the trackers."""
+    def take_averages(self, step: int) -> dict[str, float]:
+        """Averages since they were last taken.
+
+        Raises:
+            ValueError: one of them is no number.
+        """
         self.check_finite(step)
-        losses = {key: total.item() / self._counts[key] for key, total in sorted(self._sums.items())}
+        averages = {key: total.item() / self._counts[key] for key, total in sorted(self._sums.items())}
         self._sums.clear()
         self._counts.clear()
+        return averages
+
+    def write(self, step: int, *, epoch: int, rates: Mapping[str, float]) -> None:
+        """A line of averages since the last one, to the bar, the file and the trackers."""
+        losses = self.take_averages(step)
         now = time.perf_counter()
         began, first = self._since
         speed = (step - first) * self.plan.samples_per_step / max(now - began, 1e-9)
@@ -84,33 +97,28 @@ class Logs:
             key.replace("generator/", "G/").replace("discriminator/", "D/"): f"{v:.3f}" for key, v in losses.items()
         }
         self.bar.set_postfix({"img/s": f"{speed:.1f}", **short})
-        values = {"epoch": epoch, "learning_rate": learning_rate, "images_per_second": round(speed, 3), **losses}
-        self._record(step, values)
+        self.record(step, {"epoch": epoch, **rates, "images_per_second": round(speed, 3), **losses})
+        if warning := self._collapse.look(step, losses):
+            self.say(warning)
 
-    def write_validation(self, step: int, sample: tuple[Image.Image, dict[str, float]] | None, *, sheet: Path) -> None:
-        """A sample sheet and validation numbers (main process; None elsewhere)."""
-        if sample is None:
-            return
-        image, numbers = sample
-        image.save(sheet)
+    def write_sheet(self, step: int, image: Image.Image, *, path: Path) -> None:
+        """A sample sheet, to its file and the trackers (main process only)."""
+        image.save(path)
         for tracker in self.accelerator.trackers:
             if hasattr(tracker, "log_images"):
                 layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
                 tracker.log_images({"samples": np.asarray(image)[None]}, step=step, **layout)
-        if numbers:
-            self._record(step, {f"validation/{name}": value for name, value in numbers.items()})
-        self._since = (time.perf_counter(), step)  # the time this took says nothing about the speed
 
-    def write_final(self, step: int, numbers: dict[str, float]) -> None:
-        """Numbers of the finished generators, as saved; none without validation data."""
-        if numbers:
-            self._record(step, {f"final/{name}": value for name, value in numbers.items()})
+    def skip_time(self, step: int) -> None:
+        """What was done since the last line says nothing about the speed of the training."""
+        self._since = (time.perf_counter(), step)
 
-    def _record(self, step: int, values: dict[str, Any]) -> None:
+    def record(self, step: int, values: Mapping[str, Any], *, about: Mapping[str, Any] | None = None) -> None:
+        """A line of metrics.jsonl, and the numbers for the trackers; `about` says in the line what the numbers are."""
         if self.accelerator.is_main_process:
             with self.folder.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **values}) + "\n")
-        self.accelerator.log(values, step=step)
+                file.write(json.dumps({"step": step, **(about or {}), **values}) + "\n")
+        self.accelerator.log(dict(values), step=step)
 
     def close(self) -> None:
         self.bar.close()

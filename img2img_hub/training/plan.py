@@ -14,14 +14,20 @@ from img2img_hub.training.config import TrainConfig
 class Plan:
     """How many steps of how many samples."""
 
-    num_samples: int  # in an epoch
+    num_samples: int | None  # in an epoch; None for a stream whose length is not known
     batches_per_step: int  # micro-batches a rank consumes in one step
     samples_per_step: int  # over all ranks
     global_batch: int  # images behind one optimizer step
     total_steps: int
 
     @classmethod
-    def make(cls, family: Family, config: TrainConfig, *, num_samples: int, world_size: int) -> "Plan":
+    def make(cls, family: Family, config: TrainConfig, *, num_samples: int | None, world_size: int) -> "Plan":
+        """Raises ValueError where neither the steps nor the samples in an epoch are known."""
+        if config.max_steps is None and num_samples is None:
+            raise ValueError(
+                f"how many images the stream holds is not known, so that --num_epochs {config.num_epochs} has no end: "
+                f"give --max_steps, such as 100000"
+            )
         groups = 1 + sum(phase.repeats - 1 for phase in family.phases)
         batches = config.gradient_accumulation_steps * groups
         samples = config.batch_size * world_size * batches
@@ -30,14 +36,21 @@ class Plan:
             batches_per_step=batches,
             samples_per_step=samples,
             global_batch=config.batch_size * world_size * config.gradient_accumulation_steps,
-            total_steps=config.max_steps or math.ceil(config.num_epochs * num_samples / samples),
+            total_steps=config.max_steps or math.ceil(config.num_epochs * (num_samples or 0) / samples),
         )
 
     def epoch(self, step: int) -> int:
-        return step * self.samples_per_step // self.num_samples
+        """Passes over the data begun before this step's, 0 where their length is not known."""
+        return step * self.samples_per_step // self.num_samples if self.num_samples else 0
+
+    def epochs(self, step: int) -> float | None:
+        """Passes over the data after so many steps, None where their length is not known."""
+        return step * self.samples_per_step / self.num_samples if self.num_samples else None
 
     def describe(self, config: TrainConfig) -> list[str]:
+        epochs = self.epochs(self.total_steps)
+        passes = "of a stream of unknown length" if epochs is None else f"{epochs:.1f} epochs of {self.num_samples}"
         return [
-            f"{self.total_steps} steps ({self.total_steps * self.samples_per_step / self.num_samples:.1f} epochs of "
-            f"{self.num_samples}), global batch {self.global_batch}, learning rate {config.learning_rate:g}"
+            f"{self.total_steps} steps ({passes}), global batch {self.global_batch}, "
+            f"learning rate {config.learning_rate:g}"
         ]

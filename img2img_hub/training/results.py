@@ -1,40 +1,39 @@
-"""What a run shows and leaves behind: sample sheets, numbers, and finished generators in Hub layout.
+"""What a run leaves behind: lines of numbers, sheets, the best generators, and the finished ones in Hub layout.
 
     OUTPUT_DIR/{config.json, model.safetensors, translation.json, training_config.json, sample_sheet.png, README.md}
+    OUTPUT_DIR/best/ the same, of the step that was best by --best_metric
 
 Everything is drawn and measured with the weights as they are saved (their type, the average if there is one).
 """
 
 import json
 from pathlib import Path
+from typing import Literal
 
-import torch
 from accelerate import Accelerator
-from PIL import Image
-from torch import nn
 
-from img2img_hub.data.sources import ImageData, PairedData
-from img2img_hub.data.transforms import evaluation_image
-from img2img_hub.networks import Network, UNetGenerator
-from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
+from img2img_hub.data.sources import ImageData, StreamedData
+from img2img_hub.metrics import METRICS
+from img2img_hub.training.best import Best
 from img2img_hub.training.card import write_card
 from img2img_hub.training.checkpoints import RunState
-from img2img_hub.training.finetune import discriminators_beside
+from img2img_hub.training.evaluation import MEASURED_ON_THE_WAY, Evaluation
+from img2img_hub.training.files import write_text
+from img2img_hub.training.generators import Generators
 from img2img_hub.training.logs import Logs
 from img2img_hub.training.plan import Plan
-from img2img_hub.training.push import push_all
 from img2img_hub.training.run_folder import RunFolder
-from img2img_hub.translation.evaluation import evaluate_paired, evaluate_unpaired
-from img2img_hub.translation.settings import Resize, TranslationSettings
-from img2img_hub.translation.sheets import sample_sheet
 from img2img_hub.translation.translator import Translator
 
-# Validation images measured at sample steps; the end measures all of them.
-_MEASURED_ON_THE_WAY = 32
+Numbers = dict[str, float]
 
 
 class Results:
-    """Draws, measures and publishes the generators of a run; only the main process does, the others wait."""
+    """Draws, measures and writes the generators of a run. All processes measure; the main process does the rest.
+
+    Raises:
+        ValueError: what is to be measured cannot be: before anything is written.
+    """
 
     def __init__(
         self,
@@ -42,7 +41,7 @@ class Results:
         *,
         accelerator: Accelerator,
         state: RunState,
-        train_data: ImageData,
+        train_data: ImageData | StreamedData,
         validation_data: ImageData | None,
         plan: Plan,
         repo_ids: dict[str, str],
@@ -56,177 +55,194 @@ class Results:
         self.validation_data = validation_data
         self.plan = plan
         self.repo_ids = repo_ids
+        self.generators = Generators(folder, accelerator=accelerator, state=state)
+        self.evaluation = Evaluation(
+            self.family, self.config, accelerator=accelerator, train_data=train_data, validation_data=validation_data
+        )
+        metric = self.config.best_metric
+        self.best = None if metric is None else Best(folder.path, metric=metric)
 
     # --- on the way -------------------------------------------------------------------------------------------------
 
-    def sample(self) -> tuple[Image.Image, dict[str, float]] | None:
-        """A sheet of fixed images and numbers on the first validation images; None but in the main process."""
-        result = None
-        if self.accelerator.is_main_process:
-            translators = self._translators()
-            sheets = [self.draw(translators, name) for name in self.family.published.values()]
-            numbers = self.measure(translators, limit=_MEASURED_ON_THE_WAY)
-            result = (_stack(sheets), numbers)
+    def begin(self, logs: Logs) -> None:
+        """Before the first step, with the run's folder open: say what is measured, take up the best so far."""
+        for line in self.evaluation.describe():
+            logs.say(line)
+        if not self.accelerator.is_main_process:
+            return
+        self._forget_what_comes_again()
+        if self.best is None:
+            return
+        # The folder counts, not the checkpoint: it alone has the weights, and it may be the newer one.
+        before, self.state.best = self.state.best, self.best.take_up()
+        if self.state.best:
+            logs.say(f"Best so far: {self._best_in_words()}.")
+        elif before:
+            logs.say(f"{self.best.folder} is gone, so that the best begins anew.")
+
+    def _forget_what_comes_again(self) -> None:
+        """Drop from metrics.jsonl the numbers of the step that a run resumes from: `look` finds them again."""
+        path = self.folder.metrics
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if not self._comes_again(json.loads(line))]
+        if kept != lines:
+            write_text(path, "".join(f"{line}\n" for line in kept))
+
+    def _comes_again(self, values: dict[str, object]) -> bool:
+        of_look = any(key.startswith(("validation/", "final/")) for key in values)
+        return of_look and values["step"] == self.state.step
+
+    @property
+    def measures_all(self) -> bool:
+        """Whether `look` measures the whole validation split now: minutes, before which a checkpoint is due."""
+        every = self.config.eval_every
+        return every is not None and 0 < self.state.step < self.plan.total_steps and self.state.step % every == 0
+
+    def look(self, logs: Logs) -> None:
+        """What a step gives beside its checkpoint: a sheet every sample_steps; numbers, on all validation images every
+        eval_every or, without that, on the first few with the sheet; the best generators. Nothing at step 0.
+
+        All processes call it together, after the checkpoint; and a resumed run before its first step, for the kill
+        may have come between the two. The numbers of the last step are `finish`'s.
+        """
+        step, last = self.state.step, self.state.step >= self.plan.total_steps
+        drawing = step > 0 and (last or step % self.config.sample_steps == 0)
+        limit = None if self.measures_all else MEASURED_ON_THE_WAY
+        measuring = self.measures_all or (drawing and not last and self.config.eval_every is None)
+        if not (drawing or measuring):
+            return
+        translators = self.generators.translators(alike=True)
+        if drawing and self.accelerator.is_main_process:
+            logs.write_sheet(step, self.evaluation.sheet(translators), path=self.folder.sheet(step))
+        if measuring:
+            numbers = self.evaluation.measure(translators, limit=limit)
+            if self.accelerator.is_main_process and numbers:
+                line = _prefixed("validation", numbers)
+                if self.measures_all:
+                    line |= self._keep_best(numbers, translators, logs)
+                logs.record(step, line, about=self.evaluation.about(limit))
+        logs.skip_time(step)
         self.accelerator.wait_for_everyone()
-        return result
 
-    def draw(self, translators: dict[str, Translator], name: str) -> Image.Image:
-        """source | output | target for pairs, source | output | back for cycles, on images spread over the split."""
-        data = self.validation_data or self.train_data
-        backwards = name == "target2source"
-        count = len(data)
-        if not isinstance(data, PairedData):
-            count = data.num_target if backwards else data.num_source
-        rows = []
-        for index in sorted({round(place) for place in torch.linspace(0, count - 1, self.config.num_samples).tolist()}):
-            source = data.target(index) if backwards else data.source(index)
-            source = evaluation_image(source, image_size=self.config.image_size)
-            output = translators[name](source)
-            if isinstance(data, PairedData):
-                third = evaluation_image(data.target(index), image_size=self.config.image_size)
-            else:
-                third = translators["source2target" if backwards else "target2source"](output)
-            rows.append([source, output, third])
-        first, last = self._names(backwards=backwards)
-        return sample_sheet(rows, titles=[first, "output", last if self.family.paired else "back again"])
+    # --- the best ---------------------------------------------------------------------------------------------------
 
-    def _names(self, *, backwards: bool) -> tuple[str, str]:
-        names = self.config.source_name, self.config.target_name
-        return (names[1], names[0]) if backwards else names
-
-    def measure(self, translators: dict[str, Translator], *, limit: int | None) -> dict[str, float]:
-        """Numbers on the validation split, {} without one."""
-        if self.validation_data is None:
+    def _keep_best(self, numbers: Numbers, translators: dict[str, Translator], logs: Logs) -> Numbers:
+        """Put these generators under best/ if they are; the best so far for metrics.jsonl, {} without best_metric."""
+        if self.best is None:
             return {}
-        if self.family.paired:
-            (translator,) = translators.values()
-            return evaluate_paired(translator, self.validation_data, image_size=self.config.image_size, limit=limit)
-        return evaluate_unpaired(
-            translators["source2target"],
-            translators["target2source"],
-            self.validation_data,
-            image_size=self.config.image_size,
-            limit=limit,
-        )
+        value = numbers[self.best.metric]
+        if self.best.is_beaten_by(value, best=self.state.best):
+            self.best.replace(
+                lambda root: self._write(root, translators, numbers=numbers, which="best", repo_ids={}),
+                value=value,
+                step=self.state.step,
+            )
+            self.state.best = {"value": value, "step": self.state.step}
+            logs.say(f"Best so far: {self._best_in_words()}.")
+        best = self.state.best
+        return {f"best/{self.best.metric}": best["value"], "best/step": best["step"]} if best else {}
 
-    def _translators(self) -> dict[str, Translator]:
-        """The generators as they would be saved now."""
-        made = {}
-        for folder, name in self.family.published.items():
-            network = self._as_saved(name)
-            made[name] = Translator(network, self._settings(folder, network), device=self.accelerator.device)
-        return made
-
-    def _as_saved(self, name: str) -> Network:
-        network = self.state.networks[name]
-        assert isinstance(network, Network)
-        average = self.state.averages.get(name)
-        state = None if average is None else average.module.state_dict()  # type: ignore[union-attr]
-        return network.copy_as_saved(dtype=self.config.save_dtype, state=state)
-
-    def _settings(self, folder: str, network: Network, *, reverse: str | None = None) -> TranslationSettings:
-        return TranslationSettings(
-            family=self.family.name,
-            source_channels=network.in_channels,
-            target_channels=network.out_channels,
-            norm_statistics=self._norm_statistics(network),
-            working_size=self.config.working_size or self.config.image_size,
-            # A U-Net's bottleneck sees the whole training image, and its statistics are that image's: larger ones are
-            # another picture to it. A ResNet looks at a neighbourhood and takes any size.
-            resize=_better_resize(network),
-            reverse=reverse,
-        )
-
-    def _norm_statistics(self, network: nn.Module) -> NormStatistics:
-        """Batch norm that saw one image at a time in training must see one image's statistics at test time too;
-        one that saw batches is served better by its running averages."""
-        if not any(isinstance(layer, BatchNorm2d | nn.SyncBatchNorm) for layer in network.modules()):
-            return "image"
-        synced = self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda"
-        seen = self.config.batch_size * (self.accelerator.num_processes if synced else 1)
-        return "image" if seen == 1 else "running"
+    def _best_in_words(self) -> str:
+        assert self.best is not None
+        title, best = METRICS[self.best.metric].title, self.state.best
+        return f"{title} {best['value']:.5g} at step {int(best['step']):,}"
 
     # --- at the end -------------------------------------------------------------------------------------------------
 
     def finish(self, logs: Logs) -> None:
-        """Write the generators in Hub layout, measure them as loaded back from there, write their cards, push.
+        """Write the generators in Hub layout, measure them as loaded back from there, write their cards.
 
-        Raises:
-            ValueError: the push failed; everything else is done and says so.
+        All processes call this together.
         """
+        root, step = self.folder.path, self.state.step
+        translators = self.generators.translators(alike=True)
         if self.accelerator.is_main_process:
-            root = self.folder.path
-            for folder, name in self.family.published.items():
-                self._save(root / folder, folder, name)
+            self.generators.save(root, repo_ids=self.repo_ids)
             translators = {
                 name: Translator.from_pretrained(root / folder, device=self.accelerator.device)
                 for folder, name in self.family.published.items()
             }
-            numbers = self.measure(translators, limit=None)
-            logs.write_final(self.state.step, numbers)
-            for folder, name in self.family.published.items():
-                self.draw(translators, name).save(root / folder / "sample_sheet.png")
-                self._write_card(root / folder, folder, name, translators[name], numbers)
-            self.folder.mark_finished(self.state.step)
+        numbers = self.evaluation.measure(translators)
+        if self.accelerator.is_main_process:
+            if numbers and self.config.eval_every is not None:
+                line = _prefixed("validation", numbers) | self._keep_best(numbers, translators, logs)
+                logs.record(step, line, about=self.evaluation.about())
+            if numbers:
+                logs.record(step, _prefixed("final", numbers), about=self.evaluation.about())
+            self._describe(root, translators, numbers=numbers, which="last", repo_ids=self.repo_ids)
+            self.folder.mark_finished(step)
             logs.say(f"Finished: {', '.join(str(root / folder) for folder in self.family.published)}")
-            for url in push_all(root, self.repo_ids, config=self.config):
-                logs.say(f"Pushed to {url}")
         self.accelerator.wait_for_everyone()
 
-    def _save(self, destination: Path, folder: str, name: str) -> None:
-        network = self._as_saved(name)
-        network.save_weights(destination, dtype=self.config.save_dtype)
-        self._settings(folder, network, reverse=self._reverse(folder)).save(destination)
-        settings = json.dumps(self.folder.settings(), indent=2)
-        (destination / "training_config.json").write_text(settings + "\n", encoding="utf-8")
-        for discriminator in discriminators_beside(self.family, folder):
-            judge = self.state.networks[discriminator]
-            assert isinstance(judge, Network)
-            judge.save_weights(destination / "training" / discriminator, dtype=self.config.save_dtype)
+    # --- folders in Hub layout --------------------------------------------------------------------------------------
 
-    def _reverse(self, folder: str) -> str | None:
-        """The other direction: its repo if it is pushed, else the folder beside this one."""
-        others = [other for other in self.family.published if other != folder]
-        return self.repo_ids.get(others[0], others[0]) if others else None
+    def write_snapshot(self, root: Path) -> None:
+        """Write the generators as they stand below `root`, cards and all, to be pushed. Main process only."""
+        self._write(root, self.generators.translators(), numbers={}, which="last", repo_ids=self.repo_ids)
 
-    def _write_card(
-        self, destination: Path, folder: str, name: str, translator: Translator, numbers: dict[str, float]
+    def _write(
+        self,
+        root: Path,
+        translators: dict[str, Translator],
+        *,
+        numbers: Numbers,
+        which: Literal["last", "best"],
+        repo_ids: dict[str, str],
     ) -> None:
-        repo_id = self.repo_ids.get(folder)
-        names = self.config.source_name, self.config.target_name
-        first, last = self._names(backwards=name == "target2source")
-        run_name = self.folder.path.resolve().name
-        write_card(
-            destination,
-            direction="" if names == ("source", "target") else f"{first} to {last}",
-            name=repo_id.split("/")[-1] if repo_id else "-".join(part for part in (run_name, folder) if part),
-            repo_id=repo_id,
-            family=self.family,
-            config=self.config,
-            accelerator=self.accelerator,
-            plan=self.plan,
-            steps=self.state.step,
-            seconds=self.state.seconds,
-            train_data=self.train_data,
-            validation_data=self.validation_data,
-            metrics=numbers,
-            network=translator.network,
-            settings=translator.settings,
-            reverse=self._reverse(folder) if self.repo_ids else None,
-        )
+        """Write all generators below `root`, complete; repo_ids: where they will be on the Hub."""
+        self.generators.save(root, repo_ids=repo_ids)
+        self._describe(root, translators, numbers=numbers, which=which, repo_ids=repo_ids)
+
+    def _describe(
+        self,
+        root: Path,
+        translators: dict[str, Translator],
+        *,
+        numbers: Numbers,
+        which: Literal["last", "best"],
+        repo_ids: dict[str, str],
+    ) -> None:
+        """Sheets and cards of generators that stand below `root`."""
+        for folder, name in self.family.published.items():
+            self.evaluation.draw(translators, name).save(root / folder / "sample_sheet.png")
+            write_card(
+                root / folder,
+                run=self.folder,
+                generator=folder,
+                translator=translators[name],
+                accelerator=self.accelerator,
+                plan=self.plan,
+                state=self.state,
+                train_data=self.train_data,
+                validation_data=self.validation_data,
+                numbers={_seen_from(folder, key): value for key, value in numbers.items()},
+                which=which,
+                weights=self._weights_in_words(which, folder),
+                repo_id=repo_ids.get(folder),
+                reverse=self.generators.reverse(folder, repo_ids) if repo_ids else None,
+            )
+
+    def _weights_in_words(self, which: Literal["last", "best"], folder: str) -> str:
+        """Which weights the card of the generator in this folder speaks of."""
+        step, total, best = self.state.step, self.plan.total_steps, self.state.best
+        by = f" by {METRICS[_seen_from(folder, self.best.metric)].title}" if self.best is not None else ""
+        if which == "best":
+            return f"These are the weights of step {step:,} of {total:,}, the best of the run{by}."
+        if step < total:
+            return f"These are the weights of step {step:,} of {total:,}: the training goes on."
+        last = f"These are the weights of the last step, {step:,}."
+        if not best:
+            return last
+        number = f"{best['value']:.5g} at step {int(best['step']):,}"
+        return f"{last} The best of the run{by}, {number}, are kept beside them, under `best/` of the run's folder."
 
 
-def _better_resize(network: Network) -> Resize:
-    return "fit" if isinstance(network, UNetGenerator) else "native"
+def _seen_from(folder: str, key: str) -> str:
+    """A metric's name as the generator in this folder sees it: what it makes is its target, as in `evaluate`."""
+    stem, _, side = key.rpartition("_")
+    other = {"source": "target", "target": "source"}
+    return f"{stem}_{other[side]}" if folder == "target2source" and side in other else key
 
 
-def _stack(sheets: list[Image.Image]) -> Image.Image:
-    """Sheets one below the other on white."""
-    if len(sheets) == 1:
-        return sheets[0]
-    stacked = Image.new("RGB", (max(s.width for s in sheets), sum(s.height for s in sheets)), "white")
-    top = 0
-    for sheet in sheets:
-        stacked.paste(sheet, (0, top))
-        top += sheet.height
-    return stacked
+def _prefixed(prefix: str, numbers: Numbers) -> Numbers:
+    return {f"{prefix}/{name}": value for name, value in numbers.items()}

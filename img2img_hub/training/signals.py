@@ -2,7 +2,8 @@
 
     kill -TERM -PGID    # of the process group, or of the script itself
 
-The launcher may not pass a signal on to every process, so the ranks tell each other.
+The launcher may not pass a signal on to every process, so the ranks tell each other. Where several processes were
+started by it and it is gone, killed perhaps, they stop in the same way: nobody could stop them by it any more.
 """
 
 import os
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 from torch import distributed
 
+from img2img_hub.training.launch import PATIENCE
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -21,6 +24,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
+        self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         self._before: dict[int, Any] = {}
         self._group: Any = None
 
@@ -32,7 +36,7 @@ class StopRequest:
             pass
         if distributed.is_initialized() and distributed.get_world_size() > 1:
             # On the CPU in any case: asking every step must not wait for the GPU's queue.
-            self._group = distributed.new_group(backend="gloo")
+            self._group = distributed.new_group(backend="gloo", timeout=PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,6 +53,8 @@ class StopRequest:
 
     def agreed(self) -> bool:
         """Whether any rank was asked to stop; every rank gets the same answer at the same step."""
+        if self._launcher is not None and os.getppid() != self._launcher:
+            self.asked = True
         if self._group is None:
             return self.asked
         flag = torch.tensor(int(self.asked))

@@ -3,7 +3,7 @@
 stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state); stepper.step(batches, logs)
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -40,33 +40,43 @@ class Stepper:
         self.accelerator = accelerator
         self.wrapped = wrapped
         self.state = state
-
-    def step(self, batches: Iterator[Batch], logs: Logs) -> None:
-        for network in self.wrapped.values():
+        # Tensor cores want a half precision image's channels together, and its convolutions follow it; CPUs were slower.
+        # Weights keep their order: to a fused Adam, a checkpoint in another one is other numbers.
+        self.channels_last = accelerator.device.type == "cuda" and accelerator.mixed_precision in ("fp16", "bf16")
+        for network in wrapped.values():
             network.train()
+
+    def step(self, batches: Iterator[Batch], logs: Logs, *, only: Collection[str] | None = None) -> None:
+        """One step of all phases, then the averages follow; of the phases named by `only`, and then they do not."""
+        phases = [phase for phase in self.phases if only is None or phase.name in only]
         micros: list[_Micro] = []
-        for phase in self.phases:
+        for phase in phases:
             for repeat in range(phase.repeats):
                 # A phase starts on what the one before it left; its repeats go on fresh batches.
                 if not micros or repeat:
                     micros = [self._draw(batches) for _ in range(self.accumulation)]
                 # Several micro-batches' graphs do not fit the memory that accumulation is meant to save.
-                reused = phase is not self.phases[-1] and repeat == phase.repeats - 1
+                reused = phase is not phases[-1] and repeat == phase.repeats - 1
                 for micro in micros:
                     micro.outputs.keep_graph = reused and self.accumulation == 1
                 self._optimise(phase, micros, logs)
-        for name, average in self.state.averages.items():
-            average.update_parameters(self.state.networks[name])  # type: ignore[operator]
+        if only is None:
+            for name, average in self.state.averages.items():
+                average.update_parameters(self.state.networks[name])  # type: ignore[operator]
 
     def _draw(self, batches: Iterator[Batch]) -> _Micro:
-        return _Micro(batch=next(batches), outputs=Outputs(keep_graph=False, pools=dict(self.state.pools)))
+        batch = next(batches)
+        if self.channels_last:
+            batch = {name: image.contiguous(memory_format=torch.channels_last) for name, image in batch.items()}
+        return _Micro(batch=batch, outputs=Outputs(keep_graph=False, pools=dict(self.state.pools)))
 
     def _optimise(self, phase: Phase, micros: list[_Micro], logs: Logs) -> None:
         """Gradients of one phase over all micro-batches, then its optimizer's step."""
         # What is read only needs no gradient of its own; unwrapped, it takes no part in the exchange between ranks.
-        networks = self.wrapped | {name: self.accelerator.unwrap_model(self.wrapped[name]) for name in phase.freezes}
-        for name in phase.freezes:
-            networks[name].requires_grad_(False)
+        frozen = {name: self.state.networks[name] for name in phase.freezes}
+        networks = self.wrapped | frozen
+        for network in frozen.values():
+            network.requires_grad_(False)
         optimizer = self.state.optimizers[phase.name]
         optimizer.zero_grad()
         for index, micro in enumerate(micros):
@@ -79,5 +89,5 @@ class Stepper:
                 self.accelerator.backward(loss / len(micros))
             logs.add(phase.name, terms)
         optimizer.step()
-        for name in phase.freezes:
-            networks[name].requires_grad_(True)
+        for network in frozen.values():
+            network.requires_grad_(True)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, cast, get_args, overload
+from typing import Literal, Self, cast, get_args, overload
 
 import torch
 from PIL import Image
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from img2img_hub.images import ImageLike, crop, pad_to_multiple, read_alpha, read_image, to_image, to_tensor
 from img2img_hub.networks import Network
-from img2img_hub.networks.blocks import set_norm_statistics, set_variation
+from img2img_hub.networks.base import commit_of, fetch
+from img2img_hub.networks.blocks import Norm, NormStatistics, set_norm_statistics, set_variation
 from img2img_hub.translation.settings import Resize, TranslationSettings
 
 
@@ -83,6 +84,8 @@ class Translator:
         if not where.strip() or (not Path(where).is_dir() and where.count("/") != 1):
             raise ValueError(f"there is no folder {where!r}, and it is no Hub id such as user/model")
         download = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        # One commit for all files: a push in between must not give a mixture.
+        download["revision"] = commit_of(fetch(where, "config.json", **download)) or revision
         network = Network.from_pretrained(where, **download)  # type: ignore[arg-type]
         if not hasattr(network, "multiple"):
             raise ValueError(
@@ -90,6 +93,38 @@ class Translator:
             )
         settings = TranslationSettings.load(where, defaults=settings_for(network), **download)  # type: ignore[arg-type]
         return cls(network, settings, name=where, device=device or _best_device())
+
+    @classmethod
+    def from_official(
+        cls,
+        path: str | Path,
+        *,
+        dropout: float | None = None,
+        norm: Norm | None = None,
+        family: Literal["pix2pix", "cyclegan"] | None = None,
+        norm_statistics: NormStatistics | None = None,
+        working_size: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> Self:
+        """Load a generator from a .pth of the original PyTorch code, onto `device` (None: cuda, else mps, else cpu).
+
+        Architecture, width, channels and norm are read off names and shapes; no code in the file is run. The other
+        arguments override what is inferred or assumed, see `translation.official.convert_official`.
+
+        Raises:
+            ValueError: the file is not readable as tensors alone, of no original layout, or a discriminator.
+        """
+        from img2img_hub.translation.official import convert_official  # brings the families and the card's libraries
+
+        converted = convert_official(
+            path,
+            dropout=dropout,
+            norm=norm,
+            family=family,
+            norm_statistics=norm_statistics,
+            working_size=working_size,
+        )
+        return cls(converted.network, converted.settings, name=str(path), device=device or _best_device())
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too

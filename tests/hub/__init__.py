@@ -6,7 +6,7 @@ Tests use it through the fixtures of `tests.hub.fixtures`; by hand, for trying t
 
 Read in this order: `storage.py` (what a Hub keeps), `app.py` (all routes; then `repos.py`, `commits.py`, `lfs.py`,
 `spaces.py`), `faults.py` (failures on demand), `server.py` (a running server), `client.py` (clients for the tests).
-Known limits: no Xet (clients need HF_HUB_DISABLE_XET=1), no organizations, no discussions.
+Known limits: no Xet (clients need HF_HUB_DISABLE_XET=1), no discussions.
 """
 
 from tests.hub.client import client_environment, run_client

@@ -72,7 +72,9 @@ class Api:
             raise HubError(401, "Invalid username or password.")
         token = {"displayName": f"{user.name}'s token", "role": user.role}
         auth = {"type": "access_token", "accessToken": token}
-        return JSONResponse({"type": "user", "name": user.name, "fullname": user.name, "orgs": [], "auth": auth})
+        found = ((name, self.hub.role_in(name, user)) for name in self.hub.organizations)
+        orgs = [{"type": "org", "name": name, "fullname": name, "roleInOrg": role} for name, role in found if role]
+        return JSONResponse({"type": "user", "name": user.name, "fullname": user.name, "orgs": orgs, "auth": auth})
 
     async def validate_card(self, request: Request) -> Response:
         body = await request.json()

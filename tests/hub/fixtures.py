@@ -28,6 +28,15 @@ def alice(hub_server: HubServer, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def as_alice(alice: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the code under test starts by itself are clients that are logged in as alice."""
+    for name, value in alice.items():
+        if name.startswith("HF_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+@pytest.fixture
 def bob(hub_server: HubServer, tmp_path: Path) -> dict[str, str]:
     """Environment of a client that is logged in as bob, with an empty cache."""
     return client_environment(hub_server, BOB, tmp_path / "bob_home")

@@ -38,7 +38,7 @@ class Repos:
         name, kind = body["name"], (body.get("type") or "model") + "s"
         if kind not in KINDS or not name or not set(name) <= REPO_NAME:
             raise HubError(400, f"Invalid repo type or name: {kind}, {name}")
-        repo_id = f"{user.name}/{name}"
+        repo_id = f"{body.get('organization') or user.name}/{name}"
         repo = self.storage.find(kind, repo_id)
         status = 409 if repo else 200  # the client reads the url of a 409 too
         if repo is None:
@@ -55,7 +55,8 @@ class Repos:
     async def delete(self, request: Request) -> Response:
         body = await request.json()
         user = self.hub.writer(request, body.get("organization"))
-        repo = self.storage.find((body.get("type") or "model") + "s", f"{user.name}/{body['name']}")
+        owner = body.get("organization") or user.name
+        repo = self.storage.find((body.get("type") or "model") + "s", f"{owner}/{body['name']}")
         if repo is None:
             raise repo_not_found(user)
         self.storage.delete(repo)
@@ -69,7 +70,7 @@ class Repos:
 
     async def list_repos(self, request: Request) -> Response:
         kind, user, query = kind_of(request), self.hub.user(request), request.query_params
-        repos = [r for r in self.storage.repos(kind) if not r.private or (user and user.name == r.owner)]
+        repos = [r for r in self.storage.repos(kind) if self.hub.may_see(r, user)]
         infos = [self._info(r, r.resolve("main")) for r in repos if query.get("author", r.owner) == r.owner]
         infos = [i for i in infos if query.get("search", "").lower() in i["id"].lower()]
         wanted = set(query.getlist("filter"))

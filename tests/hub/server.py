@@ -5,7 +5,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +13,7 @@ import uvicorn
 
 from tests.hub.app import build_app
 from tests.hub.faults import Fault, Faults
-from tests.hub.state import Hub, Role, User
+from tests.hub.state import Hub, OrgRole, Role, User
 from tests.hub.storage import Repo, Storage
 
 
@@ -47,9 +47,23 @@ class HubServer:
         """Adds a token of a user; a user may have several."""
         self.hub.tokens[token] = User(name, role)
 
-    def fail_next(self, pattern: str, fault: Fault, *, times: int = 1) -> None:
+    def revoke(self, token: str) -> None:
+        """From now on the token is a wrong one."""
+        del self.hub.tokens[token]
+
+    def add_organization(self, name: str, **members: OrgRole) -> None:
+        """Adds an organization with its members: add_organization("lab", alice="write", bob="read")."""
+        self.hub.organizations[name] = dict(members)
+
+    def fail_next(
+        self, pattern: str, fault: Fault, *, times: int = 1, headers: Mapping[str, str] | None = None
+    ) -> None:
         """See `Faults.fail_next`."""
-        self.faults.fail_next(pattern, fault, times=times)
+        self.faults.fail_next(pattern, fault, times=times, headers=headers)
+
+    def before_next(self, pattern: str, action: Callable[[], object]) -> None:
+        """See `Faults.before_next`."""
+        self.faults.before_next(pattern, action)
 
     def repo(self, repo_id: str, kind: str = "models") -> Repo:
         """A repository as it is stored, for looking behind the scenes; kind is models, datasets or spaces."""

@@ -11,6 +11,7 @@ from tests.hub.errors import HubError
 from tests.hub.storage import KINDS, Repo, Storage
 
 Role = Literal["read", "write"]
+OrgRole = Literal["admin", "write", "contributor", "read"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class User:
 class Hub:
     storage: Storage
     tokens: dict[str, User] = field(default_factory=dict)
+    organizations: dict[str, dict[str, OrgRole]] = field(default_factory=dict)  # name -> {member: role}
     page_size: int = 1000  # items a page of a list
     part_size: int = 16 * 2**20  # bytes; larger LFS files are uploaded in parts of this size
 
@@ -42,16 +44,24 @@ class Hub:
             raise HubError(401, "Invalid username or password.")
         if user.role != "write":
             raise HubError(403, f"Your token can only read: use a token of {user.name} with the write role")
-        if namespace not in (None, user.name):
+        if namespace not in (None, user.name) and self.role_in(namespace, user) in (None, "read"):
             raise HubError(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
         return user
+
+    def role_in(self, organization: str | None, user: User) -> OrgRole | None:
+        return self.organizations.get(organization or "", {}).get(user.name)
+
+    def may_see(self, repo: Repo, user: User | None) -> bool:
+        return not repo.private or (
+            user is not None and (user.name == repo.owner or self.role_in(repo.owner, user) is not None)
+        )
 
     def repo(self, request: Request, *, write: bool = False) -> Repo:
         """The repository of the request's path. One that may not be seen looks like one that is not there."""
         kind = kind_of(request)
         user = self.user(request)
         repo = self.storage.find(kind, f"{param(request, 'namespace')}/{param(request, 'name')}")
-        if repo is None or (repo.private and (user is None or user.name != repo.owner)):
+        if repo is None or not self.may_see(repo, user):
             raise repo_not_found(user)
         if write:
             self.writer(request, repo.owner)

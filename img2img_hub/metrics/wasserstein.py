@@ -1,16 +1,11 @@
-"""Numbers that compare images; one function a metric. Everything is computed on the CPU in float64.
+"""How far two sets of images are from each other, with no correspondence between them: sliced Wasserstein distance.
 
-    python -c "import torch; from img2img_hub.metrics import ssim; x = torch.rand(2, 3, 64, 64); print(ssim(x, x))"
-
-Images are (N, C, H, W) float in [0, 1].
+python -c "import torch; from img2img_hub.metrics import sliced_wasserstein as d; d(*torch.rand(2, 9, 3, 32, 32))"
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-SSIM_WINDOW = 11  # taps of the Gaussian
-SSIM_SIGMA = 1.5  # pixels
 
 PATCH = 7  # side of a descriptor of the sliced Wasserstein distance, pixels
 COARSEST = 16  # the pyramid stops before its shorter side falls below this, pixels
@@ -18,48 +13,6 @@ PATCHES_PER_IMAGE = 128  # descriptors of each image and level, at most
 MAX_PATCHES = 16384  # descriptors of each set and level, at most: 10 MB in float32 for RGB
 DIRECTIONS = 512  # random projections for each level
 STD_FLOOR = 1e-4  # a fortieth of an 8-bit step: a band without contrast is not blown up to noise
-
-
-def l1(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of each image: (N,), 0 to 1, lower is better."""
-    output, target = _checked(output, target)
-    return (output - target).abs().mean(dim=(1, 2, 3))
-
-
-def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image: (N,) in dB, higher is better, infinite for equal images."""
-    output, target = _checked(output, target)
-    return -10 * (output - target).square().mean(dim=(1, 2, 3)).log10()
-
-
-def ssim(output: Tensor, target: Tensor) -> Tensor:
-    """Structural similarity of each image: (N,), at most 1 (equal images), higher is better.
-
-    Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity": weighted by an 11×11
-    Gaussian of σ 1.5 that sums to 1, K1 = 0.01, K2 = 0.03, dynamic range 1, only where the whole window lies inside
-    the image, averaged over positions and channels.
-    """
-    output, target = _checked(output, target)
-    if min(output.shape[-2:]) < SSIM_WINDOW:
-        height, width = output.shape[-2:]
-        raise ValueError(f"SSIM needs images of at least {SSIM_WINDOW}×{SSIM_WINDOW} pixels, got {height}×{width}")
-    position = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
-    taps = torch.exp(-position.square() / (2 * SSIM_SIGMA**2))
-    taps /= taps.sum()
-
-    def blur(images: Tensor) -> Tensor:
-        bands = images.flatten(0, 1)[:, None]  # (N × C, 1, H, W)
-        blurred = F.conv2d(F.conv2d(bands, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-        return blurred[:, 0].unflatten(0, images.shape[:2])
-
-    c1, c2 = 0.01**2, 0.03**2
-    mean_o, mean_t = blur(output), blur(target)
-    var_o = blur(output * output) - mean_o * mean_o
-    var_t = blur(target * target) - mean_t * mean_t
-    covariance = blur(output * target) - mean_o * mean_t
-    luminance = (2 * mean_o * mean_t + c1) / (mean_o.square() + mean_t.square() + c1)
-    structure = (2 * covariance + c2) / (var_o + var_t + c2)
-    return (luminance * structure).mean(dim=(1, 2, 3))
 
 
 def sliced_wasserstein(first: Tensor, second: Tensor, *, seed: int = 0) -> float:
@@ -107,27 +60,41 @@ class PatchSample:
         self.num_images = num_images
         # Rounded up; the surplus is dropped at random in the end.
         self._per_image = min(PATCHES_PER_IMAGE, -(-MAX_PATCHES // num_images))
-        self._levels: list[list[Tensor]] = []
         self._shape: tuple[int, ...] = ()
         self._generator = torch.Generator().manual_seed(seed)
+        self._drawn = 0  # images whose positions have been drawn
+        self.patches: dict[int, list[Tensor]] = {}
+        """Place of an image in the set -> its patches, (number, C, 7, 7) for each level, finest first."""
 
-    def add(self, image: Tensor) -> None:
-        """Take the patches of one (C, H, W) image in [0, 1], at least 7×7 pixels, of the same shape as all others."""
+    def add(self, image: Tensor, *, index: int | None = None) -> None:
+        """Take the patches of one (C, H, W) image in [0, 1], at least 7×7 pixels, of the same shape as all others.
+
+        Args:
+            index: the image's place in the set, ascending (None: the next). Where processes share a set, each adds
+                its own images, and `patches` of the others are brought in by ``patches.update``: the distance is the
+                same to the last bit, for positions depend on the place alone.
+        """
         if image.ndim != 3 or min(image.shape[-2:]) < PATCH:
             raise ValueError(
                 f"a (C, H, W) image of at least {PATCH}×{PATCH} pixels is needed, got {tuple(image.shape)}"
             )
         if self._shape and tuple(image.shape) != self._shape:
             raise ValueError(f"all images of a set must have one shape: {self._shape} and now {tuple(image.shape)}")
+        index = self._drawn if index is None else index
+        if index < self._drawn:
+            raise ValueError(f"images must be added in their order, got {index} after {self._drawn - 1}")
         self._shape = tuple(image.shape)
         pyramid = _laplacian_pyramid(image.detach().cpu().double()[None])
-        self._levels = self._levels or [[] for _ in pyramid]
-        for kept, level in zip(self._levels, pyramid, strict=True):
-            height, width = level.shape[-2:]
-            top = torch.randint(height - PATCH + 1, (self._per_image,), generator=self._generator)
-            left = torch.randint(width - PATCH + 1, (self._per_image,), generator=self._generator)
+        while self._drawn <= index:
+            positions = [[self._draw(side) for side in level.shape[-2:]] for level in pyramid]
+            self._drawn += 1
+        self.patches[index] = []
+        for level, (top, left) in zip(pyramid, positions, strict=True):
             windows = level[0].unfold(1, PATCH, 1).unfold(2, PATCH, 1)  # a view: (C, H-6, W-6, 7, 7)
-            kept.append(windows[:, top, left].transpose(0, 1).float())  # (per image, C, 7, 7)
+            self.patches[index].append(windows[:, top, left].transpose(0, 1).float())  # (per image, C, 7, 7)
+
+    def _draw(self, side: int) -> Tensor:
+        return torch.randint(side - PATCH + 1, (self._per_image,), generator=self._generator)
 
     def distance(self, other: "PatchSample") -> float:
         """The sliced Wasserstein distance to another set of images of the same shape."""
@@ -136,7 +103,7 @@ class PatchSample:
         if self.seed != other.seed:
             raise ValueError(f"two sets sampled with the same seed are needed, got {self.seed} and {other.seed}")
         distances = []
-        for level in range(len(self._levels)):
+        for level in range(len(next(iter(self.patches.values())))):
             generator = torch.Generator().manual_seed(self.seed)
             first, second = self._level(level), other._level(level)
             count = min(len(first), len(second))
@@ -155,19 +122,19 @@ class PatchSample:
 
     def _level(self, level: int) -> Tensor:
         """(at most MAX_PATCHES, C, 7, 7): the sample of one level, in an order that the seed shuffles."""
-        patches = torch.cat(self._levels[level])
+        patches = torch.cat([self.patches[index][level] for index in sorted(self.patches)])
         order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(self.seed))
         return patches[order[:MAX_PATCHES]]
 
 
 def _laplacian_pyramid(images: Tensor) -> list[Tensor]:
     """(N, C, H, W) -> the detail lost at each halving, finest first, and what is left (Burt and Adelson 1983)."""
-    channels = images.shape[1]
     taps = torch.tensor([1, 4, 6, 4, 1], dtype=images.dtype) / 16
-    kernel = (taps[:, None] * taps).expand(channels, 1, 5, 5)
 
     def blur(x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, groups=channels)
+        bands = F.pad(x, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]  # (N × C, 1, H + 4, W + 4)
+        blurred = F.conv2d(F.conv2d(bands, taps.view(1, 1, 5, 1)), taps.view(1, 1, 1, 5))
+        return blurred[:, 0].unflatten(0, x.shape[:2])
 
     levels = []
     while min(images.shape[-2:]) >= 2 * COARSEST:
@@ -177,17 +144,3 @@ def _laplacian_pyramid(images: Tensor) -> list[Tensor]:
         levels.append(images - blur(4 * spread))
         images = smaller
     return [*levels, images]
-
-
-def _checked(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as float64 on the CPU, where the shapes agree and the values look like [0, 1]."""
-    if output.shape != target.shape or output.ndim != 4:
-        shapes = f"{tuple(output.shape)} and {tuple(target.shape)}"
-        raise ValueError(f"two (N, C, H, W) batches of one shape are needed, got {shapes}")
-    for name, images in (("first", output), ("second", target)):
-        if not images.is_floating_point():
-            raise ValueError(f"floats in [0, 1] are needed, the {name} batch is {images.dtype}: divide by 255")
-        if images.numel() and (images.min() < -1e-6 or images.max() > 1 + 1e-6):
-            low, high = images.min().item(), images.max().item()
-            raise ValueError(f"values in [0, 1] are needed, the {name} batch goes from {low:.3g} to {high:.3g}")
-    return output.detach().cpu().double(), target.detach().cpu().double()

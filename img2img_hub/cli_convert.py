@@ -1,0 +1,106 @@
+"""The command that reads and writes checkpoints of the original PyTorch code.
+
+python -m img2img_hub convert latest_net_G.pth --output models/facades
+python -m img2img_hub convert models/facades --to_official checkpoints/facades/latest_net_G.pth
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+def convert(
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT|MODEL")],
+    *,
+    output: Path | None = None,
+    to_official: Path | None = None,
+    push_to_hub: str | None = None,
+    dropout: float | None = None,
+    norm: Literal["instance", "none"] | None = None,
+    family: Literal["pix2pix", "cyclegan"] | None = None,
+    norm_statistics: Literal["image", "running"] | None = None,
+    working_size: int | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Turn a .pth of the original pix2pix and CycleGAN code into a model, or a model into such a .pth.
+
+    Architecture, width, channels and norm are read off the file's names and shapes; no code in it is run.
+
+    Args:
+        source: The .pth to read; with --to_official, the model to write: a Hub id (user/model) or a folder.
+        output: Folder for the model; made if need be.
+        to_official: The other way: .pth file to write, which the original code loads.
+        push_to_hub: Publish the model under this id (user/name), too.
+        dropout: Probability to record; default: 0.5 for a U-Net (its file does not show it), a ResNet's as it shows.
+        norm: For a file without norm weights; default: instance where it has biases, else none.
+        family: The method it was trained by; default: pix2pix for a U-Net, cyclegan for a ResNet.
+        norm_statistics: What batch norm uses; default: image, each image's own, as test.py does without --eval.
+        working_size: Side of the training images in pixels; default: the U-Net's own size, 256 for a ResNet.
+        overwrite: Replace files that are there already.
+    """
+    if (output is None) == (to_official is None):
+        raise ValueError("name what to write: --output FOLDER for a model, or --to_official FILE.pth for the way back")
+    wishes = {
+        "dropout": dropout,
+        "norm": norm,
+        "family": family,
+        "norm_statistics": norm_statistics,
+        "working_size": working_size,
+    }
+    if output is not None:
+        return _from_official(Path(source), output, push_to_hub=push_to_hub, overwrite=overwrite, wishes=wishes)
+    assert to_official is not None
+    for flag, value in {"push_to_hub": push_to_hub, **wishes}.items():
+        if value is not None:
+            raise ValueError(f"--{flag} is for reading a .pth, and does nothing with --to_official: leave it out")
+    return _to_official(source, to_official, overwrite=overwrite)
+
+
+def _from_official(source: Path, output: Path, *, push_to_hub: str | None, overwrite: bool, wishes: dict) -> int:
+    from img2img_hub.hub.publish import check_repo_id, push_folder
+    from img2img_hub.translation.files import make_folder
+    from img2img_hub.translation.official import FILES, convert_official, save_converted
+
+    if push_to_hub is not None:
+        check_repo_id(push_to_hub)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output} is a file: name a folder")
+    if not overwrite and (there := [output / name for name in FILES if (output / name).exists()]):
+        raise ValueError(f"{there[0]} is there already: add --overwrite, or name another --output")
+    converted = convert_official(source, **wishes)
+    network = converted.network
+    if converted.settings is None and push_to_hub is not None:
+        raise ValueError(
+            f"{source} is a {type(network).__name__}: alone it is of no use on the Hub, so leave out --push_to_hub"
+        )
+    make_folder(output)
+    save_converted(converted, output, checkpoint=source)
+    arguments = ", ".join(f"{key}={value}" for key, value in list(network.config.items())[2:])
+    print(f"{'checkpoint':18}{source}: {type(network).__name__}({arguments})")
+    for note in converted.notes:
+        print(f"{'note':18}{note}")
+    print(f"{'written':18}{output}")
+    if converted.settings is None:
+        print(f"{'note':18}a discriminator translates nothing: it stands in training/ of its generator, to train on")
+    if push_to_hub is not None:
+        url = push_folder(output, push_to_hub, commit_message=f"Convert {source.name} of the original code")
+        print(f"pushed to {url}")
+    return 0
+
+
+def _to_official(source: str, path: Path, *, overwrite: bool) -> int:
+    from img2img_hub.hub.official import save_official
+    from img2img_hub.networks import Network
+    from img2img_hub.translation.files import check_free
+
+    if Path(source).is_file():
+        raise ValueError(f"{source} is a file: --to_official writes one from a model, so name its folder or Hub id")
+    check_free(path, overwrite=overwrite)
+    network = Network.from_pretrained(source)
+    try:
+        save_official(network, path)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    print(f"{'written':18}{path}: {type(network).__name__} for the original code")
+    return 0

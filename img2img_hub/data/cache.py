@@ -1,0 +1,319 @@
+"""Images decoded and resized once: their pixels are kept in files that are mapped into memory.
+
+    from img2img_hub.data.cache import open_cache
+    from img2img_hub.data.sources import DataConfig, open_data
+
+    data = open_data(DataConfig(dataset="facades", side_by_side=True), paired=True, split="train")
+    images = open_cache(data, load_size=286)
+    print(images.description, images.pair(0)[0].shape)
+
+A cache is a folder of its own, such as ~/.cache/img2img_hub/facades-286-1a2b3c…, with source.npy and target.npy. It may
+be deleted at any time, also while it is in use. Whoever first asks for an image fills it in, so that nobody waits at
+the start, and any number of runs, ranks and workers may share it: they would all write the same bytes.
+
+No pixel is believed without its check. An image is written before its check is, and a process that meets an image for
+the first time computes the check again: a kill, a power cut, a full disk or a file system that shows two machines two
+states can leave an image to be decoded once more, never a wrong one. Files are written by plain writes and mapped for
+reading only, for a write through a mapping that finds the disk full kills the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import logging
+import mmap
+import os
+import secrets
+import shutil
+import weakref
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image, features
+
+import img2img_hub
+from img2img_hub.data.columns import ColumnImages
+from img2img_hub.data.opened import ImageData, PairedData, Side
+from img2img_hub.data.reading import FileImages, Half, Images
+
+logger = logging.getLogger(__name__)
+
+# Other releases, and other decoders, may make other pixels of the same file. The number is for a change in between.
+_DECODERS = [str(features.version(decoder)) for decoder in ("libjpeg_turbo", "jpg", "webp", "libtiff")]
+_FORMAT = ("1", img2img_hub.__version__, PIL.__version__, *_DECODERS)
+
+
+def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = None) -> ResizedImages:
+    """``data`` at ``load_size`` x ``load_size`` pixels, kept in a folder of its own in ``folder``.
+
+    Never fails: where nothing can be kept, ``description`` says why, and images are decoded anew every time. A cache
+    leaves free at least as much of the disk as it takes.
+
+    Args:
+        data: what ``open_data`` gave.
+        load_size: pixels, width and height.
+        folder: None for $XDG_CACHE_HOME/img2img_hub, or ~/.cache/img2img_hub.
+    """
+    place = Path(folder or "~/.cache")
+    try:
+        place = Path(folder).expanduser() if folder is not None else _default_folder()
+        name = data.id.replace("/", "--")[:50]
+        place = place / f"{name}-{load_size}-{fingerprint(data, load_size=load_size)}"
+        files = [
+            PixelFile(place / f"{name}.npy", side, load_size=load_size)
+            for name, side in zip(("source", "target"), data.sides, strict=True)
+        ]
+        place.mkdir(parents=True, exist_ok=True)
+        size, used = sum(file.size for file in files), sum(file.used() for file in files)
+        free = shutil.disk_usage(place).free
+        if 2 * (size - used) > free:
+            raise OSError(errno.ENOSPC, f"it needs {_amount(size - used)}, more than half of the {_amount(free)} free")
+        for file in files:
+            file.open()
+            file.leave_free = size - used
+        os.utime(place)  # so that `ls -t` and `find -mtime` tell which caches are in use
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
+        why_not = f"Images are decoded anew every time, for no cache can be kept in {place} ({_why(error)}): "
+        return ResizedImages(data, load_size=load_size, description=why_not + "give another --cache_dir")
+    amount = _amount(size) if used == size else f"{_amount(used)} of {_amount(size)} so far"
+    description = f"Images are cached in {place} ({amount})"
+    return ResizedImages(data, load_size=load_size, files=files, description=description)
+
+
+class ResizedImages:
+    """The images of opened data at ``load_size`` x ``load_size``, each an array (channels, load_size, load_size).
+
+    They are decoded anew every time or, with the ``files`` of a cache, only where those do not have them yet. Arrays
+    out of a file are read-only. ``description`` is one line on the cache, for people.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        *,
+        load_size: int,
+        files: list[PixelFile] | None = None,
+        description: str = "",
+    ) -> None:
+        self.data = data
+        self.load_size = load_size
+        self.description = description
+        self._files = files
+        self._filling = True
+
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Source and target ``index`` of paired data. Raises ImageError or DataError as the data does."""
+        assert isinstance(self.data, PairedData)
+        source, target = self._kept(0, index), self._kept(1, index)
+        if source is None or target is None:
+            source, target = (resized(image, load_size=self.load_size) for image in self.data.pair(index))
+            self._keep(0, index, source)
+            self._keep(1, index, target)
+        return source, target
+
+    def source(self, index: int) -> np.ndarray:
+        """Source ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
+        return self._one(0, index, self.data.source)
+
+    def target(self, index: int) -> np.ndarray:
+        """Target ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
+        return self._one(1, index, self.data.target)
+
+    def _one(self, side: int, index: int, read: Callable[[int], Image.Image]) -> np.ndarray:
+        pixels = self._kept(side, index)
+        if pixels is None:
+            pixels = resized(read(index), load_size=self.load_size)
+            self._keep(side, index, pixels)
+        return pixels
+
+    def _kept(self, side: int, index: int) -> np.ndarray | None:
+        if self._files is None:
+            return None
+        try:
+            return self._files[side].read(index)
+        except OSError as error:
+            logger.warning("the cache cannot be read any more (%s): images are decoded anew every time", _why(error))
+            self._files = None
+            return None
+
+    def _keep(self, side: int, index: int, pixels: np.ndarray) -> None:
+        if self._files is None or not self._filling:
+            return
+        try:
+            self._files[side].write(index, pixels)
+        except OSError as error:
+            logger.warning("the cache takes no more images (%s): the others are decoded anew every time", _why(error))
+            self._filling = False
+
+
+class PixelFile:
+    """An .npy file with a record for each image: its check (8 bytes, 0 where there is none yet) and its pixels.
+
+    Can be pickled; a copy opens the file for itself. Every method but ``used`` raises OSError.
+    """
+
+    def __init__(self, path: Path, side: Side, *, load_size: int) -> None:
+        self.path = path
+        self.length = len(side.rows)
+        self.leave_free = 0
+        """Bytes of the disk that a write must leave to others."""
+        pixels = (side.channels, load_size, load_size)
+        self._record = np.dtype([("check", "<u8"), ("pixels", side.dtype, pixels)])
+        fields = {"descr": np.lib.format.dtype_to_descr(self._record), "fortran_order": False, "shape": (self.length,)}
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, fields)
+        self.header = header.getvalue()
+        self.size = len(self.header) + self.length * self._record.itemsize
+        """Bytes, once every image is there."""
+        self._file: int | None = None
+
+    def used(self) -> int:
+        """Bytes that it takes on the disk by now."""
+        try:
+            return min(self.path.stat().st_blocks * 512, self.size)
+        except FileNotFoundError:
+            return 0
+
+    def open(self) -> int:
+        """Open the file and return its descriptor; make it anew if it is missing or is not what it should be."""
+        if not hasattr(os, "pwrite"):
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        for _ in range(10):  # another process may be making or deleting it at this moment
+            try:
+                file = os.open(self.path, os.O_RDWR)
+            except FileNotFoundError:
+                self._make()
+                continue
+            if os.fstat(file).st_size == self.size and os.pread(file, len(self.header), 0) == self.header:
+                break
+            os.close(file)
+            self.path.unlink(missing_ok=True)  # whoever has it open keeps it
+        else:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        weakref.finalize(self, os.close, file)
+        mapping = mmap.mmap(file, self.size, access=mmap.ACCESS_READ)
+        records = np.frombuffer(mapping, dtype=self._record, offset=len(self.header))
+        self._pixels = records["pixels"]
+        self._believed = bytearray(self.length)
+        self._file = file
+        return file
+
+    def _make(self) -> None:
+        """An empty file under its name, whole or not at all. It takes no room before it is written to."""
+        draft = self.path.with_name(f"{self.path.name}.{secrets.token_hex(8)}")
+        file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            os.ftruncate(file, self.size)
+            os.pwrite(file, self.header, 0)
+            with suppress(FileExistsError):  # somebody else was faster: theirs is as good
+                os.link(draft, self.path)
+        finally:
+            os.close(file)
+            draft.unlink(missing_ok=True)
+
+    def read(self, index: int) -> np.ndarray | None:
+        """Image ``index`` modulo their number, read-only; None where it is not there, or not as it was written."""
+        file = self.open() if self._file is None else self._file
+        row = index % self.length
+        if not self._believed[row]:
+            # Not through the mapping: a page that was never written may need room even to be looked at (on tmpfs), and
+            # the process dies where there is none.
+            check = int.from_bytes(os.pread(file, 8, self._place(row)), "little")
+            if check == 0 or check != _check(self._pixels[row]):
+                return None
+            self._believed[row] = True
+        return self._pixels[row]
+
+    def write(self, index: int, pixels: np.ndarray) -> None:
+        """Keep image ``index``."""
+        file = self.open() if self._file is None else self._file
+        disk = os.fstatvfs(file)
+        if disk.f_bavail * disk.f_frsize < self.leave_free:
+            raise OSError(errno.ENOSPC, f"less than {_amount(self.leave_free)} is free")
+        start = self._place(index % self.length)
+        rest, place = pixels.data.cast("B"), start + 8
+        while rest:  # a disk that gets full may take a part first, and says why at the next try
+            written = os.pwrite(file, rest, place)
+            rest, place = rest[written:], place + written
+        os.pwrite(file, _check(pixels).to_bytes(8, "little"), start)
+
+    def _place(self, row: int) -> int:
+        return len(self.header) + row * self._record.itemsize
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_pixels": None, "_believed": None}
+
+
+def resized(image: Image.Image, *, load_size: int) -> np.ndarray:
+    """``image`` at ``load_size`` x ``load_size`` (bicubic), as (channels, load_size, load_size) of its own type."""
+    array = np.asarray(image.resize((load_size, load_size), Image.Resampling.BICUBIC))
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+
+
+def fingerprint(data: ImageData, *, load_size: int) -> str:
+    """What the cache of ``data`` is called by: 20 digits that are others where any pixel could be another."""
+    # Pairs are checked for one size when they are decoded; sides that were decoded apart must not stand in for them.
+    kind = "pairs" if isinstance(data, PairedData) else "two sides"
+    digest = hashlib.sha256("\n".join((*_FORMAT, kind)).encode())
+    for side in data.sides:
+        digest.update(PixelFile(Path(), side, load_size=load_size).header)  # sizes, type, bands and number
+        for line in _identity(side.images, side.rows):
+            digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()[:20]
+
+
+def _identity(images: Images, rows: np.ndarray) -> Iterator[str]:
+    """Where the pixels of these rows come from, in lines that change when they do."""
+    if isinstance(images, Half):
+        yield "left" if images.left else "right"
+        yield from _identity(images.both.images, rows)
+    elif isinstance(images, FileImages):
+        yield str(images.root.resolve())
+        for row in rows.tolist():
+            yield f"{images.name(row)} {_stamp(images.where(row))}"
+    elif isinstance(images, ColumnImages):
+        import pyarrow.compute as compute
+
+        dataset, column, rows = images._dataset, images._column, images._rows[rows]
+        yield f"{dataset._fingerprint} {column} {hashlib.sha256(rows.astype('<i8').tobytes()).hexdigest()}"
+        for file in dataset.cache_files:
+            yield _stamp(file["filename"])
+        values = dataset.with_format("arrow")[:].column(column)
+        outside = compute.is_null(compute.struct_field(values, "bytes")).to_numpy()[rows]
+        for path in compute.struct_field(values, "path").take(rows[outside]).to_pylist():
+            yield f"{path} {_stamp(path or '')}"
+    else:
+        raise TypeError(f"{type(images).__name__} has no place in {__name__}: say what tells two of them apart")
+
+
+def _stamp(path: str) -> str:
+    """Size and times of a file. The last one, ctime, is set by any change and cannot be set back."""
+    try:
+        status = os.stat(path)
+    except OSError:  # whoever reads it will be told
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _check(pixels: np.ndarray) -> int:
+    return 1 << 32 | zlib.crc32(pixels.data)  # never 0
+
+
+def _default_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub"
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,67 @@
+"""Patch discriminators on several sizes of one image (pix2pixHD, arXiv 1711.11585, section 3.2).
+
+python -c "from img2img_hub import MultiScaleDiscriminator; print(MultiScaleDiscriminator().receptive_field)"
+"""
+
+from torch import Tensor, nn
+
+from img2img_hub.networks.base import Network
+from img2img_hub.networks.blocks import Norm, check_range, halve
+from img2img_hub.networks.patchgan import PatchDiscriminator
+
+
+class MultiScaleDiscriminator(Network):
+    """PatchGANs of equal shape on an image and its halves: (N, in_channels, H, W) -> a tuple of logits, one a scale.
+
+    The tuple goes from the finest scale to the coarsest, each (N, 1, h, w). The coarse ones judge the whole, the fine
+    ones details. 256² gives 30×30, 14×14 and 6×6 logits at three scales and layers.
+
+    Args:
+        in_channels: bands judged; source and target together for a conditional discriminator.
+        scales: discriminators, 1 to 6, each on half the size of the one before (paper: 3).
+        layers: stride-2 layers of each, 1 to 6.
+        width: channels of the first layer of each; doubled up to 8 × width.
+        norm: "batch", "instance" (authors' code) or "none", never on the first and the last layer.
+        spectral_norm: divide each convolution's weight by its largest singular value (Miyato et al. 2018, arXiv
+            1802.05957), beside whatever norm there is.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 6,
+        scales: int = 3,
+        layers: int = 3,
+        width: int = 64,
+        norm: Norm = "batch",
+        spectral_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        check_range(scales=(scales, 1, 6))
+        self.judges = nn.ModuleList(
+            PatchDiscriminator(
+                in_channels=in_channels, layers=layers, width=width, norm=norm, spectral_norm=spectral_norm
+            )
+            for _ in range(scales)
+        )
+        self.in_channels = in_channels
+        self.out_channels = 1
+        self.min_size = 2 ** (scales - 1) * (3 * 2**layers - 1) + 1  # an odd side is halved upwards
+
+    @property
+    def receptive_field(self) -> int:
+        """Pixels of the full image (one side) that one logit of the coarsest scale sees."""
+        coarsest = self.judges[-1]
+        assert isinstance(coarsest, PatchDiscriminator)
+        field = coarsest.receptive_field
+        for _ in self.judges[1:]:
+            field = 2 * (field - 1) + 3  # what a 3×3 average at a stride of 2 adds
+        return field
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        logits = []
+        for scale, judge in enumerate(self.judges):
+            if scale:
+                image = halve(image)
+            logits.append(judge(image))
+        return tuple(logits)

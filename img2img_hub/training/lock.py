@@ -1,0 +1,50 @@
+"""One run at a time in an output folder: a lock that goes with the process that holds it, however that ends.
+
+python -c "from pathlib import Path; from img2img_hub.training.lock import FolderLock; FolderLock(Path('.')).release()"
+"""
+
+import errno
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one folder are not noticed there
+    fcntl = None
+
+
+class FolderLock:
+    """Held from its making to `release` or the end of the process; the system sees to it, so none can be left behind.
+
+    It is a POSIX record lock rather than flock's, because a child does not inherit it: the processes that read images
+    may outlive a killed training by some seconds, and must not keep --resume out. On NFS it holds across machines
+    where the server's lock service runs; where a file system knows no locks, the run goes on without one.
+
+    Raises:
+        ValueError: another process holds it.
+        OSError: there is no writing in the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        if fcntl is None:
+            return
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return
+            holder = os.read(self._file, 200).decode(errors="replace").strip() or "another process"
+            os.close(self._file)
+            raise ValueError(
+                f"--output_dir {folder}: a run is being made there by {holder}: wait for its end or stop it, or name "
+                "another folder"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
+
+    def release(self) -> None:
+        os.close(self._file)

@@ -1,0 +1,74 @@
+"""The warm-up of discriminators that start afresh beside generators that do not: a fine-tuning's steps before step 0.
+
+accelerate launch train_accelerate.py pix2pix --init_from user/generator-alone --discriminator_warmup_steps 500 …
+
+A generator that can already paint would else be led away by a critic that knows nothing yet.
+"""
+
+import time
+from contextlib import closing
+from dataclasses import replace
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from img2img_hub.data.transforms import TrainingDataset
+from img2img_hub.families import Family
+from img2img_hub.training.batches import open_stream
+from img2img_hub.training.checkpoints import RunState
+from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.finetune import discriminator_phases
+from img2img_hub.training.logs import Logs
+from img2img_hub.training.plan import Plan
+from img2img_hub.training.signals import StopRequest
+from img2img_hub.training.step import Stepper
+
+
+def warm_up(
+    family: Family,
+    config: TrainConfig,
+    *,
+    dataset: TrainingDataset,
+    accelerator: Accelerator,
+    stepper: Stepper,
+    state: RunState,
+    plan: Plan,
+    logs: Logs,
+    stop: StopRequest,
+) -> None:
+    """Run `discriminator_warmup_steps` steps of the phases that train discriminators; left early if `stop` is asked.
+
+    Generators, their averages and batch norm statistics, and the step count stay as they are; optimizers and pools of
+    the discriminators go on from here. All discriminators learn, those that were there as well, for they share an
+    optimizer. The images come in an order of their own, so that the run's own order is that of any run with its seed.
+    There are no checkpoints before step 0: a warm-up that was cut short is made again, and comes to the same.
+    """
+    began = time.perf_counter()
+    phases = discriminator_phases(family)
+    kept = {name: _buffers(state.networks[name]) for name in family.published.values()}
+    batches = open_stream(
+        dataset,
+        config=replace(config, seed=(config.seed + 1) % 2**31),
+        accelerator=accelerator,
+        start=0,
+        stop=config.discriminator_warmup_steps * plan.batches_per_step,
+    )
+    averages: dict[str, float] = {}
+    with closing(batches):
+        for step in range(1, config.discriminator_warmup_steps + 1):
+            stepper.step(batches, logs, only=phases)
+            if stop.agreed():
+                break
+            if step % config.log_steps == 0 or step == config.discriminator_warmup_steps:
+                averages = logs.take_averages(0)
+    for name, buffers in kept.items():
+        for key, buffer in state.networks[name].named_buffers():
+            buffer.copy_(buffers[key])
+    state.seconds += time.perf_counter() - began
+    values = ", ".join(f"{key} {value:.3g}" for key, value in averages.items())
+    logs.say(f"Warm-up: {step} steps of the discriminators alone ({values}).")
+    logs.skip_time(0)
+
+
+def _buffers(network: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in network.named_buffers()}

@@ -1,0 +1,38 @@
+"""A plugin of the tests that train in their own process: pytest_plugins = ["tests.starting"]."""
+
+import pytest
+from accelerate.state import AcceleratorState
+
+from img2img_hub import Architecture, DataConfig, TrainConfig, train
+
+
+@pytest.fixture
+def start(tmp_path, paired_folder, unpaired_folder):
+    """start(family, output, **settings) trains a tiny network for 6 steps on the CPU."""
+
+    def run(family, output, *, architecture=None, data=None, **settings):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        folder = paired_folder if family.paired else unpaired_folder
+        data = data or DataConfig(dataset=str(folder), side_by_side=family.paired)
+        settings = {
+            "max_steps": 6,
+            "image_size": 16,
+            "cpu": True,
+            "cpu_threads": 1,
+            "num_workers": 0,
+            "log_steps": 2,
+            "sample_steps": 3,
+            "checkpoint_steps": 2,
+            "num_samples": 2,
+            **settings,
+        }
+        small = {"width": 4, "discriminator_layers": 1} | ({"noise_channels": 1} if family.paired else {"blocks": 1})
+        return train(
+            family,
+            TrainConfig(output_dir=str(tmp_path / output), **settings),
+            data,
+            architecture=architecture or Architecture(**small),
+        )
+
+    yield run
+    AcceleratorState._reset_state(reset_partial_state=True)

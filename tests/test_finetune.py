@@ -1,0 +1,185 @@
+"""--init_from: what a run starts from, what it starts afresh, and the warm-up of discriminators that are not there."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from img2img_hub import Architecture, CycleGAN, Pix2Pix
+from img2img_hub.data.transforms import TrainingDataset
+from img2img_hub.training.step import Stepper
+from tests.runs import assert_same_end, checkpoints, interrupt_at, lines
+
+pytest_plugins = ["tests.starting"]
+FAMILIES = [Pix2Pix(), CycleGAN(pool_size=2)]
+by_name = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+
+
+def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
+    first = start(Pix2Pix(), "first", max_steps=1)
+    start(Pix2Pix(), "second", init_from=str(first), max_steps=1)
+    shutil.rmtree(first)
+    capsys.readouterr()
+    start(Pix2Pix(), "second", init_from=str(first), max_steps=2, resume=True)
+    assert "generator starts from" not in capsys.readouterr().err
+
+
+@by_name
+def test_fine_tuning_starts_from_generators_and_discriminators(start, family, capsys):
+    first = start(family, "first")
+    second = start(family, "second", init_from=str(first), learning_rate=1e-12, max_steps=1)
+    said = capsys.readouterr().err
+    for part, name in family.published.items():
+        assert f"{name} starts from {first / part}" in said
+        a, b = load_file(first / part / "model.safetensors"), load_file(second / part / "model.safetensors")
+        assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a if "running" not in k and "num_batches" not in k)
+    assert "starts afresh:" not in said
+    (judge,) = (first / next(iter(family.published)) / "training").iterdir()
+    (judge / "model.safetensors").unlink()
+    start(family, "third", init_from=str(first), max_steps=1, discriminator_warmup_steps=1)
+    assert f"{judge.name} starts afresh" in capsys.readouterr().err
+
+
+def test_fine_tuning_another_architecture_is_refused(start):
+    first = start(Pix2Pix(), "first", max_steps=1)
+    wider = Architecture(width=8, noise_channels=1, discriminator_layers=1)
+    with pytest.raises(ValueError, match="width: 4 -> 8"):
+        start(Pix2Pix(), "second", init_from=str(first), architecture=wider)
+    with pytest.raises(ValueError, match="holds no source2target: name the output folder of a run"):
+        start(CycleGAN(), "third", init_from=str(first))
+
+
+# --- from a checkpoint ------------------------------------------------------------------------------------------------
+
+
+@by_name
+def test_fine_tuning_starts_from_a_checkpoint_with_all_networks(start, family, tmp_path, capsys):
+    """What a message about a run that has diverged tells to do; the run of the checkpoint need not be finished."""
+    first = start(family, "first", max_steps=2, ema_decay=0.5)
+    (first / "finished.json").unlink()
+    checkpoint = first / "checkpoints/step-2"
+    second = start(family, "second", init_from=str(checkpoint), learning_rate=1e-12, max_steps=1)
+    assert f"All networks start from {checkpoint}" in capsys.readouterr().err
+    networks = [path.name for path in checkpoint.glob("*.safetensors") if path.name.count(".") == 1]
+    assert len(networks) == (2 if family.paired else 4)
+    for name in networks:
+        a, b = (load_file(folder / name) for folder in (checkpoint, second / "checkpoints/step-1"))
+        assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a if "running" not in k and "num_batches" not in k)
+    with pytest.raises(ValueError, match=rf"that run is not finished; the last good checkpoint is {checkpoint}: name"):
+        start(family, "third", init_from=str(first))
+
+
+def test_a_checkpoint_of_other_networks_is_refused_in_one_line(start):
+    checkpoint = start(Pix2Pix(), "first", max_steps=1) / "checkpoints/step-1"
+    wider = Architecture(width=8, noise_channels=1, discriminator_layers=1)
+    with pytest.raises(ValueError, match=r"its generator is not this run's \(.*give the flags of that run's networks"):
+        start(Pix2Pix(), "second", init_from=str(checkpoint), architecture=wider)
+    with pytest.raises(ValueError, match=r"its source2target is not this run's"):
+        start(CycleGAN(), "second", init_from=str(checkpoint))
+
+
+# --- the warm-up ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_judges(start):
+    """without_judges(family): the folder of finished generators without their discriminators."""
+
+    def without_judges(family):
+        folder = start(family, "first", max_steps=1)
+        for part in family.published:
+            shutil.rmtree(folder / part / "training")
+        return str(folder)
+
+    return without_judges
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """What the steps of warm-up and run leave, and the samples that the run's own steps draw."""
+    seen = {"warm-up": [], "run": [], "samples": []}
+    original, drawn = Stepper.step, TrainingDataset.__getitem__
+
+    def stepping(self, batches, logs, *, only=None):
+        original(self, batches, logs, only=only)
+        if only:
+            seen["samples"].clear()
+        networks = {**self.state.networks, **{f"average of {k}": v for k, v in self.state.averages.items()}}
+        state = {name: {k: v.clone() for k, v in network.state_dict().items()} for name, network in networks.items()}
+        seen["warm-up" if only else "run"].append((self.state.step, state))
+
+    def draw(self, position):
+        seen["samples"].append(tuple(position))
+        return drawn(self, position)
+
+    monkeypatch.setattr(Stepper, "step", stepping)
+    monkeypatch.setattr(TrainingDataset, "__getitem__", draw)
+    return seen
+
+
+@by_name
+def test_missing_discriminators_learn_alone_first(start, without_judges, watched, family, capsys):
+    where = without_judges(family)
+    settings = {"init_from": where, "ema_decay": 0.9, "max_steps": 2}
+    forget(watched)
+    start(family, "cold", discriminator_warmup_steps=0, **settings)
+    cold = forget(watched)
+    folder = start(family, "warm", discriminator_warmup_steps=3, **settings)
+    assert "Warm-up: 3 steps of the discriminators alone (discriminator/" in capsys.readouterr().err
+    assert not cold["warm-up"]
+    assert [step for step, _ in watched["warm-up"]] == [0, 0, 0], "they are none of the run's steps"
+    assert [step for step, _ in watched["run"]] == [0, 1]
+    assert watched["samples"] == cold["samples"], "the run's own images come in their own order"
+    states = [state for _, state in watched["warm-up"]]
+    judges = [name for name in states[0] if name.startswith("discriminator")]
+    generators = [name for name in states[0] if name not in judges and not name.startswith("average")]
+    for name in judges:
+        assert not same(states[0][name], states[-1][name]), f"{name} learns"
+    for part, name in family.published.items():
+        start_from = load_file(f"{where}/{part}/model.safetensors")
+        weights = {k for k in start_from if "running" not in k and "num_batches" not in k}
+        assert name in generators
+        assert same({k: start_from[k] for k in weights}, {k: states[-1][name][k] for k in weights})
+        assert states[-1][f"average of {name}"]["n_averaged"] == 0
+        # Batch norm counted the warm-up's batches; the run does not know of them.
+        counts = [
+            int(v) for k, v in load_file(folder / f"checkpoints/step-2/{name}.safetensors").items() if "num_b" in k
+        ]
+        cold_counts = [int(v) for k, v in cold["run"][-1][1][name].items() if "num_b" in k]
+        assert counts == cold_counts
+    first_line = lines(folder)[0]
+    assert first_line["step"] == 2
+
+
+def forget(seen):
+    """What was seen until now."""
+    before = {key: list(value) for key, value in seen.items()}
+    for value in seen.values():
+        value.clear()
+    return before
+
+
+def same(one, other):
+    return all(torch.equal(one[key], other[key]) for key in one)
+
+
+@by_name
+@pytest.mark.parametrize("stop_at", [2, 5])  # in the warm-up of three steps, and in the run
+def test_a_run_that_was_stopped_in_or_after_its_warm_up_ends_as_one_that_was_not(
+    start, without_judges, monkeypatch, capsys, family, stop_at
+):
+    settings = {"init_from": without_judges(family), "ema_decay": 0.9, "discriminator_warmup_steps": 3}
+    whole = start(family, "whole", **settings)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, stop_at)
+        cut = start(family, "cut", checkpoint_steps=100, **settings)
+    said = capsys.readouterr().err
+    if stop_at == 2:
+        assert "Stopped in the warm-up; the same command with --resume begins it again" in said
+        assert checkpoints(cut) == []
+    else:
+        assert checkpoints(cut) == ["step-2"]
+    start(family, "cut", resume=True, **settings)
+    assert ("Warm-up: 3 steps" in capsys.readouterr().err) == (stop_at == 2)
+    assert_same_end(whole, cut, step=6)
