@@ -105,8 +105,8 @@ def evaluate(
         image_size: Pixels; all images are resized to image_size × image_size. Default: the size of training.
         limit: Measure only the first so many pairs, or images a side.
         metrics: Which numbers; auto: those of the family that the model was trained by.
-        extra_metrics: Beside those: lpips (pairs only), fid, kid. They need pip install "img2img_hub[metrics]" and
-            downloads.
+        extra_metrics: Beside those: lpips (pairs only), fid, kid. They need pip install
+            torchmetrics torch-fidelity torchvision, and downloads.
         reverse: Unpaired: model of the opposite direction, for the round trip. Default: the one that the model names;
             "none" goes without.
         device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
@@ -125,7 +125,13 @@ def evaluate(
     from img2img_hub.data.sources import UnpairedData, open_data
     from img2img_hub.families import FAMILIES
     from img2img_hub.metrics import METRICS, metric_names
-    from img2img_hub.translation.evaluation import draw_samples, evaluate_paired, evaluate_unpaired, num_images
+    from img2img_hub.translation.evaluation import (
+        draw_samples,
+        evaluate_paired,
+        evaluate_unpaired,
+        num_images,
+        smallest_set,
+    )
     from img2img_hub.translation.origin import difference_from_training
     from img2img_hub.translation.perceptual import Perceptual
 
@@ -141,7 +147,7 @@ def evaluate(
     opened = open_data(data, paired=paired, split=split, **channels)
     print(f"{'data':18}{opened.description}")
     perceptual = Perceptual(extra_metrics, image_size=size, device=translator.device)
-    for line in [*perceptual.problems, *perceptual.notes(num_images(opened, limit))]:
+    for line in [*perceptual.problems, *perceptual.notes(smallest_set(opened, limit))]:
         warnings.warn(line, stacklevel=2)
     if isinstance(opened, UnpairedData):
         numbers = evaluate_unpaired(
@@ -221,7 +227,11 @@ def check_data(
                 image.thumbnail((256, 256))
         save_sheet(sample_sheet(rows, titles=["source", "target"]), sheet)
         print(f"{'sheet':18}{sheet}")
-    print("every image can be read")
+    print(
+        "every image looked at can be read (of a stream: its first rows)"
+        if data.streaming
+        else "every image can be read"
+    )
     return 0
 
 
@@ -246,10 +256,20 @@ def push_model(
         revision: Branch to push to; default: main.
         commit_message: What the commit says.
     """
+    from img2img_hub.hub.patience import Patience, one_try_a_request, patiently
     from img2img_hub.hub.publish import push_folder
 
-    url = push_folder(
-        folder, repo_id, reverse=reverse, private=private, revision=revision, commit_message=commit_message
+    def push() -> str:
+        return push_folder(
+            folder, repo_id, reverse=reverse, private=private, revision=revision, commit_message=commit_message
+        )
+
+    patience = Patience()
+    one_try_a_request(silence=patience.silence)
+    url = patiently(
+        push,
+        patience=patience,
+        on_failure=lambda reason, wait: print(f"{reason}; again in {wait:.0f} s", file=sys.stderr),
     )
     print(f"pushed to {url}")
     return 0

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
@@ -20,9 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 from torch.utils.data import DataLoader
 
+from img2img_hub.data import cache as cache_module
 from img2img_hub.data.cache import ResizedImages, fingerprint, open_cache, resized
 from img2img_hub.data.columns import ColumnImages
 from img2img_hub.data.opened import About
@@ -200,6 +202,16 @@ def test_whatever_changes_a_pixel_changes_the_name(pairs: Path, domains: Path) -
     names.append(name())
     pairs.rename(pairs.with_name("moved"))  # the files are as they were, but any folder may hold such ones
     names.append(name(pairs.with_name("moved")))
+    assert len(set(names)) == len(names)
+
+
+def test_another_release_of_any_decoder_is_another_name(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, version = [fingerprint(opened(pairs), load_size=LOAD)], features.version
+    for library in ("libjpeg_turbo", "jpg", "jpg_2000", "webp", "avif", "libtiff"):
+        with monkeypatch.context() as patch:
+            patch.setattr(features, "version", lambda name, new=library: "new" if name == new else version(name))
+            anew = runpy.run_path(cache_module.__file__)  # as a process that starts with this release
+        names.append(anew["fingerprint"](opened(pairs), load_size=LOAD))
     assert len(set(names)) == len(names)
 
 

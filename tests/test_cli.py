@@ -14,6 +14,7 @@ from PIL import Image
 
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
+from img2img_hub.translation import perceptual
 from img2img_hub.translation.settings import TranslationSettings
 from tests.hub import HubServer, run_client
 
@@ -301,7 +302,7 @@ def test_extra_metrics_that_are_not_installed_are_said_and_the_others_come(capsy
     printed = capsys.readouterr()
     for name in ("lpips", "fid", "kid"):
         (line,) = [line for line in printed.err.splitlines() if f"warning: {name} is not measured" in line]
-        assert 'pip install "img2img_hub[metrics]"' in line
+        assert "pip install torchmetrics torch-fidelity torchvision" in line
     report = json.loads(printed.out.splitlines()[-1])
     assert "ms_ssim" in report
     assert not {"lpips", "fid_target", "kid_target"} & set(report)
@@ -329,6 +330,15 @@ def test_what_cannot_be_evaluated_is_refused(capsys, line, message):
     Path("data.png").mkdir()
     assert message in refused(line, capsys)
     assert Path("old.json").read_text() == "{}"
+
+
+@pytest.mark.usefixtures("cyclegan")
+def test_a_side_too_small_for_fid_is_refused_before_any_image_is_translated(capsys, monkeypatch):
+    monkeypatch.setattr(perceptual, "_load_inception", lambda name: torch.nn.Identity())
+    # One line: of the two images of the other side nothing is said.
+    assert "sets of two images or more a side, got 1" in refused(
+        "evaluate --model run/source2target --dataset data --image_size 32 --extra_metrics fid", capsys
+    )
 
 
 # --- check-data -------------------------------------------------------------------------------------------------------

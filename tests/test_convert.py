@@ -39,6 +39,7 @@ def test_convert_writes_a_finished_generator_that_translates_and_goes_back(capsy
     for text in ("# facades", "facades_label2photo.pth", "SHA-256", "pytorch-CycleGAN-and-pix2pix", "recorded as 0.5"):
         assert text in card
     assert "How it was trained" not in card.split("recorded")[0]
+    assert "\nTrained with Pix2Pix, as its network suggests (the file does not tell).\n" in card
     assert "64 × 64 pixels and knows" not in card, "an assumption is no fact about the training"
     photo = picture(seed=3, size=(50, 40))
     expected = Translator.from_official(path, device="cpu")(photo)
@@ -59,7 +60,8 @@ def test_convert_overwrites_only_when_asked(capsys):
     assert run(f"convert {second} --output out") == 2
     assert "out/config.json is there already: add --overwrite" in capsys.readouterr().err
     assert Path("out/model.safetensors").read_bytes() == before
-    assert run(f"convert {second} --output out --overwrite") == 0
+    assert run(f"convert {second} --output out --overwrite --family cyclegan") == 0
+    assert "\nTrained with CycleGAN.\n" in Path("out/README.md").read_text(), "said by who converts it"
     assert Network.from_pretrained("out").config["blocks"] == 2
     assert run(f"convert out --to_official {first}") == 2
     assert "1.pth is there already" in capsys.readouterr().err

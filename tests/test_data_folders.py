@@ -214,7 +214,8 @@ def test_else_a_part_is_held_out_by_the_seed(tmp_path: Path) -> None:
         if held_out is None:
             return values(train), []
         assert isinstance(held_out, PairedData)
-        assert held_out.split == "train (held-out part)"
+        first = f"first {options['max_samples']}, " if "max_samples" in options else ""
+        assert held_out.split == f"train ({first}held-out part)"
         return values(train), values(held_out)
 
     everything = [(value, 100 + value) for value in range(40)]

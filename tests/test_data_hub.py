@@ -19,6 +19,7 @@ from img2img_hub.data.sources import (
     open_train_and_validation,
     problems,
 )
+from img2img_hub.data.streaming import reading
 from img2img_hub.data.transforms import EpochStream, TrainingDataset
 from img2img_hub.images import ImageError
 from tests.opening import message, opened, opened_unpaired, sides, values
@@ -243,6 +244,20 @@ def test_a_name_that_is_neither_folder_nor_data_set(tmp_path: Path) -> None:
     told = message(lambda: opened(Path("nobody/nothing-of-the-kind")))
     assert told.startswith("'nobody/nothing-of-the-kind' cannot be opened as a data set (")
     assert "type a folder that exists here or the id of a Hub data set (user/name)" in told
+
+
+def test_signatures_in_addresses_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://cdn.example/lfs/0123" + "4" * 200
+    text = f"Client error '403 Forbidden' for url '{address}?X-Amz-Signature=secret&X-Amz-Expires=60' (Request 7)"
+
+    def refused(*_: object, **__: object) -> Any:
+        raise OSError(text)
+
+    monkeypatch.setattr(datasets, "load_dataset", refused)
+    for call in (lambda: list(reading(map(refused, [0]), title="alice/pairs")), lambda: opened(Path("alice/pairs"))):
+        told = message(call)
+        assert f"(Client error '403 Forbidden' for url '{address}' (Request 7))" in told
+        assert "X-Amz" not in told
 
 
 # Splits

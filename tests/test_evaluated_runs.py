@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from torch import nn
 
 from img2img_hub import CycleGAN, DataConfig, Pix2Pix, Translator
 from img2img_hub.data.sources import open_data
@@ -13,6 +14,7 @@ from img2img_hub.metrics import METRICS, metric_names
 from img2img_hub.training.best import Best
 from img2img_hub.training.evaluation import MEASURED_ON_THE_WAY
 from img2img_hub.training.results import Results
+from img2img_hub.translation import perceptual
 from img2img_hub.translation.evaluation import evaluate_paired, evaluate_unpaired
 from tests.runs import TINY, TWO, checkpoints, lines, run, same_tensors
 
@@ -150,6 +152,14 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(start, tm
     assert not (tmp_path / "run").exists()
 
 
+def test_a_side_too_small_for_fid_is_refused_before_the_training(start, tmp_path, unpaired_folder, monkeypatch):
+    monkeypatch.setattr(perceptual, "_load_inception", lambda name: nn.Identity())
+    (unpaired_folder / "testB/1.png").unlink()
+    with pytest.raises(ValueError, match="FID and KID compare sets of two images or more a side, got 1"):
+        start(CycleGAN(), "run", eval_every=2, extra_metrics=("fid",))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("settings", [{"eval_every": 2}, {"extra_metrics": ("kid",)}])
 def test_validation_images_are_needed(start, tmp_path, paired_folder, settings):
     data = DataConfig(dataset=str(paired_folder), side_by_side=True, validation_split="none")
@@ -245,7 +255,7 @@ def test_a_best_folder_that_was_deleted_begins_anew(start, capsys):
     folder = start(Pix2Pix(), "run", **settings, max_steps=4)
     shutil.rmtree(folder / "best")
     start(Pix2Pix(), "run", **settings, max_steps=8, resume=True)
-    assert "is gone, so that the best begins anew" in capsys.readouterr().err
+    assert "so that the best begins anew" in capsys.readouterr().err
     values = measured(folder, "validation")
     assert json.loads((folder / "best/best.json").read_text())["value"] == min(values[step]["l1"] for step in (4, 6, 8))
 

@@ -13,7 +13,7 @@ from PIL import Image
 from img2img_hub import DataConfig, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.data.sources import ImageData, open_data
 from img2img_hub.metrics import metric_names, ms_ssim, sliced_wasserstein, ssim
-from img2img_hub.translation.evaluation import Share, draw_samples, evaluate_paired, evaluate_unpaired
+from img2img_hub.translation.evaluation import Share, draw_samples, evaluate_paired, evaluate_unpaired, smallest_set
 from img2img_hub.translation.sheets import GAP, MARGIN, sample_sheet
 
 SIZE = 32
@@ -182,6 +182,11 @@ def test_what_cannot_be_measured_is_refused(pairs, sides):
         evaluate_paired(translator(), pairs, image_size=SIZE, limit=0)
     with pytest.raises(ValueError, match="SSIM needs images of at least 11×11"):
         evaluate_paired(translator(), pairs, image_size=8)
+
+
+def test_the_smallest_set_decides_what_a_distance_is_worth(pairs, sides):
+    assert [smallest_set(sides), smallest_set(sides, 3), smallest_set(sides, 1)] == [2, 2, 1]
+    assert [smallest_set(pairs), smallest_set(pairs, 2)] == [3, 2]
 
 
 # --- sheets -----------------------------------------------------------------------------------------------------------

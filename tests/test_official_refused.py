@@ -67,6 +67,7 @@ def test_a_truncated_file_is_refused(share, old_format):
         read_official(path)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_other_files_are_refused_with_what_they_are():
     def refused(path, **options):
         with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}") as refusal:
@@ -89,6 +90,12 @@ def test_other_files_are_refused_with_what_they_are():
     torch.save({1: torch.zeros(2)}, "number.pth")
     assert "holds 1, a Tensor" in refused("number.pth")
     torch.save({"encoder.0.weight": torch.zeros(4, 3, 3, 3)}, "other.pth")
+    torch.save({"model.1.weight": torch.zeros(4, 3, 7, 7, device="meta")}, "meta.pth")
+    assert "holds 'model.1.weight' without its values" in refused("meta.pth")
+    torch.save({"model.1.weight": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}, "nested.pth")
+    assert "no checkpoint as the original code saves it" in refused("nested.pth")
+    torch.save({"module.model.1.weight": torch.zeros(4, 3, 7, 7), "model.1.weight": torch.ones(4, 3, 7, 7)}, "two.pth")
+    assert "two tensors have one name without their prefixes ('model.1.weight')" in refused("two.pth")
     message = refused("other.pth")
     assert "found 1 tensors (encoder.0.weight (4, 3, 3, 3)" in message
     assert "model.1.weight of 7×7 (ResNetGenerator)" in message

@@ -145,10 +145,11 @@ def test_missing_packages_are_named_with_the_command_that_installs_them():
     for name, problem in zip(["lpips", "fid", "kid"], extra.problems, strict=True):
         assert problem.startswith(f"{name} is not measured: ")
         assert "torchvision not installed" in problem
-        assert 'pip install "img2img_hub[metrics]"' in problem
+        assert "pip install torchmetrics torch-fidelity torchvision" in problem
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_what_a_broken_package_raises_is_said_in_one_line():
     error = perceptual._explained(RuntimeError("operator torchvision::nms\ndoes not exist"))
-    assert str(error).startswith("RuntimeError: operator torchvision::nms does not exist: pip install")
+    command = "pip install --upgrade torchmetrics torch-fidelity torchvision"
+    assert str(error).startswith(f"RuntimeError: operator torchvision::nms does not exist: {command} (")

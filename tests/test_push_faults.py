@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -185,6 +187,47 @@ def test_waits_grow_and_follow_what_the_hub_asks() -> None:
     assert all(0.02 < wait < 0.04 for wait in waits[2:])
     with pytest.raises(ZeroDivisionError):  # what is no trouble of the Hub's comes through at once
         patiently(lambda: 1 / 0, patience=patience)
+
+
+def test_work_does_not_use_patience_up_but_trouble_does() -> None:
+    patience = Patience(total=0.15, silence=0.01, first_wait=0.01, longest_wait=0.01)
+    failures = [HubTrouble("one"), HubTrouble("two")]
+
+    def work() -> str:
+        time.sleep(0.2)  # longer than all of the patience
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    def fail() -> None:
+        time.sleep(0.03)
+        raise HubTrouble("always")
+
+    assert patiently(work, patience=patience) == "done"
+    # Of each try 0.01 s counts, and a wait of 0.0075 to 0.0125 s: the 7th to 9th brings that above 0.15 s.
+    with pytest.raises(HubTrouble, match=r"; tried [789] times$"):
+        patiently(fail, patience=patience)
+
+
+def test_what_libraries_print_is_no_answer(
+    as_alice: None, hub_server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line before the call begins, and half a line, as a library in C would print it, at each connection."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "print('Welcome!', 5, '5', sep='\\n', flush=True)\n"
+        "sys.addaudithook(lambda event, _: event == 'socket.connect' and os.write(1, b'connecting: '))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert push(generator(tmp_path / "run")) == f"{hub_server.url}/alice/maps"
+
+
+def test_without_a_folder_for_temporary_files_the_call_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(CallFailed, match=r"no process could be started \(.*missing"):
+        Apart("check_push", name="maps")
 
 
 def test_a_push_that_is_stopped_leaves_no_process(as_alice: None, hub_server: HubServer, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ from img2img_hub.data.reading import FileImages, Half, Images
 logger = logging.getLogger(__name__)
 
 # Other releases, and other decoders, may make other pixels of the same file. The number is for a change in between.
-_DECODERS = [str(features.version(decoder)) for decoder in ("libjpeg_turbo", "jpg", "webp", "libtiff")]
+_LIBRARIES = ("libjpeg_turbo", "jpg", "jpg_2000", "webp", "avif", "libtiff")
+_DECODERS = [str(features.version(library)) for library in _LIBRARIES]
 _FORMAT = ("1", img2img_hub.__version__, PIL.__version__, *_DECODERS)
 
 

@@ -162,3 +162,10 @@ def listing(names: Sequence[str], *, limit: int = 5) -> str:
     """ "a, b, c and 7 more" for messages."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
+
+
+def reason(error: Exception) -> str:
+    """What other libraries raised, in one line of at most 300 characters, without the signatures in addresses."""
+    text = re.sub(r"(https?://[^\s'?]+)\?[^\s')]*", r"\1", str(error))
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + " …"

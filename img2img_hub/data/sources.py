@@ -136,8 +136,11 @@ def _open_split(
     for images in (source, target):
         if not len(images):
             raise DataError(f"{images.title} holds no images: type --split or --train_split with another split")
-    if config.streaming and max(len(source), len(target)) == _HEAD:
-        about = replace(about, split=f"{about.split} (first {_HEAD})")
+    cut = next((one.cut for one in opened if isinstance(one, TableSet) and one.cut), None)
+    if cut is None and config.max_samples is not None and config.max_samples < max(len(source), len(target)):
+        cut = config.max_samples
+    if cut is not None:  # a number measured on a part must not be taken for the whole split's
+        about = replace(about, split=f"{about.split} (first {cut})")
     if paired:
         return PairedData(source, target, range(len(source))[: config.max_samples], about=about)
     source_rows, target_rows = range(len(source))[: config.max_samples], range(len(target))[: config.max_samples]
@@ -189,7 +192,7 @@ def _directed(a: Images, b: Images, config: DataConfig) -> tuple[Images, Images]
 
 def _held_out(train: ImageData, fraction: float, *, seed: int) -> tuple[ImageData, ImageData | None]:
     """Part the training data in two, both in the order they had; None where there are too few to part."""
-    held = f"{train.split} (held-out part)"
+    held = f"{train.split} (held-out part)".replace(") (", ", ")
     if isinstance(train, PairedData):
         keep, hold = _parted(len(train), fraction, seed=seed)
         return (train.select(keep), train.select(hold, split=held)) if len(hold) else (train, None)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 from PIL import Image
 
-from img2img_hub.data.config import DataError
+from img2img_hub.data.config import DataError, reason
 from img2img_hub.data.opened import About, ImageData
 from img2img_hub.data.reading import Half, Images
 from img2img_hub.images import read_image
@@ -264,11 +264,9 @@ def reading(dataset: IterableDataset, *, title: str) -> Iterator[dict[str, Any]]
     except MemoryError:
         raise
     except Exception as error:  # of the Hub's client, of HTTP, of a file format …
-        reason = " ".join(str(error).split()) or type(error).__name__
-        reason = reason if len(reason) <= 300 else reason[:300] + " …"
         raise DataError(
-            f"{title} cannot be read any further ({reason}): if the Hub was out of reach, --resume goes on from the "
-            f"last checkpoint; if not, leave out --streaming to have every file downloaded and checked"
+            f"{title} cannot be read any further ({reason(error)}): if the Hub was out of reach, --resume goes on from "
+            f"the last checkpoint; if not, leave out --streaming to have every file downloaded and checked"
         ) from error
 
 

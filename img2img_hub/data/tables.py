@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from img2img_hub.data.columns import ColumnImages, class_labels, image_columns
-from img2img_hub.data.config import DataConfig, DataError, SplitMissingError, find_pairs, listing, without_prefix
+from img2img_hub.data.config import (
+    DataConfig,
+    DataError,
+    SplitMissingError,
+    find_pairs,
+    listing,
+    reason,
+    without_prefix,
+)
 from img2img_hub.data.reading import Images
 from img2img_hub.data.streaming import StreamedColumn, first_rows, is_stream
 
@@ -41,6 +49,7 @@ class TableSet:
         self.name = name
         self.hub_id = hub_id
         self._head = head
+        self._cut: set[str] = set()  # splits that have more rows than their head
 
     def head(self, rows: int) -> TableSet:
         """The same splits; of one that is a stream, its first rows, read into memory when it is asked for."""
@@ -171,7 +180,11 @@ class TableSet:
             )
         dataset = self.splits[split]
         if self._head is not None and is_stream(dataset):
-            self.splits[split] = dataset = first_rows(dataset, self._head, title=self._title(split))
+            rows = first_rows(dataset, self._head + 1, title=self._title(split))
+            if len(rows) > self._head:
+                rows = rows.select(range(self._head))
+                self._cut.add(split)
+            self.splits[split] = dataset = rows
         return dataset
 
     def _column(self, split: str, column: str) -> ColumnImages | StreamedColumn:
@@ -206,12 +219,12 @@ class TableSet:
         return ColumnImages(dataset, column, title=title, rows=rows.tolist())
 
     def _title(self, split: str) -> str:
-        return f"{self.name}, split {split}" + (f" (first {self._head} rows)" if self._is_cut(split) else "")
+        return f"{self.name}, split {split}" + (f" (first {self._head} rows)" if split in self._cut else "")
 
-    def _is_cut(self, split: str) -> bool:
-        """Whether only the head of the split is there."""
-        dataset = self.splits.get(split)
-        return dataset is not None and not is_stream(dataset) and len(dataset) == self._head
+    @property
+    def cut(self) -> int | None:
+        """Rows that there are of a split which has more; None as long as all that were opened are whole."""
+        return self._head if self._cut else None
 
     def _columns(self, split: str) -> str:
         """ "photo (image), text (string)" for messages."""
@@ -261,11 +274,10 @@ def _load(name: str, *, config: DataConfig) -> Mapping[str, Dataset]:
     except HfHubHTTPError:
         raise
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        reason = reason if len(reason) <= 300 else reason[:300] + " …"
         raise DataError(
-            f"{name!r} cannot be opened as a data set ({reason.rstrip('.')}): type a folder that exists here or the id "
-            f"of a Hub data set (user/name), with --dataset_config and --dataset_revision where it has several"
+            f"{name!r} cannot be opened as a data set ({reason(error).rstrip('.')}): type a folder that exists here "
+            f"or the id of a Hub data set (user/name), with --dataset_config and --dataset_revision where it has "
+            f"several"
         ) from error
     for split, dataset in splits.items():
         if dataset.features is None:

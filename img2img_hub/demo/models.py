@@ -137,7 +137,9 @@ def _card_of_folder(folder: Path, *, key: str) -> Model:
 def _card_of_repo(repo_id: str) -> Model:
     """The same from the Hub (or its cache). A repo whose card cannot be had is offered without one."""
     try:
-        folder = snapshot_download(repo_id, allow_patterns=["README.md", "examples/*.png", "examples/*.jp*g", "examples/*.webp"])
+        folder = snapshot_download(
+            repo_id, allow_patterns=["README.md", "examples/*.png", "examples/*.jp*g", "examples/*.webp"]
+        )
     except LOAD_ERRORS:
         return Model(key=repo_id, location=repo_id, name=_title_from(repo_id))
     card = _card_of_folder(Path(folder), key=repo_id)

@@ -19,8 +19,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from img2img_hub.hub.account import check_push, create_repos
 from img2img_hub.hub.patience import HubTrouble, Patience, one_try_a_request, patiently
@@ -42,7 +43,6 @@ class Apart:
     """A call under way: check_push, create_repos or push_folder by name, with JSON for arguments."""
 
     def __init__(self, call: str, *, patience: Patience | None = None, **arguments: Any) -> None:
-        self._stderr = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._stopped = False
         request = {"call": call, "arguments": arguments, "patience": asdict(patience or Patience())}
         path = os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH")]))
@@ -50,6 +50,7 @@ class Apart:
         # uploads too. What it saves, chunks that are there already, new weights do not have.
         settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONPATH": path}
         try:
+            self._stderr = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
             self._process = subprocess.Popen(
                 # -P: what lies in the current folder is no module of ours
                 [sys.executable, "-P", "-m", "img2img_hub.hub.apart"],
@@ -58,6 +59,7 @@ class Apart:
                 stderr=self._stderr,
                 text=True,
                 encoding="utf-8",
+                errors="replace",
                 env={**os.environ, **settings},
                 start_new_session=True,  # Ctrl-C is for the parent, which decides what becomes of this
             )
@@ -78,12 +80,12 @@ class Apart:
         assert self._process.stdout is not None
         try:
             for line in self._process.stdout:
-                said = json.loads(line)
+                said = _message(line)
                 if "result" in said:
                     return said["result"]
                 if "error" in said:
                     raise CallFailed(said["error"], may_pass=said["may_pass"])
-                last = said["failed"]
+                last = said.get("failed", last)
             raise CallFailed(self._ended_without_a_word(last))
         finally:
             self.stop()
@@ -105,23 +107,35 @@ class Apart:
         return last or (lines[-1] if lines else "its process ended without a word")
 
 
+def _message(line: str) -> dict[str, Any]:
+    """What the child says in this line; {} where a library printed it before `main` began."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 # --- the child --------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # so that what any library prints goes to stderr, not between the answers
+    tell = partial(_tell, answers)
     request = json.loads(sys.stdin.readline())
     patience = Patience(**request["patience"])
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     one_try_a_request(silence=patience.silence)
     try:
         result = patiently(
-            lambda: _in_time(patience.one_try, lambda: _CALLS[request["call"]](**request["arguments"])),
+            lambda: _in_time(patience.one_try, lambda: _CALLS[request["call"]](**request["arguments"]), tell=tell),
             patience=patience,
-            on_failure=lambda reason, wait: _tell(failed=reason, wait=wait),
+            on_failure=lambda reason, wait: tell(failed=reason, wait=wait),
         )
-        _tell(result=result)
+        tell(result=result)
     except PUSH_ERRORS as error:
-        _tell(error=_one_line(error), may_pass=isinstance(error, HubTrouble))
+        tell(error=_one_line(error), may_pass=isinstance(error, HubTrouble))
     os._exit(0)  # whatever threads an upload left hanging
 
 
@@ -132,8 +146,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _tell(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
+def _tell(answers: TextIO, **values: Any) -> None:
+    print(json.dumps(values), file=answers, flush=True)
 
 
 def _end_with_the_parent() -> None:
@@ -141,9 +155,9 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-def _in_time(seconds: float, call: Callable[[], Any]) -> Any:
+def _in_time(seconds: float, call: Callable[[], Any], *, tell: Callable[..., None]) -> Any:
     def broken_off() -> None:
-        _tell(error=f"it was broken off after {seconds / 60:.0f} minutes", may_pass=True)
+        tell(error=f"it was broken off after {seconds / 60:.0f} minutes", may_pass=True)
         os._exit(1)
 
     alarm = threading.Timer(seconds, broken_off)

@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +57,9 @@ def read_official(path: str | Path, *, dropout: float | None = None, norm: Norm 
             contradicts what the file shows.
     """
     path = Path(path)
-    state, notes = _clean(_read_tensors(path))
+    tensors = _read_tensors(path)
     try:
+        state, notes = _clean(tensors)
         architecture, arguments, more = infer(state, dropout=dropout, norm=norm)
         network, filled = _load(architecture, arguments, state)
     except ValueError as error:
@@ -140,12 +141,18 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path} holds no named tensors but a {type(content).__name__} ({content!s:.60})")
     for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+        if not isinstance(name, str) or not _is_plain_tensor(value):
             raise ValueError(
                 f"{path} holds {name!r:.60}, a {type(value).__name__}, so it is no checkpoint as the original code "
                 "saves it: names and tensors of one network, nothing else"
             )
+        if value.is_meta:
+            raise ValueError(f"{path} holds {name!r:.60} without its values (a meta tensor): whoever made it has them")
     return dict(content)
+
+
+def _is_plain_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
 
 
 def _refuse_compression(path: Path) -> None:
@@ -161,7 +168,11 @@ def _refuse_compression(path: Path) -> None:
 
 def _clean(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Without the prefixes of wrappers (DataParallel, torch.compile) and the statistics of old instance norms."""
-    state = {re.sub(r"^((module|_orig_mod)\.)+", "", name): value for name, value in state.items()}
+    names = {name: re.sub(r"^((module|_orig_mod)\.)+", "", name) for name in state}
+    if len(set(names.values())) < len(names):
+        twice = next(name for name, number in Counter(names.values()).items() if number > 1)
+        raise ValueError(f"two tensors have one name without their prefixes ({twice!r:.60})")
+    state = {names[name]: value for name, value in state.items()}
     kept, dropped = {}, 0
     for name, value in state.items():
         layer, _, what = name.rpartition(".")

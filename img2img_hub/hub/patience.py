@@ -32,7 +32,7 @@ class Patience:
     """All in seconds. They bound the trouble, not the work: an upload may be slow as long as it goes on."""
 
     total: float = 300
-    """No try begins later than this after the first failure."""
+    """The waits between tries add up to no more, counting with them at most `silence` of each try that failed."""
     silence: float = 30
     """A request fails when not a byte has come or gone for so long."""
     first_wait: float = 1
@@ -67,19 +67,20 @@ def patiently(
         HubTrouble: patience came to its end.
         Exception: what `call` raised and another try would not mend.
     """
-    first_failure = None
+    spent = 0.0
     for tries in itertools.count(1):
+        began = time.monotonic()
         try:
             return call()
         except Exception as error:
             trouble = may_pass(error)
             if trouble is None:
                 raise
-            now = time.monotonic()
-            first_failure = now if first_failure is None else first_failure
+            took = time.monotonic() - began
             wait = min(patience.longest_wait, patience.first_wait * 2 ** (tries - 1))
             wait = max(trouble.wait, wait * random.uniform(0.75, 1.25))  # of many runs, not all at the same instant
-            if now + wait > first_failure + patience.total:
+            spent += min(took, patience.silence) + wait  # the rest of what it took was work
+            if spent > patience.total:
                 times = "once" if tries == 1 else f"{tries} times"
                 asked = f"it asks to wait {trouble.wait:.0f} s, " if trouble.wait > patience.total else ""
                 raise HubTrouble(f"{trouble}; {asked}tried {times}") from error

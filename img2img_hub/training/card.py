@@ -5,6 +5,7 @@ head OUTPUT_DIR/README.md
 
 import os
 import platform
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -102,7 +103,14 @@ _PRECISIONS = {"no": "float32", "fp16": "float16 mixed", "bf16": "bfloat16 mixed
 
 
 def training_command() -> str:
-    """The command line that started this process, with `accelerate launch` in front if that is what started it."""
+    """The command line that started this process, with `accelerate launch` in front if that is what started it.
+
+    It is published: what looks like a Hub token is blanked, for a script of one's own may take one.
+    """
+    return re.sub(r"\bhf_[A-Za-z0-9_]{8,}", "hf_…", _command_line())
+
+
+def _command_line() -> str:
     own = [Path(sys.argv[0]).name, *sys.argv[1:]]
     parent = psutil.Process().parent()
     line = parent.cmdline() if parent is not None else []

@@ -134,6 +134,7 @@ def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
             "step": state.step,
             "seconds": state.seconds,
             "best": state.best,
+            "precision": accelerator.mixed_precision,
             "optimizers": {},
             "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
         }
@@ -171,7 +172,7 @@ def load_checkpoint(path: Path, state: RunState, accelerator: Accelerator) -> No
     """Bring networks, optimizers, pools and random states back to where the checkpoint was written.
 
     Raises:
-        ValueError: a file of it is missing or damaged, or it is of another number of processes.
+        ValueError: a file of it is missing or damaged, or it is of another number of processes or precision.
     """
     own_path = path / f"rank-{accelerator.process_index}.pt"
     if not own_path.exists() or (path / f"rank-{accelerator.num_processes}.pt").exists():
@@ -181,7 +182,7 @@ def load_checkpoint(path: Path, state: RunState, accelerator: Accelerator) -> No
             f"{ranks}, or start a new run from its weights with --init_from"
         )
     try:
-        _load(path, own_path, state, accelerator)
+        precision = _load(path, own_path, state, accelerator)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a torn file can raise anything
@@ -189,9 +190,15 @@ def load_checkpoint(path: Path, state: RunState, accelerator: Accelerator) -> No
             f"the checkpoint {path} is damaged ({type(error).__name__}: {error}): delete its folder, then --resume "
             "goes on from the one before"
         ) from None
+    if precision != accelerator.mixed_precision:
+        raise ValueError(
+            f"{path} was made with --mixed_precision {precision}, this run has {accelerator.mixed_precision}: give the "
+            f"same before the script's name, or start a new run with --init_from {path}"
+        )
 
 
-def _load(path: Path, own_path: Path, state: RunState, accelerator: Accelerator) -> None:
+def _load(path: Path, own_path: Path, state: RunState, accelerator: Accelerator) -> str:
+    """Returns the mixed precision that the checkpoint was made with."""
     for name, network in state.networks.items():
         network.load_state_dict(load_file(path / f"{name}.safetensors"))
     for name, average in state.averages.items():
@@ -211,6 +218,7 @@ def _load(path: Path, own_path: Path, state: RunState, accelerator: Accelerator)
     state.step = shared["step"]
     state.seconds = shared["seconds"]
     state.best = shared.get("best", {})  # checkpoints of before it was kept
+    return shared.get("precision", accelerator.mixed_precision)
 
 
 def _flat(state: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:

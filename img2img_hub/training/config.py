@@ -5,7 +5,7 @@ networks look like is Architecture's, where the images come from is DataConfig's
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
 import tyro
@@ -74,7 +74,7 @@ class TrainConfig:
     eval_every: int | None = None
     """Steps between measurements on the whole validation split (None: only at the end)."""
     extra_metrics: tuple[ExtraMetric, ...] = ()
-    """Measured beside the others: lpips, fid, kid. They need `pip install "img2img_hub[metrics]"` and downloads."""
+    """Measured beside the others: lpips, fid, kid. They need torchmetrics, torch-fidelity, torchvision, downloads."""
     best_metric: str | None = None
     """Keep the generators that are best by this number of eval_every, such as ssim or swd_target, under best/."""
     checkpoint_steps: int = 1000
@@ -101,7 +101,7 @@ class TrainConfig:
     """Repo to push to, user/name (None: the name of output_dir under your account)."""
     hub_private: bool = False
     """Make new repos private."""
-    hub_token: Annotated[str | None, tyro.conf.Suppress] = None
+    hub_token: Annotated[str | None, tyro.conf.Suppress] = field(default=None, repr=False)
     """Token to push with (None: the one you logged in with). Not a flag: command lines are published in the card."""
     source_name: str = "source"
     """What the sources are, for sample sheets and the card, such as "label map"."""

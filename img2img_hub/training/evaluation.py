@@ -17,7 +17,14 @@ from img2img_hub.data.sources import ImageData, StreamedData
 from img2img_hub.families import Family
 from img2img_hub.metrics import METRICS, metric_names
 from img2img_hub.training.config import TrainConfig
-from img2img_hub.translation.evaluation import Share, draw_samples, evaluate_paired, evaluate_unpaired, num_images
+from img2img_hub.translation.evaluation import (
+    Share,
+    draw_samples,
+    evaluate_paired,
+    evaluate_unpaired,
+    num_images,
+    smallest_set,
+)
 from img2img_hub.translation.perceptual import Perceptual
 from img2img_hub.translation.translator import Translator
 
@@ -78,16 +85,17 @@ class Evaluation:
                 f"--best_metric {best} cannot be measured here: {'; '.join(self.perceptual.problems)}. Or choose "
                 f"another: {', '.join(metric_names(paired=self.family.paired, extra=names))}"
             )
+        if self.data is not None:
+            self.perceptual.notes(smallest_set(self.data))  # refuses sets that have no distance
 
     def describe(self) -> list[str]:
         """Lines for the log: what is measured on what, and what could not be loaded."""
         if self.data is None:
             return ["No validation images: sample sheets show training images, and nothing is measured."]
-        count = num_images(self.data)
         return [
             f"Validation on {self.data.split}: {self.data.description}.",
             *self.perceptual.problems,
-            *self.perceptual.notes(count),
+            *self.perceptual.notes(smallest_set(self.data)),
         ]
 
     # --- sheets -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from torch import distributed
 
 from img2img_hub.training.config import TrainConfig
 
-# How long a process waits for the others: they wait while the main one measures a large validation split. One that has
+# How long a process waits for the others: they wait while the main one draws sheets or writes cards. One that has
 # died is noticed at once, by the connection.
 PATIENCE = timedelta(hours=12)
 

@@ -23,7 +23,7 @@ from img2img_hub.training.launch import errors_of_each_process, start_accelerato
 from img2img_hub.training.logs import Logs
 from img2img_hub.training.optimizers import make_averages, make_optimizers, prepare_networks, set_learning_rates
 from img2img_hub.training.plan import Plan
-from img2img_hub.training.push import Publisher, create_repos, find_repo_ids
+from img2img_hub.training.push import Publisher, create_repos, find_repo_ids, push_all
 from img2img_hub.training.results import Results
 from img2img_hub.training.run_folder import RunFolder
 from img2img_hub.training.signals import StopRequest
@@ -65,10 +65,9 @@ def _train(folder: RunFolder) -> Path:
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
     plan = Plan.make(family, config, num_samples=len(dataset) or None, world_size=accelerator.num_processes)
-    shared = {"networks": networks, "accelerator": accelerator}
-    averages = make_averages(family, config, **shared)
-    wrapped = prepare_networks(family, config, **shared)
-    optimizers = make_optimizers(family, config, **shared)
+    averages = make_averages(family, config, networks=networks, accelerator=accelerator)
+    wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
+    optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
 
     # The place in the run: a checkpoint's, or the beginning.
     set_seed(config.seed, device_specific=True)  # from here on dropout and pools differ by rank
@@ -103,6 +102,10 @@ def _train(folder: RunFolder) -> Path:
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cpu":
         logs.say("Batch norm statistics are each process's own: SyncBatchNorm does not run on CPUs.")
     if state.step >= plan.total_steps and folder.finished_step == state.step:
+        logs.close()
+        if accelerator.is_main_process:  # a kill may have come between the end and the push
+            for url in push_all(folder.path, repo_ids, config=config):
+                logs.say(f"Pushed to {url}")
         return folder.path
 
     # The loop: every phase takes one optimizer step (or several, on fresh batches), again and again.
@@ -157,7 +160,9 @@ def _train(folder: RunFolder) -> Path:
             if last or stopping or state.step % config.log_steps == 0:
                 logs.write(state.step, epoch=plan.epoch(state.step), rates=rates)
             state.seconds += time.perf_counter() - began  # a line waits for the GPU, so what it did is counted
-            if last or stopping or state.step % config.checkpoint_steps == 0 or results.measures_all:
+            pushing = config.push_every is not None and state.step % config.push_every == 0 and not last
+            due = state.step % config.checkpoint_steps == 0 or results.measures_all or pushing
+            if last or stopping or due:
                 logs.check_finite(state.step)
                 save_checkpoint(folder.checkpoints, state, accelerator, keep=config.keep_checkpoints)
             if stopping and not last:
@@ -165,8 +170,9 @@ def _train(folder: RunFolder) -> Path:
                 logs.close()
                 return folder.path
             results.look(logs)
-            if config.push_every and state.step % config.push_every == 0 and not last:
+            if pushing:
                 publisher.offer(results.write_snapshot, step=state.step, total_steps=plan.total_steps)
+                logs.skip_time(state.step)
 
         # The end: generators in Hub layout, measured as saved, with a true card; pushed if asked.
         results.finish(logs)

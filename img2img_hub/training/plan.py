@@ -53,4 +53,5 @@ class Plan:
         return [
             f"{self.total_steps} steps ({passes}), global batch {self.global_batch}, "
             f"learning rate {config.learning_rate:g}"
+            + (f" (discriminators {slow:g})" if (slow := config.discriminator_learning_rate) is not None else "")
         ]

@@ -78,7 +78,7 @@ class Results:
         if self.state.best:
             logs.say(f"Best so far: {self._best_in_words()}.")
         elif before:
-            logs.say(f"{self.best.folder} is gone, so that the best begins anew.")
+            logs.say(f"{self.best.folder} holds no best by {self.best.metric}, so that the best begins anew.")
 
     def _forget_what_comes_again(self) -> None:
         """Drop from metrics.jsonl the numbers of the step that a run resumes from: `look` finds them again."""
@@ -89,8 +89,12 @@ class Results:
             write_text(path, "".join(f"{line}\n" for line in kept))
 
     def _comes_again(self, values: dict[str, object]) -> bool:
-        of_look = any(key.startswith(("validation/", "final/")) for key in values)
-        return of_look and values["step"] == self.state.step
+        step, every = self.state.step, self.config.eval_every
+        ends = step >= self.plan.total_steps
+        on_the_way = every is None and step % self.config.sample_steps == 0
+        measured = self.measures_all or (every is not None if ends else on_the_way)
+        again = (("validation/",) if measured else ()) + (("final/",) if ends else ())
+        return values["step"] == step and any(key.startswith(again) for key in values)
 
     @property
     def measures_all(self) -> bool:
@@ -157,6 +161,7 @@ class Results:
         root, step = self.folder.path, self.state.step
         translators = self.generators.translators(alike=True)
         if self.accelerator.is_main_process:
+            self.folder.unmark_finished()
             self.generators.save(root, repo_ids=self.repo_ids)
             translators = {
                 name: Translator.from_pretrained(root / folder, device=self.accelerator.device)

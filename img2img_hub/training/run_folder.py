@@ -39,6 +39,7 @@ _FREE = _LENGTH | {
     "working_size",
     "eval_every",
     "extra_metrics",
+    "best_metric",
     "push_every",
     "log_steps",
     "sample_steps",
@@ -97,6 +98,10 @@ class RunFolder:
             return int(json.loads(self._finished.read_text(encoding="utf-8"))["step"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # torn by a crash: finishing again does no harm
             return None
+
+    def unmark_finished(self) -> None:
+        """From here on the finished generators are being replaced: a kill leaves a mixture of two steps."""
+        self._finished.unlink(missing_ok=True)
 
     def mark_finished(self, step: int) -> None:
         write_text(self._finished, json.dumps({"step": step}) + "\n")
@@ -223,7 +228,7 @@ class RunFolder:
             return ["--resume: no complete checkpoint yet, starting at step 0."] if self.config.resume else []
         step = checkpoint_step(checkpoint)
         if step >= total and self.finished_step == step:
-            return [f"--resume: the run is already finished at step {step}; nothing to do."]
+            return [f"--resume: the run is already finished at step {step}; nothing is left to train."]
         lines = [f"Resuming from {checkpoint} at step {step}."]
         before = (self._settings_before() or self.settings())["training"]
         changed = [

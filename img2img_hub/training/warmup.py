@@ -66,7 +66,8 @@ def warm_up(
             buffer.copy_(buffers[key])
     state.seconds += time.perf_counter() - began
     values = ", ".join(f"{key} {value:.3g}" for key, value in averages.items())
-    logs.say(f"Warm-up: {step} steps of the discriminators alone ({values}).")
+    if values:
+        logs.say(f"Warm-up: {step} steps of the discriminators alone ({values}).")
     logs.skip_time(0)
 
 

@@ -211,6 +211,12 @@ def num_images(data: ImageData, limit: int | None = None) -> int:
     return _count(len(data), limit)
 
 
+def smallest_set(data: ImageData, limit: int | None = None) -> int:
+    """Pairs, or images of the smaller side: what the distances between sets, FID above all, depend on."""
+    sides = (data.num_source, data.num_target) if isinstance(data, UnpairedData) else (len(data),)
+    return min(_count(side, limit) for side in sides)
+
+
 # --- inside -----------------------------------------------------------------------------------------------------------
 
 _Part = dict[str, tuple[dict[int, list[Tensor]], dict[int, Tensor]]]

@@ -29,6 +29,8 @@ class Converted:
     """In eval mode, float32, on the CPU."""
     settings: TranslationSettings | None
     """None for a discriminator, which translates nothing."""
+    method: str
+    """What it was trained with, in the words of its card, and whether somebody said so; "" for a discriminator."""
     notes: tuple[str, ...]
     """What was dropped, filled in or assumed on the way, each one sentence without its full stop."""
 
@@ -60,8 +62,8 @@ def convert_official(
     if not hasattr(network, "multiple"):
         if given := [f"{key} {value}" for key, value in wishes.items() if value is not None]:
             raise ValueError(f"{path} is a {type(network).__name__}, to which {given[0]} says nothing: leave it out")
-        return Converted(network=network, settings=None, notes=tuple(notes))
-    unet = isinstance(network, UNetGenerator)
+        return Converted(network=network, settings=None, method="", notes=tuple(notes))
+    unet, said = isinstance(network, UNetGenerator), family is not None
     if family is None:
         family = "pix2pix" if unet else "cyclegan"
         notes.append(f"the file does not name its method: taken for {family}, whose paper has such a network")
@@ -79,7 +81,8 @@ def convert_official(
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return Converted(network=network, settings=settings, notes=tuple(notes))
+    method = FAMILIES[family].title + ("" if said else ", as its network suggests (the file does not tell)")
+    return Converted(network=network, settings=settings, method=method, notes=tuple(notes))
 
 
 def save_converted(converted: Converted, folder: str | Path, *, checkpoint: str | Path) -> None:
@@ -106,7 +109,7 @@ def _card(converted: Converted, settings: TranslationSettings, *, name: str, che
     facts = CardFacts(
         model_name=name,
         family=family.name,
-        method=family.title,
+        method=converted.method,
         architecture=network.config,
         parameters=network.parameter_count,
         weights=(

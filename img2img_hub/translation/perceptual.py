@@ -1,6 +1,6 @@
 """Numbers that look through trained networks: LPIPS, FID, KID. An extra, for they need packages and downloads.
 
-    pip install "img2img_hub[metrics]"
+    pip install torchmetrics torch-fidelity torchvision
     python -m img2img_hub evaluate --model user/maps --dataset user/pairs --extra_metrics lpips fid kid
 
 torchmetrics has LPIPS and the two distances, torch-fidelity the Inception network of the original FID; both want
@@ -162,6 +162,9 @@ def _distance(metric: nn.Module, made: Tensor, real: Tensor) -> Tensor:
 # --- loading ----------------------------------------------------------------------------------------------------------
 
 
+_INSTALL = "torchmetrics torch-fidelity torchvision (torchvision must be of the same build as torch)"
+
+
 class _Missing(Exception):
     """Why a metric cannot be measured, and what to type."""
 
@@ -194,10 +197,7 @@ def _check_packages(name: str) -> None:
     # torchvision.
     missing = [package for package in PACKAGES[name] if importlib.util.find_spec(package) is None]
     if missing:
-        raise _Missing(
-            f'{" and ".join(missing)} not installed: pip install "img2img_hub[metrics]" '
-            "(torchvision must be of the same build as torch)"
-        )
+        raise _Missing(f"{' and '.join(missing)} not installed: pip install {_INSTALL}")
 
 
 def _explained(error: Exception) -> _Missing:
@@ -205,7 +205,4 @@ def _explained(error: Exception) -> _Missing:
     if isinstance(error, OSError):  # of urllib, too
         where = f"{torch.hub.get_dir()}/checkpoints"
         return _Missing(f"its weights cannot be downloaded ({text}): connect once, or copy them into {where}")
-    return _Missing(
-        f'{type(error).__name__}: {text}: pip install --upgrade "img2img_hub[metrics]" '
-        "(torchvision must be of the same build as torch)"
-    )
+    return _Missing(f"{type(error).__name__}: {text}: pip install --upgrade {_INSTALL}")
