@@ -246,7 +246,7 @@ def test_a_name_that_is_neither_folder_nor_data_set(tmp_path: Path) -> None:
     assert "type a folder that exists here or the id of a Hub data set (user/name)" in told
 
 
-def test_signatures_in_addresses_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signatures_in_addresses_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     address = "https://cdn.example/lfs/0123" + "4" * 200
     text = f"Client error '403 Forbidden' for url '{address}?X-Amz-Signature=secret&X-Amz-Expires=60' (Request 7)"
 

@@ -40,7 +40,7 @@ class Stepper:
         self.accelerator = accelerator
         self.wrapped = wrapped
         self.state = state
-        # Tensor cores want a half precision image's channels together, and its convolutions follow it; CPUs were slower.
+        # Tensor cores want a half precision image's channels together, and its convolutions follow; CPUs were slower.
         # Weights keep their order: to a fused Adam, a checkpoint in another one is other numbers.
         self.channels_last = accelerator.device.type == "cuda" and accelerator.mixed_precision in ("fp16", "bf16")
         for network in wrapped.values():
