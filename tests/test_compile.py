@@ -13,6 +13,7 @@ pytest_plugins = ["tests.starting"]
 # Half a minute of compilers for the smallest networks there are; the cache makes it less the second time.
 SMALLEST = Architecture(width=4, levels=2, norm="none", dropout=0.0)
 SMALL = Architecture(width=4, levels=4, discriminator_layers=1, dropout=0.0)
+WITHOUT_NORMS = Architecture(width=4, levels=4, norm="none", discriminator_layers=1, dropout=0.0)
 RESNET = Architecture(width=4, blocks=1, norm="none", discriminator_layers=1)
 
 
@@ -60,7 +61,7 @@ def test_without_a_compiler_nothing_is_begun(paired_folder, tmp_path):
         TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"),
     )
     assert result.returncode == 2, result.stderr
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error")]
+    (line,) = [line for line in result.stderr.splitlines() if "error: " in line]
     assert "--compile does not work on this machine" in line
     assert "apt install g++" in line
     assert "Traceback" not in result.stderr
@@ -72,10 +73,10 @@ def test_without_a_compiler_nothing_is_begun(paired_folder, tmp_path):
     ("family", "architecture", "graphs"),
     [
         (Pix2Pix(), SMALL, 4),
-        (CycleGAN(), RESNET, 9),  # one image and two at once, for each of four networks
-        (CycleGAN(critic_steps=2), RESNET, 11),  # and generators without a gradient
-        (Pix2Pix(adversarial_loss="wgangp", critic_steps=2), SMALL, 3),  # critics are not compiled
-        (CycleGAN(lambda_r1=1.0), RESNET, 5),
+        (CycleGAN(), RESNET, 5),  # of both directions together: one image at a time and two
+        (CycleGAN(critic_steps=2), RESNET, 6),  # and generators without a gradient
+        (Pix2Pix(adversarial_loss="wgangp", critic_steps=2), WITHOUT_NORMS, 3),  # critics are not compiled
+        (CycleGAN(lambda_r1=1.0), RESNET, 3),
     ],
     ids=["pix2pix", "cyclegan", "critic_steps", "wgangp", "r1"],
 )

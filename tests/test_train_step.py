@@ -128,10 +128,10 @@ def test_freed_memory_stays_with_the_process():
             print(-1), sys.exit()
         torch.set_num_threads(1)
         blocks = [torch.zeros(size) for size in (2**22, 2**23, 2**24)]
-        for turn in range(4):
+        for turn in range(40):
             copies = [block.clone() for block in blocks]
             del copies
-            if turn == 1:
+            if turn == 29:  # by then each size has its place
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     """
@@ -141,7 +141,7 @@ def test_freed_memory_stays_with_the_process():
         pages[what] = int(answer.stdout)
     if pages["keep"] < 0:
         pytest.skip("not glibc")
-    assert pages["keep"] < pages["leave"] / 20, pages
+    assert pages["keep"] < pages["leave"] / 20
 
 
 def test_every_family_says_what_a_compiler_cannot_do():

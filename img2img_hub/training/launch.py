@@ -18,6 +18,7 @@ from accelerate.utils import DistributedDataParallelKwargs, DistributedType, Ini
 from torch import distributed
 
 from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.memory import keep_freed_memory
 
 # How long a process waits for the others: they wait while the main one draws sheets or writes cards. One that has
 # died is noticed at once, by the connection.
@@ -57,6 +58,7 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         # accelerate launch leaves OMP_NUM_THREADS=1 behind, which would halve the speed on two cores without a word
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         torch.set_num_threads(config.cpu_threads or max(1, cores // local_processes))
+        keep_freed_memory()
     set_seed(config.seed)  # the same initial weights on every rank
     return accelerator
 

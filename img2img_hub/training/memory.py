@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the main memory that it frees; whether its C library can be asked for that (glibc can).
 
     By itself glibc gives large blocks back to the system, which hands them out again page by page, each filled with
-    zeros at its first touch. A step on the CPU takes and frees hundreds of megabytes (activations, gradients), so that
-    a sixth of pix2pix's step was spent on this. What the process holds stays at its peak, which does not rise.
+    zeros at its first touch. A step on the CPU takes and frees hundreds of megabytes (activations, gradients); a sixth
+    of pix2pix's was spent on this. The process then stays at its peak, which is some hundredths higher.
     """
     mallopt = getattr(ctypes.pythonapi, "mallopt", None)  # of all that this process has loaded
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1))
