@@ -5,9 +5,7 @@
 Python, the command line, the web page and the evaluation all come through here.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self, cast, get_args, overload
 
@@ -15,10 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2img_hub.images import ImageLike, crop, pad_to_multiple, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.images import ImageLike, read_alpha, read_image, to_image, to_tensor
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
-from img2img_hub.networks.blocks import Norm, NormStatistics, set_norm_statistics, set_variation
+from img2img_hub.networks.blocks import Norm, NormStatistics, set_norm_statistics
+from img2img_hub.translation.engine import Engine
 from img2img_hub.translation.settings import Resize, TranslationSettings
 
 
@@ -55,11 +54,11 @@ class Translator:
             if getattr(settings, key) != bands:
                 said = getattr(settings, key)
                 raise ValueError(f"{self.name}: translation.json says {key} {said}, the network has {bands}")
-        self.network = network if device is None else _moved(network, device)
-        self.settings = settings
-        self.device = next(network.parameters()).device
-        self._lock = threading.Lock()
         set_norm_statistics(network, settings.norm_statistics)
+        self.network = network
+        self.settings = settings
+        self.engine = Engine(network, device=device)
+        self.device = self.engine.device
 
     @classmethod
     def from_pretrained(
@@ -185,28 +184,7 @@ class Translator:
 
         The batch is reflected up to the network's multiple and cropped back. The result is on the batch's device.
         """
-        if batch.ndim != 4 or batch.shape[1] != self.network.in_channels or 0 in batch.shape:
-            raise ValueError(f"a batch (N, {self.network.in_channels}, H, W) is needed, got {tuple(batch.shape)}")
-        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
-            raise ValueError(f"a seed is a whole number from 0 on, got {seed!r}")
-        height, width = batch.shape[-2:]
-        multiple, smallest = int(self.network.multiple), int(self.network.min_size)  # type: ignore[arg-type]
-        multiple = smallest if min(height, width) < smallest else multiple  # a smallest size is such a multiple too
-        padded, (top, left) = pad_to_multiple(batch.to(self.device, torch.float32), multiple=multiple)
-        try:
-            with self._lock, torch.no_grad(), self._evaluating():
-                if seed is None:
-                    output = self.network(padded)
-                else:  # one by one, so that an image's noise does not depend on its batch-mates
-                    output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
-        except RuntimeError as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-                raise
-            raise ValueError(
-                f"not enough memory to translate {width}×{height} pixels at once on {self.device}: "
-                "use resize='fit' (--resize fit) or a smaller image"
-            ) from None
-        return crop(output, top=top, left=left, height=height, width=width).to(batch.device)
+        return self.engine(batch, seed=seed)
 
     @property
     def reverse(self) -> str | None:
@@ -260,35 +238,6 @@ class Translator:
             output.info["icc_profile"] = profile
         return output
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Eval mode for the call: a network that is being trained is left in training mode."""
-        training = self.network.training
-        self.network.eval()
-        try:
-            yield
-        finally:
-            self.network.train(training)
-
-    def _vary(self, source: Tensor, *, seed: int) -> Tensor:
-        """One padded image with dropout and noise drawn from `seed`; the global generators are left as they were."""
-        on_cpu = self.device.type == "cpu"
-        devices = [] if on_cpu else list(range(torch.get_device_module(self.device).device_count()))
-        set_variation(self.network, True)
-        try:
-            with torch.random.fork_rng(devices=devices, device_type="cuda" if on_cpu else self.device.type):
-                if on_cpu:
-                    torch.default_generator.manual_seed(seed)
-                else:
-                    torch.manual_seed(seed)  # of all devices; all of them are forked
-                bands = int(getattr(self.network, "noise_channels", 0))
-                if not bands:
-                    return self.network(source)
-                noise = torch.randn(1, bands, *source.shape[-2:])  # on the CPU: the same on every device
-                return self.network(source, noise=noise.to(self.device))
-        finally:
-            set_variation(self.network, False)
-
 
 def settings_for(network: Network) -> TranslationSettings:
     """The default settings, with the network's bands."""
@@ -299,14 +248,6 @@ def _best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _moved(network: Network, device: str | torch.device) -> Network:
-    try:
-        return network.to(device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"device {str(device)!r} cannot be used ({reason}); cpu always can") from None
 
 
 def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
