@@ -1,4 +1,4 @@
-"""`python -m img2img_hub`: see cli.py."""
+"""`python -m img2img_hub`: see cli/."""
 
 import sys
 

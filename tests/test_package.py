@@ -15,7 +15,7 @@ PACKAGE = ROOT / "img2img_hub"
 
 # From the top of the house to its ground. A module imports from its own floor and those below it.
 FLOORS = [
-    {"scripts", "cli", "cli_convert", "demo", "__main__"},
+    {"scripts", "cli", "demo", "__main__"},
     {"training"},
     {"translation"},
     {"hub"},

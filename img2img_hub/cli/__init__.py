@@ -1,0 +1,54 @@
+"""The command line: translate images, evaluate a model, look at a data set, push a model.
+
+    python -m img2img_hub translate photos/ --model model_cards/facades-label2photo --output translated/
+    python -m img2img_hub evaluate --model runs/facades --dataset facades --side_by_side --direction BtoA --split test
+    python -m img2img_hub check-data --dataset facades --side_by_side --sheet preview.png
+    python -m img2img_hub push-model runs/facades --repo_id user/facades
+    python -m img2img_hub convert latest_net_G.pth --output models/facades
+
+Exit status: 0; 1 where some images could not be used and the others were; 2, with one line on stderr, for what the
+user can mend, and where no image could be used. What is heavy (torch and what needs it) is imported inside the
+commands, so that --help is quick.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+import tyro
+
+from img2img_hub.cli.check_data import check_data
+from img2img_hub.cli.convert import convert
+from img2img_hub.cli.evaluate import evaluate
+from img2img_hub.cli.push_model import push_model
+from img2img_hub.cli.shared import HTTPError, one_line
+from img2img_hub.cli.translate import translate
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "translate": translate,
+    "evaluate": evaluate,
+    "check-data": check_data,
+    "push-model": push_model,
+    "convert": convert,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status. Raises SystemExit, as argparse does, where the flags themselves are wrong."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"img2img_hub: warning: {message}", file=sys.stderr)
+        try:
+            return tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="img2img_hub",
+                description="Image-to-image translation: use, measure and share what train_accelerate.py trains.",
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes,),
+                use_underscores=True,
+            )
+        except (ValueError, OSError, HTTPError) as error:
+            print(f"img2img_hub: error: {one_line(error)}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("img2img_hub: stopped", file=sys.stderr)
+            return 130

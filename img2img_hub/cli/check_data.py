@@ -1,0 +1,65 @@
+"""The command that looks at a data set as training would.
+
+python -m img2img_hub check-data --dataset facades --side_by_side --sheet preview.png
+"""
+
+import sys
+from pathlib import Path
+
+from img2img_hub.data.config import DataConfig
+
+
+def check_data(
+    data: DataConfig,
+    *,
+    unpaired: bool = False,
+    split: str | None = None,
+    sheet: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Open a data set as training would, say what was found, read every image and name those that cannot be used.
+
+    Args:
+        unpaired: Two sets of images with no correspondence (CycleGAN) rather than pairs (Pix2Pix).
+        split: Look at this split only; default: what would be trained and validated on.
+        sheet: Image file to draw the first few sources and targets into.
+        overwrite: Replace the sheet if it is there already.
+    """
+    from img2img_hub.translation.files import check_sheet, save_sheet
+
+    check_sheet(sheet, overwrite=overwrite)
+
+    from img2img_hub.data.sources import StreamedData, open_data, open_train_and_validation, problems
+    from img2img_hub.translation.sheets import sample_sheet
+
+    if split is not None:
+        parts = {split: open_data(data, paired=not unpaired, split=split)}
+    else:
+        train, validation = open_train_and_validation(data, paired=not unpaired, seed=0)
+        if isinstance(train, StreamedData):
+            train = train.preview()
+        parts = {"train": train} | ({"validation": validation} if validation is not None else {})
+    found = 0
+    for name, part in parts.items():
+        print(f"{name}: {part.description}, split {part.split}")
+        for problem in problems(part):
+            print(f"  {problem}", file=sys.stderr)
+            found += 1
+    if found:
+        things = "images or pairs" if found > 1 else "image or pair"
+        print(f"img2img_hub: {found} {things} cannot be used", file=sys.stderr)
+        return 1
+    if sheet is not None:
+        part = next(iter(parts.values()))
+        rows = [[part.source(index), part.target(index)] for index in range(min(4, len(part)))]
+        for row in rows:
+            for image in row:
+                image.thumbnail((256, 256))
+        save_sheet(sample_sheet(rows, titles=["source", "target"]), sheet)
+        print(f"{'sheet':18}{sheet}")
+    print(
+        "every image looked at can be read (of a stream: its first rows)"
+        if data.streaming
+        else "every image can be read"
+    )
+    return 0

@@ -1,0 +1,130 @@
+"""The command that measures a model on a data set.
+
+python -m img2img_hub evaluate --model runs/facades --dataset facades --side_by_side --direction BtoA --split test
+"""
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from img2img_hub.cli.shared import HTTPError, load, one_line
+from img2img_hub.data.config import DataConfig
+
+if TYPE_CHECKING:
+    from img2img_hub.translation.translator import Translator
+
+
+def evaluate(
+    data: DataConfig,
+    *,
+    model: str,
+    split: str = "test",
+    image_size: int | None = None,
+    limit: int | None = None,
+    metrics: Literal["auto", "paired", "unpaired"] = "auto",
+    extra_metrics: tuple[Literal["lpips", "fid", "kid"], ...] = (),
+    reverse: str | None = None,
+    device: str | None = None,
+    revision: str | None = None,
+    output: Path | None = None,
+    sheet: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Measure a model on a data set: L1, PSNR, SSIM, MS-SSIM for pairs, cycle L1 without, sliced Wasserstein distance.
+
+    Prints a table and, as the last line, the same as JSON.
+
+    Args:
+        model: Hub id (user/model) or folder of a generator.
+        split: Split, or subfolder, of the data set.
+        image_size: Pixels; all images are resized to image_size × image_size. Default: the size of training.
+        limit: Measure only the first so many pairs, or images a side.
+        metrics: Which numbers; auto: those of the family that the model was trained by.
+        extra_metrics: Beside those: lpips (pairs only), fid, kid. They need pip install
+            torchmetrics torch-fidelity torchvision, and downloads.
+        reverse: Unpaired: model of the opposite direction, for the round trip. Default: the one that the model names;
+            "none" goes without.
+        device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
+        revision: Branch, tag or commit of the Hub model.
+        output: JSON file to write the numbers to.
+        sheet: Image file to draw a few samples into.
+        overwrite: Replace files that are there already.
+    """
+    from img2img_hub.translation.files import check_free, check_sheet, make_folder, save_sheet
+
+    check_free(output, overwrite=overwrite)
+    check_sheet(sheet, overwrite=overwrite)
+    if image_size is not None and not 11 <= image_size <= 8192:
+        raise ValueError(f"--image_size is {image_size}: type 11 (the window of SSIM) to 8192 pixels")
+
+    from img2img_hub.data.sources import UnpairedData, open_data
+    from img2img_hub.families import FAMILIES
+    from img2img_hub.metrics import METRICS, metric_names
+    from img2img_hub.translation.evaluation import (
+        draw_samples,
+        evaluate_paired,
+        evaluate_unpaired,
+        num_images,
+        smallest_set,
+    )
+    from img2img_hub.translation.origin import difference_from_training
+    from img2img_hub.translation.perceptual import Perceptual
+
+    translator = load(model, device=device, revision=revision)
+    family = FAMILIES.get(translator.settings.family)
+    paired = metrics == "paired" if metrics != "auto" else family is None or family.paired
+    metric_names(paired=paired, extra=extra_metrics)  # refuses what these data cannot give
+    back = None if paired else _load_reverse(translator, reverse, device=device)
+    size = image_size or translator.settings.working_size
+    if difference := difference_from_training(translator, data, revision=revision):
+        warnings.warn(difference, stacklevel=2)
+    channels = {"in_channels": translator.settings.source_channels, "out_channels": translator.settings.target_channels}
+    opened = open_data(data, paired=paired, split=split, **channels)
+    print(f"{'data':18}{opened.description}")
+    perceptual = Perceptual(extra_metrics, image_size=size, device=translator.device)
+    for line in [*perceptual.problems, *perceptual.notes(smallest_set(opened, limit))]:
+        warnings.warn(line, stacklevel=2)
+    if isinstance(opened, UnpairedData):
+        numbers = evaluate_unpaired(
+            translator, back, opened, image_size=size, limit=limit, perceptual=perceptual, progress=True
+        )
+    else:
+        numbers = evaluate_paired(
+            translator, opened, image_size=size, limit=limit, perceptual=perceptual, progress=True
+        )
+    for key, value in numbers.items():
+        metric = METRICS[key]
+        print(f"{metric.title:18}{value:.{metric.digits}f}  ({metric.meaning})")
+    report = {
+        "model": model,
+        "dataset": opened.id,
+        "split": split,
+        "image_size": size,
+        "num_images": num_images(opened, limit),
+        "norm_statistics": translator.settings.norm_statistics,
+        **numbers,
+    }
+    if sheet is not None:
+        save_sheet(draw_samples(translator, opened, image_size=size, reverse=back), sheet)
+        print(f"{'sheet':18}{sheet}")
+    if output is not None:
+        make_folder(output.parent)
+        output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report))
+    return 0
+
+
+def _load_reverse(translator: "Translator", reverse: str | None, *, device: str | None) -> "Translator | None":
+    named = reverse or translator.reverse
+    if named is None:
+        print(f"{'reverse':18}none is named, so there is no round trip: --reverse names one")
+    if named is None or reverse == "none":
+        return None
+    try:
+        return load(named, device=device)
+    except (ValueError, OSError, HTTPError) as error:
+        raise ValueError(
+            f"the reverse model {named} cannot be loaded ({one_line(error)}): "
+            "name another by --reverse, or type --reverse none to go without the round trip"
+        ) from error

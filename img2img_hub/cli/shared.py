@@ -1,0 +1,35 @@
+"""What the commands share: loading the model they name, and errors in one line.
+
+python -m img2img_hub translate --help
+"""
+
+from typing import TYPE_CHECKING
+
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+if TYPE_CHECKING:
+    from img2img_hub.translation.translator import Translator
+
+# The HTTP library's own base class, whichever the Hub client uses: a refused connection comes as that.
+HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
+
+
+def load(model: str, *, device: str | None, revision: str | None = None) -> "Translator":
+    from img2img_hub.translation.translator import Translator
+
+    try:
+        translator = Translator.from_pretrained(model, device=device, revision=revision)
+    except LocalEntryNotFoundError:
+        raise ValueError(
+            f"model {model} is not in the cache, and the Hub cannot be reached: check the connection, or name a folder"
+        ) from None
+    print(f"{'model':18}{model}: {translator.describe()}")
+    return translator
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message in one line; the Hub's "not found" in words."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, RepositoryNotFoundError):
+        text = f"there is no such repo on the Hub, or you may not see it (log in: hf auth login). {text}"
+    return text
