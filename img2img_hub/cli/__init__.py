@@ -4,6 +4,7 @@
     python -m img2img_hub evaluate --model runs/facades --dataset facades --side_by_side --direction BtoA --split test
     python -m img2img_hub check-data --dataset facades --side_by_side --sheet preview.png
     python -m img2img_hub push-model runs/facades --repo_id user/facades
+    python -m img2img_hub push-space user/translators --models model_cards user/model
     python -m img2img_hub convert latest_net_G.pth --output models/facades
 
 Exit status: 0; 1 where some images could not be used and the others were; 2, with one line on stderr, for what the
@@ -21,6 +22,7 @@ from img2img_hub.cli.check_data import check_data
 from img2img_hub.cli.convert import convert
 from img2img_hub.cli.evaluate import evaluate
 from img2img_hub.cli.push_model import push_model
+from img2img_hub.cli.push_space import push_space
 from img2img_hub.cli.shared import HTTPError, one_line
 from img2img_hub.cli.translate import translate
 
@@ -29,6 +31,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "evaluate": evaluate,
     "check-data": check_data,
     "push-model": push_model,
+    "push-space": push_space,
     "convert": convert,
 }
 

@@ -8,6 +8,7 @@ The page starts and works without internet: built-in theme, system fonts, no tel
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ import gradio as gr
 from img2img_hub.demo.models import Models, find_models
 from img2img_hub.demo.theme import CSS_PATH, HEADER, page_theme
 from img2img_hub.demo.translate_tab import build_translate_tab
+from img2img_hub.demo.zero import ON_ZERO_GPU
 
 HOUR = 3600
 MAX_FILE_SIZE = "50mb"
@@ -52,3 +54,19 @@ def launch_options() -> dict[str, Any]:
         "pwa": False,
         "share": False,
     }
+
+
+def main() -> None:
+    """Serve the page until it is stopped; what the owner has to mend ends it with one line."""
+    try:
+        options = launch_options()
+        models = find_models()
+        if ON_ZERO_GPU:
+            models.load_all()
+        build_demo(models).launch(**options)
+    except ValueError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        if "empty port" not in str(error):
+            raise
+        sys.exit(f"Port {options['server_port']} is taken. Choose another: GRADIO_SERVER_PORT=7861 python app.py")

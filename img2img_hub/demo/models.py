@@ -81,6 +81,15 @@ class Models:
                     self.models[key] = _card_of_repo(location)
             return self._translators[key]
 
+    def load_all(self) -> None:
+        """Load every model now; one that cannot be loaded is left out, and told among the problems."""
+        for key in list(self.models):
+            try:
+                self.translator(key)
+            except LOAD_ERRORS as error:
+                self.problems.append(f"{self.models[key].name} cannot be loaded: {self.reason(key, error)}")
+                del self.models[key]
+
     def reason(self, key: str, error: Exception) -> str:
         """What went wrong with `key`, for visitors: without the server's folders."""
         return _FOLDERS.sub("", str(error).replace(self.models[key].location, key))

@@ -26,6 +26,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
+from img2img_hub.demo.zero import gpu
 from img2img_hub.images import ImageError, read_image
 from img2img_hub.translation.translator import Translator
 
@@ -123,7 +124,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         check_upload, source, [source, from_example], preprocess=False, api_visibility="private", show_progress="hidden"
     )
     translated = button.click(
-        translate,
+        gpu(translate),
         [model, source, resize],
         [slider, download, status],
         preprocess=False,

@@ -59,19 +59,26 @@ def picture(size: tuple[int, int], *, stripe: int = 8) -> Image.Image:
 
 
 @contextlib.contextmanager
-def serve(models: str, *, folder: Path) -> Iterator[str]:
-    """Run app.py from another directory, as a checkout that is not installed, and give its address."""
+def serve(
+    models: str | None, *, folder: Path, app: Path = ROOT / "app.py", env: dict[str, str] | None = None
+) -> Iterator[str]:
+    """Run app.py from another directory, as a checkout that is not installed, and give its address.
+
+    models: what IMG2IMG_MODELS names; None: left to app.py. env: more of the environment.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     proxies = {"http_proxy", "https_proxy", "all_proxy"}
     environment = {key: value for key, value in os.environ.items() if key.lower() not in proxies | {"pythonpath"}}
-    environment |= {"IMG2IMG_MODELS": models, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "cache")}
+    environment |= {"IMG2IMG_MODELS": models} if models is not None else {}
+    environment |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "cache")}
     environment |= {"HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= env or {}
     log = folder / "server.log"
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, str(app)], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
         address = f"http://127.0.0.1:{port}"
