@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import Models, find_models
+from img2img_hub.demo.paint_tab import build_paint_tab, find_papers
 from img2img_hub.demo.theme import CSS_PATH, HEADER, page_theme
 from img2img_hub.demo.translate_tab import build_translate_tab
 from img2img_hub.demo.zero import ON_ZERO_GPU
@@ -28,7 +29,12 @@ def build_demo(models: Models | None = None) -> gr.Blocks:
     # Visitors' pictures are removed from the server's cache after a day.
     with gr.Blocks(title="img2img_hub", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as demo:
         gr.HTML(HEADER)
-        build_translate_tab(demo, models)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Translate", id="translate"):
+                build_translate_tab(demo, models)
+            if find_papers(models):
+                with gr.Tab("Paint", id="paint"):
+                    build_paint_tab(models)
     demo.queue(max_size=40, default_concurrency_limit=4)
     return demo
 

@@ -10,29 +10,31 @@ functions return values and keep none, and each result is a file named by its co
 
 from __future__ import annotations
 
-import hashlib
 import html
-import io
 import logging
-import os
 import re
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
-from PIL import Image
 
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
+from img2img_hub.demo.uploads import (
+    BROWSER_FORMATS,
+    format_of,
+    megapixels,
+    notice,
+    open_example,
+    read_upload,
+    refusal,
+    save_png,
+    status_line,
+)
 from img2img_hub.demo.zero import gpu
-from img2img_hub.images import ImageError, read_image
 from img2img_hub.translation.translator import Translator
 
-MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
 MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
-BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 RESIZE_CHOICES = [("Fit to working size", "fit"), ("Native resolution", "native")]
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         gr.HTML(_no_models(models.problems), elem_id="no-models")
         return
     if models.problems:
-        gr.HTML(_notice("Some models were left out", models.problems))
+        gr.HTML(notice("Some models were left out", models.problems))
     first = next(iter(models.models))
     from_example = gr.State(True)
     with gr.Row(elem_id="workbench"):
@@ -73,6 +75,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
                 interactive=False,
                 buttons=[],
                 elem_id="examples",
+                elem_classes="thumbnails",
             )
             resize = gr.Radio(RESIZE_CHOICES, value="fit", label="Resolution", elem_id="resize")
             button = gr.Button("Translate", variant="primary", size="lg", elem_id="translate")
@@ -86,7 +89,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
                 buttons=["fullscreen"],
                 elem_id="slider",
             )
-            status = gr.HTML(_status("Choose a picture and press Translate."), elem_id="status")
+            status = gr.HTML(status_line("Choose a picture and press Translate."), elem_id="status")
             download = gr.DownloadButton("Download PNG", interactive=False, elem_id="download")
             with gr.Accordion("About this model", open=True, elem_id="about"):
                 facts = gr.HTML("<p>The model is being loaded …</p>", elem_id="facts")
@@ -99,10 +102,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         if not was_example:
             return gr.skip()
         examples_of_it = models.models[key].examples
-        return _open_example(examples_of_it[0]) if examples_of_it else None
+        return open_example(examples_of_it[0]) if examples_of_it else None
 
     def pick(key: str, event: gr.SelectData) -> tuple[str, bool]:
-        return _open_example(models.models[key].examples[event.index]), True
+        return open_example(models.models[key].examples[event.index]), True
 
     def translate(key: str, upload: dict[str, Any] | None, mode: str) -> tuple[Any, ...]:
         return translate_upload(models, key, upload, mode)
@@ -150,7 +153,7 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     try:
         translator = models.translator(key)
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
-        pictures = [(_open_example(path), _caption(path)) for path in card.examples]
+        pictures = [(open_example(path), _caption(path)) for path in card.examples]
     except LOAD_ERRORS as error:
         logger.exception("loading %s", models.models[key].location)
         message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
@@ -168,7 +171,7 @@ def check_upload(upload: dict[str, Any] | None) -> tuple[Any, bool]:
     """Refuse a bad file as soon as it arrives: values for source (emptied) and for "this is an example"."""
     try:
         if upload is not None:
-            _read_upload(upload)
+            read_upload(upload)
     except gr.Error as error:
         gr.Warning(error.message)
         return None, False
@@ -178,15 +181,15 @@ def check_upload(upload: dict[str, Any] | None) -> tuple[Any, bool]:
 def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mode: Any) -> tuple[Any, ...]:
     """Values for slider, download and status. Everything a visitor can do wrong is a `gr.Error` with the cure."""
     if not isinstance(key, str) or key not in models.models:
-        raise _refusal(f"There is no model {html.escape(repr(key))} here. Choose one from the menu.")
+        raise refusal(f"There is no model {html.escape(repr(key))} here. Choose one from the menu.")
     if mode not in ("fit", "native"):
-        raise _refusal(f"Resolution is {html.escape(repr(mode))}: give 'fit' or 'native'.")
+        raise refusal(f"Resolution is {html.escape(repr(mode))}: give 'fit' or 'native'.")
     if upload is None:
-        raise _refusal("Upload, paste or take a picture first, or pick an example.")
-    path, stem, image = _read_upload(upload)
+        raise refusal("Upload, paste or take a picture first, or pick an example.")
+    path, stem, image = read_upload(upload)
     if mode == "native" and image.width * image.height > MAX_NATIVE_PIXELS:
-        raise _refusal(
-            f"The picture has {_megapixels(*image.size)}; native resolution takes up to {MAX_NATIVE_PIXELS / 1e6:.0f}. "
+        raise refusal(
+            f"The picture has {megapixels(*image.size)}; native resolution takes up to {MAX_NATIVE_PIXELS / 1e6:.0f}. "
             "Choose “Fit to working size”, or make the picture smaller.",
         )
     try:
@@ -197,78 +200,17 @@ def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mo
     except (MemoryError, RuntimeError) as error:  # torch reports exhausted memory as a RuntimeError
         logger.exception("translating with %s", models.models[key].location)
         message = "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller."
-        raise _refusal(message) from error
+        raise refusal(message) from error
     except LOAD_ERRORS as error:
         logger.exception("translating with %s", models.models[key].location)
-        raise _refusal(html.escape(models.reason(key, error))) from error
+        raise refusal(html.escape(models.reason(key, error))) from error
     name = re.sub(r"[^\w.-]+", "-", key.split("/")[-1])
     after = save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
-    before = path if _format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
+    before = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
     size = f"{result.width} × {result.height} px"
     how = f"fit to {translator.settings.working_size} px" if mode == "fit" else "native resolution"
-    line = _status(f"Done in {seconds:.2f} s on {_device_name(translator)} · {size} · {how}")
+    line = status_line(f"Done in {seconds:.2f} s on {_device_name(translator)} · {size} · {how}")
     return (before, after), after, line
-
-
-def _read_upload(upload: dict[str, Any]) -> tuple[str, str, Image.Image]:
-    """(path, stem of the visitor's file name, upright picture) of an uploaded file."""
-    path = upload.get("path")
-    if not path:
-        raise _refusal("The picture did not arrive. Upload it again as a PNG, JPEG or WebP file.")
-    name = Path(upload.get("orig_name") or path).name
-    width, height = _size_of(path)
-    if width * height > MAX_PIXELS:
-        raise _refusal(
-            f"{html.escape(name)} has {_megapixels(width, height)}; this page takes {MAX_PIXELS / 1e6:.0f}. "
-            "Make it smaller and try again.",
-        )
-    try:
-        image = read_image(path, name=name)
-    except ImageError as error:
-        raise _refusal(html.escape(str(error))) from error
-    return path, Path(name).stem[:60], image  # a file name has 255 bytes, and more is added to it
-
-
-def _refusal(message: str) -> gr.Error:
-    """A visitor's mistake: a message on the page, no traceback in the server's log."""
-    return gr.Error(message, print_exception=False)
-
-
-def _open_example(path: Path) -> str:
-    return save_png(read_image(path), name="image.png")  # as Gradio calls what has no name
-
-
-def save_png(image: Image.Image, *, name: str) -> str:
-    """Write a file into Gradio's cache, from where the page may serve it, with its alpha and colour profile.
-
-    Gradio's own functions write over a file that is there already, and whoever is just downloading it gets a part.
-    """
-    data = io.BytesIO()
-    image.save(data, "PNG", icc_profile=image.info.get("icc_profile"), compress_level=4)
-    path = Path(get_upload_folder(), hashlib.sha256(data.getbuffer()).hexdigest(), name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{uuid.uuid4().hex}.part")
-    part.write_bytes(data.getbuffer())
-    os.replace(part, path)
-    return str(path)
-
-
-def _format_of(path: str) -> str | None:
-    with Image.open(path) as header:
-        return header.format
-
-
-def _size_of(path: str) -> tuple[int, int]:
-    """(width, height) from the header alone: an enormous picture is refused before it is decoded."""
-    try:
-        with Image.open(path) as header:
-            return header.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 0, 0  # read_image knows what to say
-
-
-def _megapixels(width: int, height: int) -> str:
-    return f"{width} × {height} pixels ({width * height / 1e6:.1f} megapixels)"
 
 
 def _device_name(translator: Translator) -> str:
@@ -284,22 +226,13 @@ def _resize_choices(translator: Translator) -> list[tuple[str, str]]:
     return [(f"Fit to working size ({size} px)", "fit"), ("Native resolution", "native")]
 
 
-def _status(text: str) -> str:
-    return f'<p role="status">{html.escape(text)}</p>'
-
-
 def _facts(key: str, description: str) -> str:
     facts = [*description.split(" · "), f"loaded from {key}"]
     return "<ul>" + "".join(f"<li>{html.escape(fact)}</li>" for fact in facts) + "</ul>"
 
 
-def _notice(title: str, lines: list[str]) -> str:
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f'<div class="notice" role="alert"><strong>{html.escape(title)}</strong><ul>{items}</ul></div>'
-
-
 def _no_models(problems: list[str]) -> str:
-    reasons = _notice("These were asked for but cannot be used", problems) if problems else ""
+    reasons = notice("These were asked for but cannot be used", problems) if problems else ""
     return (
         f"<h2>No models found</h2>{reasons}<p>Tell the page which translators to offer, then start it again:</p>"
         f'<pre><code>{VARIABLE}="runs/first, user/model-on-the-hub" python app.py</code></pre>'

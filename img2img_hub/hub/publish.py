@@ -21,7 +21,7 @@ CARD = "README.md"
 SETTINGS = "translation.json"
 REQUIRED = (CARD, "config.json", "model.safetensors", SETTINGS)
 EXAMPLES = ("examples/*.png", "examples/*.jpg", "examples/*.jpeg", "examples/*.webp")
-OPTIONAL = ("training_config.json", "*.png", "training/**/*", *EXAMPLES)
+OPTIONAL = ("training_config.json", "paint.json", "*.png", "training/**/*", *EXAMPLES)
 
 # What a push can raise. A refused connection is the HTTP library's own error, a base of the Hub client's.
 PUSH_ERRORS: tuple[type[Exception], ...] = (ValueError, OSError, HfHubHTTPError.__bases__[0])
@@ -44,7 +44,7 @@ def push_folder(
     rather than to overwrite them.
 
     Args:
-        folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, *.png,
+        folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, paint.json, *.png,
             training/ and the images in examples/ (shown on the web page) go along.
         repo_id: "user/name", or "name" for the token's own user.
         reverse: repo of the opposite direction. None: as translation.json says, where a folder beside this one becomes

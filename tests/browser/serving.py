@@ -21,6 +21,7 @@ from img2img_hub import UNetGenerator
 from img2img_hub.translation.settings import TranslationSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+WAIT = 30_000  # milliseconds; the machine may be busy
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 CARD = """---

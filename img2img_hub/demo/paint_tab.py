@@ -1,0 +1,181 @@
+"""The Paint tab: draw what a model takes for a source, such as a label map, and see what it makes of it at once.
+
+A model that has a paint.json beside its weights is offered here: the size of the sheet and its palette, each colour
+with its name, so that what is drawn is exactly what the model was trained on:
+
+    cat model_cards/facades-label2photo/paint.json
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import io
+import json
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from img2img_hub.demo.models import LOAD_ERRORS, Models
+from img2img_hub.demo.uploads import open_example, refusal, save_png, status_line
+from img2img_hub.demo.zero import gpu
+
+SCRIPT = Path(__file__).with_name("assets") / "paint.js"
+PAPER_FILE = "paint.json"
+TOOLS = ("brush", "rectangle", "fill")
+MAX_SIDE = 1024
+MAX_COLOURS = 40
+MAX_BYTES = 4_000_000  # a noisy 1024 × 1024 PNG
+PREFIX = "data:image/png;base64,"
+
+logger = logging.getLogger(__name__)
+
+
+def build_paint_tab(models: Models) -> None:
+    """Put the tab's components and events into the `gr.Blocks` that is being built, where a model has a paint.json."""
+    papers = find_papers(models)
+    first = next(iter(papers))
+    with gr.Row(elem_id="easel"):
+        with gr.Column(min_width=280):
+            choices = [choice for choice in models.choices if choice[1] in papers]
+            model = gr.Dropdown(
+                choices,
+                value=first,
+                label="Paint for",
+                filterable=False,
+                elem_id="paint-model",
+                visible=len(choices) > 1,
+            )
+            painter = gr.HTML(
+                None,
+                html_template='<div class="painter"></div>',
+                js_on_load=SCRIPT.read_text(encoding="utf-8"),
+                apply_default_css=False,
+                elem_id="painter",
+                paper=papers[first],
+            )
+        with gr.Column(min_width=280):
+            result = gr.Image(
+                label="Result", format="png", type="filepath", interactive=False, height=480, elem_id="painted",
+                buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            status = gr.HTML(status_line("Draw, or start from an example."), elem_id="paint-status")
+            examples = gr.Gallery(
+                _examples(models, first),
+                label="Start from an example",
+                format="png",
+                columns=None,
+                height="auto",
+                fit_columns=False,
+                object_fit="contain",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+                elem_id="paint-examples",
+                elem_classes="thumbnails",
+            )
+
+    def paint(key: str, drawing: Any) -> tuple[str, str]:
+        return paint_translation(models, key, drawing)
+
+    def pick(key: str, event: gr.SelectData) -> str:
+        data = Path(open_example(models.models[key].examples[event.index])).read_bytes()
+        return f"load:{PREFIX}{base64.b64encode(data).decode()}"
+
+    painter.input(
+        gpu(paint),
+        [model, painter],
+        [result, status],
+        trigger_mode="always_last",  # one stroke after the other; what is older than the newest is dropped
+        concurrency_limit=2,
+        concurrency_id="translate",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    examples.select(pick, model, painter, show_progress="hidden", api_visibility="private")
+    model.input(
+        lambda key: (gr.HTML(paper=papers[key], value=None), gr.Gallery(_examples(models, key)), None),
+        model,
+        [painter, examples, result],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def find_papers(models: Models) -> dict[str, dict[str, Any]]:
+    """{model: its paint.json} of the models in folders that have a valid one; the others' faults are logged."""
+    papers = {}
+    for key, model in models.models.items():
+        path = Path(model.location) / PAPER_FILE
+        if path.is_file():
+            try:
+                papers[key] = check_paper(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError) as error:
+                logger.warning("%s: %s", path, error)
+    return papers
+
+
+def check_paper(paper: Any) -> dict[str, Any]:
+    """A paint.json, checked key by key: it comes with a model, which may come from anywhere.
+
+    Raises:
+        ValueError: a key that is missing or has another value than the page can use.
+    """
+    if not isinstance(paper, dict):
+        raise ValueError(f"an object was expected, got {type(paper).__name__}")
+    palette = paper.get("palette")
+    if not isinstance(palette, list) or not 2 <= len(palette) <= MAX_COLOURS:
+        raise ValueError(f"palette must be a list of 2 to {MAX_COLOURS} colours")
+    for entry in palette:
+        names = [entry.get("name"), entry.get("zh", "-")] if isinstance(entry, dict) else [None]
+        if not all(isinstance(name, str) and 0 < len(name) <= 40 for name in names):
+            raise ValueError(f"a colour needs a short name, got {entry!r:.80}")
+        if not re.fullmatch(r"#[0-9a-f]{6}", str(entry.get("color"))):
+            raise ValueError(f"color must be like #0030ff, got {entry.get('color')!r:.40}")
+    limits = {"width": MAX_SIDE, "height": MAX_SIDE, "brush": 200, "background": len(palette) - 1}
+    for name, top in {**limits, "start": len(palette) - 1}.items():
+        value, least = paper.get(name), 0 if name in ("background", "start") else 1
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= top:
+            raise ValueError(f"{name} must be a whole number from {least} to {top}, got {value!r:.40}")
+    if paper.get("tool") not in TOOLS:
+        raise ValueError(f"tool must be one of {', '.join(TOOLS)}, got {paper.get('tool')!r:.40}")
+    return paper
+
+
+def paint_translation(models: Models, key: Any, drawing: Any) -> tuple[str, str]:
+    """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address."""
+    if not isinstance(key, str) or key not in models.models:
+        raise refusal(f"There is no model {html.escape(repr(key))} here. Choose one from the menu.")
+    source = _decoded(drawing)
+    try:
+        translator = models.translator(key)
+        start = time.perf_counter()
+        result = translator(source, resize="fit")
+        seconds = time.perf_counter() - start
+    except LOAD_ERRORS as error:
+        logger.exception("painting with %s", models.models[key].location)
+        raise refusal(html.escape(models.reason(key, error))) from error
+    path = save_png(result, name=f"{re.sub(r'[^a-zA-Z0-9_.-]+', '-', key.split('/')[-1])}.png")
+    return path, status_line(f"{seconds:.2f} s")
+
+
+def _decoded(drawing: Any) -> Image.Image:
+    if not isinstance(drawing, str) or not drawing.startswith(PREFIX) or len(drawing) > MAX_BYTES:
+        raise refusal("The drawing did not arrive as the painter sends it. Draw another stroke, or load the page anew.")
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(drawing.removeprefix(PREFIX), validate=True)), formats=["PNG"])
+        if max(image.size) > MAX_SIDE:
+            raise refusal(f"The drawing has {image.width} × {image.height} pixels; {MAX_SIDE} a side is the most.")
+        return image.convert("RGB")
+    except (binascii.Error, OSError, ValueError, SyntaxError) as error:
+        raise refusal("The drawing did not arrive whole. Draw another stroke, or load the page anew.") from error
+
+
+def _examples(models: Models, key: str) -> list[tuple[str, str]]:
+    return [(open_example(path), path.stem) for path in models.models[key].examples]

@@ -1,0 +1,95 @@
+"""Visitors' files: read and refused in words they understand, and results written to where the page may serve them.
+
+    python -c "from img2img_hub.demo.uploads import megapixels; print(megapixels(4000, 3000))"
+
+All state is the visitor's own: nothing here keeps any, and each file is named by its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from img2img_hub.images import ImageError, read_image
+
+MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
+BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
+
+
+def read_upload(upload: dict[str, Any]) -> tuple[str, str, Image.Image]:
+    """(path, stem of the visitor's file name, upright picture) of an uploaded file."""
+    path = upload.get("path")
+    if not path:
+        raise refusal("The picture did not arrive. Upload it again as a PNG, JPEG or WebP file.")
+    name = Path(upload.get("orig_name") or path).name
+    width, height = _size_of(path)
+    if width * height > MAX_PIXELS:
+        raise refusal(
+            f"{html.escape(name)} has {megapixels(width, height)}; this page takes {MAX_PIXELS / 1e6:.0f}. "
+            "Make it smaller and try again.",
+        )
+    try:
+        image = read_image(path, name=name)
+    except ImageError as error:
+        raise refusal(html.escape(str(error))) from error
+    return path, Path(name).stem[:60], image  # a file name has 255 bytes, and more is added to it
+
+
+def refusal(message: str) -> gr.Error:
+    """A visitor's mistake: a message on the page, no traceback in the server's log."""
+    return gr.Error(message, print_exception=False)
+
+
+def open_example(path: Path) -> str:
+    return save_png(read_image(path), name="image.png")  # as Gradio calls what has no name
+
+
+def save_png(image: Image.Image, *, name: str) -> str:
+    """Write a file into Gradio's cache, from where the page may serve it, with its alpha and colour profile.
+
+    Gradio's own functions write over a file that is there already, and whoever is just downloading it gets a part.
+    """
+    data = io.BytesIO()
+    image.save(data, "PNG", icc_profile=image.info.get("icc_profile"), compress_level=4)
+    path = Path(get_upload_folder(), hashlib.sha256(data.getbuffer()).hexdigest(), name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{uuid.uuid4().hex}.part")
+    part.write_bytes(data.getbuffer())
+    os.replace(part, path)
+    return str(path)
+
+
+def format_of(path: str) -> str | None:
+    with Image.open(path) as header:
+        return header.format
+
+
+def _size_of(path: str) -> tuple[int, int]:
+    """(width, height) from the header alone: an enormous picture is refused before it is decoded."""
+    try:
+        with Image.open(path) as header:
+            return header.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0, 0  # read_image knows what to say
+
+
+def megapixels(width: int, height: int) -> str:
+    return f"{width} × {height} pixels ({width * height / 1e6:.1f} megapixels)"
+
+
+def status_line(text: str) -> str:
+    return f'<p role="status">{html.escape(text)}</p>'
+
+
+def notice(title: str, lines: list[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f'<div class="notice" role="alert"><strong>{html.escape(title)}</strong><ul>{items}</ul></div>'

@@ -1,0 +1,161 @@
+"""The painter in a real browser: a hand and a keyboard draw on it, and what the model makes of it is seen.
+
+    python -m pytest tests/browser/test_paint.py
+
+Screenshots go where those of test_page.py go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.serving import WAIT, serve, write_model
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 48, 255)
+PAPER = {
+    "width": 64,
+    "height": 64,
+    "background": 0,
+    "start": 1,
+    "tool": "rectangle",
+    "brush": 6,
+    "palette": [
+        {"name": "sky", "zh": "天空", "color": "#0030ff"},
+        {"name": "wall", "zh": "墙面", "color": "#ff0000"},
+        {"name": "tree", "zh": "树", "color": "#00ff00"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    models = tmp_path_factory.mktemp("models")
+    paper = write_model(models / "a-stripes2dots") / "paint.json"
+    paper.write_text(json.dumps(PAPER), encoding="utf-8")
+    write_model(models / "b-winter2summer", card=None, examples=1)
+    wrong = write_model(models / "c-wrong", examples=0) / "paint.json"
+    wrong.write_text(json.dumps(PAPER | {"brush": 10_000}), encoding="utf-8")
+    with serve(str(models), folder=tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+def open_painter(page: Page, *, tab: str = "Paint") -> None:
+    page.get_by_role("tab", name=tab).click()
+    expect(page.locator("#painter canvas")).to_be_visible(timeout=WAIT)
+
+
+def drag(page: Page, *places: tuple[int, int]) -> None:
+    """A stroke through places in the sheet's own pixels."""
+    box = page.locator("#painter canvas").bounding_box()
+    assert box is not None
+    points = [(box["x"] + (x + 0.5) * box["width"] / 64, box["y"] + (y + 0.5) * box["height"] / 64) for x, y in places]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=3)
+    page.mouse.up()
+
+
+def sheet(page: Page) -> np.ndarray:
+    """What is drawn: (64, 64, 3)."""
+    page.locator("#painter canvas").evaluate("canvas => canvas.blur()")
+    script = "c => Array.from(c.getContext('2d').getImageData(0, 0, 64, 64).data)"
+    return np.array(page.locator("#painter canvas").evaluate(script), dtype=np.uint8).reshape(64, 64, 4)[:, :, :3]
+
+
+def results(page: Page) -> str | None:
+    image = page.locator("#painted img")
+    return image.get_attribute("src") if image.count() else None
+
+
+def expect_another_result(page: Page, before: str | None) -> None:
+    if before is None:
+        expect(page.locator("#painted img")).to_be_visible(timeout=WAIT)
+    else:
+        expect(page.locator("#painted img")).not_to_have_attribute("src", before, timeout=WAIT)
+
+
+def test_what_a_hand_draws_is_translated_a_moment_after_each_stroke(open_page, address, screenshots):
+    page = open_page(address)
+    open_painter(page)
+    expect(page.locator("#painter [role=radiogroup]").first.get_by_role("radio")).to_have_text(["sky", "wall", "tree"])
+    assert np.unique(sheet(page).reshape(-1, 3), axis=0).tolist() == [list(BLUE)]
+    drag(page, (10, 20), (30, 40))
+    drawn = sheet(page)
+    assert (drawn[20:41, 10:31] == RED).all()
+    assert (drawn == RED).all(axis=2).sum() == 21 * 21, "a filled rectangle, no more"
+    expect_another_result(page, None)
+
+    before = results(page)
+    page.get_by_role("radio", name="tree").click()
+    page.get_by_role("radio", name="Brush").click()
+    drag(page, (5, 60), (60, 60))
+    drawn = sheet(page)
+    assert (drawn[60, 5:61] == GREEN).all()
+    colours = {tuple(colour) for colour in drawn.reshape(-1, 3).tolist()}
+    assert colours == {RED, GREEN, BLUE}, "nothing in between: the model knows these colours only"
+    expect_another_result(page, before)
+
+    before = results(page)
+    page.get_by_role("button", name="Undo").click()
+    assert not (sheet(page) == GREEN).all(axis=2).any()
+    expect_another_result(page, before)
+    page.get_by_role("radio", name="Fill").click()
+    drag(page, (20, 30))
+    assert (sheet(page) == GREEN).all(axis=2).sum() == 21 * 21
+    page.get_by_role("button", name="Clear").click()
+    assert (sheet(page) == BLUE).all()
+    page.screenshot(path=screenshots / "paint-1440.png", full_page=True)
+
+
+def test_an_example_becomes_a_drawing_in_the_palettes_colours(open_page, address):
+    page = open_page(address)
+    open_painter(page)
+    page.locator("#paint-examples button").nth(1).click()
+    expect_another_result(page, None)
+    drawn = sheet(page)
+    assert {tuple(colour) for colour in drawn.reshape(-1, 3).tolist()} == {RED, BLUE}, "orange is nearest to red"
+    assert (drawn[:, :7] == RED).all()
+    assert (drawn[:, 7:14] == BLUE).all()
+
+
+def test_a_keyboard_draws_too(open_page, address):
+    page = open_page(address)
+    open_painter(page)
+    page.get_by_role("radio", name="wall").focus()
+    page.keyboard.press("Enter")
+    page.locator("#painter canvas").focus()
+    page.keyboard.press("ArrowLeft")  # from the middle to (24, 32)
+    page.keyboard.press("Space")
+    for arrow in ("ArrowRight", "ArrowDown", "Shift+ArrowDown"):
+        page.keyboard.press(arrow)
+    page.keyboard.press("Space")
+    expect_another_result(page, None)
+    drawn = sheet(page)
+    assert (drawn[32:42, 24:33] == RED).all()
+    assert (drawn == RED).all(axis=2).sum() == 10 * 9
+    page.locator("#painter canvas").focus()
+    page.keyboard.press("Control+z")
+    assert (sheet(page) == BLUE).all()
+
+
+def test_the_painter_speaks_chinese_and_fits_a_telephone(open_page, address, screenshots):
+    page = open_page(address, width=360, color_scheme="dark", locale="zh-CN")
+    open_painter(page)
+    expect(page.get_by_role("radio", name="天空")).to_be_visible()
+    expect(page.get_by_role("radio", name="矩形")).to_be_checked()
+    drag(page, (10, 20), (30, 40))
+    expect_another_result(page, None)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    page.screenshot(path=screenshots / "paint-360-dark-zh.png", full_page=True)
+
+
+def test_a_model_whose_paint_file_is_wrong_is_not_offered(address: str, open_page) -> None:
+    page = open_page(address)
+    open_painter(page)
+    expect(page.locator("#paint-model")).to_be_hidden()
