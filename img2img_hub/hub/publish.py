@@ -44,8 +44,8 @@ def push_folder(
     rather than to overwrite them.
 
     Args:
-        folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, paint.json, *.png,
-            training/ and the images in examples/ (shown on the web page) go along.
+        folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, paint.json,
+            *.png, training/ and the images in examples/ (shown on the web page) go along.
         repo_id: "user/name", or "name" for the token's own user.
         reverse: repo of the opposite direction. None: as translation.json says, where a folder beside this one becomes
             the repo so named: source2target, pushed as "user/x-source2target", names "user/x-target2source". Under
