@@ -33,7 +33,7 @@ browser:
 	@command -v chromium chromium-browser google-chrome >/dev/null || { \
 		echo "The browser tests need Chromium: installing Debian's."; \
 		SUDO=$$(command -v sudo || true); \
-		$$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq chromium fonts-dejavu-core; }
+		$$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq chromium fonts-dejavu-core fonts-noto-cjk; }
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

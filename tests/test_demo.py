@@ -5,7 +5,9 @@ python -m pytest tests/test_demo.py
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +24,8 @@ from PIL import Image
 from examples import draw_facades
 from img2img_hub.demo.app import build_demo, launch_options
 from img2img_hub.demo.models import Model, Models, find_models
-from img2img_hub.demo.translate_tab import save_png
+from img2img_hub.demo.texts import TEXTS
+from img2img_hub.demo.uploads import save_png
 from img2img_hub.translation.translator import Translator
 from tests.browser.serving import ROOT, picture, serve, write_model
 
@@ -196,6 +199,26 @@ def test_a_picture_that_is_made_again_is_not_written_over_while_somebody_downloa
         assert os.fstat(download.fileno()).st_ino != os.stat(path).st_ino
         assert download.read() == Path(path).read_bytes()
     assert [file.name for file in Path(path).parent.iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize(
+    ("languages", "says"),
+    [("zh-CN,zh;q=0.9,en;q=0.8", "请先上传"), ("en-US,zh;q=0.5", "Upload, paste or"), ("", "Upload,")],
+)
+def test_the_server_answers_in_the_browsers_language(client, model, languages, says):
+    call = f"{client.src}gradio_api/call/translate"
+    headers = {"accept-language": languages}
+    with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
+        event = http.post(call, json={"data": [model.name, None, "fit"]}).json()["event_id"]
+        answer = http.get(f"{call}/{event}").text
+    assert says in json.loads(answer.split("data: ", 1)[1])["error"]
+
+
+def test_every_text_is_there_in_both_languages_with_the_same_places():
+    for name, (english, chinese) in TEXTS.items():
+        places = [sorted(re.findall(r"{(\w+)", text)) for text in (english, chinese)]
+        assert places[0] == places[1], name
+        assert re.search("[\u4e00-\u9fff]", chinese), name
 
 
 def test_only_translate_is_public(client):

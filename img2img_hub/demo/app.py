@@ -15,6 +15,7 @@ import gradio as gr
 
 from img2img_hub.demo.models import Models, find_models
 from img2img_hub.demo.paint_tab import build_paint_tab, find_papers
+from img2img_hub.demo.texts import T
 from img2img_hub.demo.theme import CSS_PATH, HEADER, page_theme
 from img2img_hub.demo.translate_tab import build_translate_tab
 from img2img_hub.demo.zero import ON_ZERO_GPU
@@ -30,10 +31,10 @@ def build_demo(models: Models | None = None) -> gr.Blocks:
     with gr.Blocks(title="img2img_hub", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as demo:
         gr.HTML(HEADER)
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Translate", id="translate"):
+            with gr.Tab(T("translate_tab"), id="translate"):
                 build_translate_tab(demo, models)
             if find_papers(models):
-                with gr.Tab("Paint", id="paint"):
+                with gr.Tab(T("paint_tab"), id="paint"):
                     build_paint_tab(models)
     demo.queue(max_size=40, default_concurrency_limit=4)
     return demo
@@ -52,6 +53,7 @@ def launch_options() -> dict[str, Any]:
         "server_name": os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_a_space else "127.0.0.1"),
         "server_port": int(port),
         "max_file_size": MAX_FILE_SIZE,
+        "i18n": T,
         "theme": page_theme(),
         "css_paths": CSS_PATH,
         "footer_links": ["api", "settings"],

@@ -23,7 +23,8 @@ import gradio as gr
 from PIL import Image
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.uploads import open_example, refusal, save_png, status_line
+from img2img_hub.demo.texts import T, say
+from img2img_hub.demo.uploads import device_name, open_example, refusal, save_png, status_line
 from img2img_hub.demo.zero import gpu
 
 SCRIPT = Path(__file__).with_name("assets") / "paint.js"
@@ -47,7 +48,7 @@ def build_paint_tab(models: Models) -> None:
             model = gr.Dropdown(
                 choices,
                 value=first,
-                label="Paint for",
+                label=T("paint_for"),
                 filterable=False,
                 elem_id="paint-model",
                 visible=len(choices) > 1,
@@ -62,13 +63,13 @@ def build_paint_tab(models: Models) -> None:
             )
         with gr.Column(min_width=280):
             result = gr.Image(
-                label="Result", format="png", type="filepath", interactive=False, height=480, elem_id="painted",
+                label=T("result"), format="png", type="filepath", interactive=False, height=480, elem_id="painted",
                 buttons=["download", "fullscreen"],
             )  # fmt: skip
-            status = gr.HTML(status_line("Draw, or start from an example."), elem_id="paint-status")
+            status = gr.HTML(status_line(T("draw")), elem_id="paint-status")
             examples = gr.Gallery(
                 _examples(models, first),
-                label="Start from an example",
+                label=T("start_from"),
                 format="png",
                 columns=None,
                 height="auto",
@@ -81,8 +82,8 @@ def build_paint_tab(models: Models) -> None:
                 elem_classes="thumbnails",
             )
 
-    def paint(key: str, drawing: Any) -> tuple[str, str]:
-        return paint_translation(models, key, drawing)
+    def paint(key: str, drawing: Any, request: gr.Request) -> tuple[str, str]:
+        return paint_translation(models, key, drawing, request)
 
     def pick(key: str, event: gr.SelectData) -> str:
         data = Path(open_example(models.models[key].examples[event.index])).read_bytes()
@@ -148,11 +149,11 @@ def check_paper(paper: Any) -> dict[str, Any]:
     return paper
 
 
-def paint_translation(models: Models, key: Any, drawing: Any) -> tuple[str, str]:
+def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Request | None = None) -> tuple[str, str]:
     """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address."""
     if not isinstance(key, str) or key not in models.models:
-        raise refusal(f"There is no model {html.escape(repr(key))} here. Choose one from the menu.")
-    source = _decoded(drawing)
+        raise refusal(say("no_model", request, name=html.escape(repr(key))))
+    source = _decoded(drawing, request)
     try:
         translator = models.translator(key)
         start = time.perf_counter()
@@ -162,19 +163,19 @@ def paint_translation(models: Models, key: Any, drawing: Any) -> tuple[str, str]
         logger.exception("painting with %s", models.models[key].location)
         raise refusal(html.escape(models.reason(key, error))) from error
     path = save_png(result, name=f"{re.sub(r'[^a-zA-Z0-9_.-]+', '-', key.split('/')[-1])}.png")
-    return path, status_line(f"{seconds:.2f} s")
+    return path, status_line(say("painted", request, seconds=seconds, device=device_name(translator)))
 
 
-def _decoded(drawing: Any) -> Image.Image:
+def _decoded(drawing: Any, request: gr.Request | None) -> Image.Image:
     if not isinstance(drawing, str) or not drawing.startswith(PREFIX) or len(drawing) > MAX_BYTES:
-        raise refusal("The drawing did not arrive as the painter sends it. Draw another stroke, or load the page anew.")
+        raise refusal(say("drawing_foreign", request))
     try:
         image = Image.open(io.BytesIO(base64.b64decode(drawing.removeprefix(PREFIX), validate=True)), formats=["PNG"])
         if max(image.size) > MAX_SIDE:
-            raise refusal(f"The drawing has {image.width} × {image.height} pixels; {MAX_SIDE} a side is the most.")
+            raise refusal(say("drawing_large", request, width=image.width, height=image.height, limit=MAX_SIDE))
         return image.convert("RGB")
     except (binascii.Error, OSError, ValueError, SyntaxError) as error:
-        raise refusal("The drawing did not arrive whole. Draw another stroke, or load the page anew.") from error
+        raise refusal(say("drawing_torn", request)) from error
 
 
 def _examples(models: Models, key: str) -> list[tuple[str, str]]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from img2img_hub.demo.texts import T
+
 CSS_PATH = Path(__file__).with_name("assets") / "page.css"
 
 # Two overlapping frames, the source and its translation. Inline, so that it needs no request.
@@ -15,11 +17,7 @@ LOGO = (
     '<rect x="17" y="13" width="28" height="28" rx="6" fill="var(--primary-500)"/>'
     '<path d="M20 36l7-9 5 5 4-5 6 9z" fill="#fff"/><circle cx="36" cy="21" r="3" fill="#fff"/></svg>'
 )
-HEADER = (
-    f'<header id="masthead">{LOGO}<div><h1>img2img_hub</h1>'
-    "<p>Turn one kind of picture into another, with models trained by you or shared on the Hugging Face Hub.</p>"
-    "</div></header>"
-)
+HEADER = f'<header id="masthead">{LOGO}<div><h1>img2img_hub</h1><p>{T("tagline")}</p></div></header>'
 
 
 def page_theme() -> gr.themes.Base:

@@ -20,8 +20,10 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
+from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import (
     BROWSER_FORMATS,
+    device_name,
     format_of,
     megapixels,
     notice,
@@ -35,7 +37,6 @@ from img2img_hub.demo.zero import gpu
 from img2img_hub.translation.translator import Translator
 
 MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
-RESIZE_CHOICES = [("Fit to working size", "fit"), ("Native resolution", "native")]
 
 logger = logging.getLogger(__name__)
 
@@ -46,26 +47,26 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         gr.HTML(_no_models(models.problems), elem_id="no-models")
         return
     if models.problems:
-        gr.HTML(notice("Some models were left out", models.problems))
+        gr.HTML(notice(str(T("left_out")), models.problems))
     first = next(iter(models.models))
     from_example = gr.State(True)
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="inputs", min_width=280):
-            model = gr.Dropdown(models.choices, value=first, label="Model", filterable=False, elem_id="model")
+            model = gr.Dropdown(models.choices, value=first, label=T("model"), filterable=False, elem_id="model")
             story = gr.HTML(elem_id="story")
             source = gr.Image(
-                label="Your picture",
+                label=T("your_picture"),
                 type="filepath",
                 image_mode=None,  # the file as uploaded: the Translator reads bit depth, alpha and orientation itself
                 format="png",
                 sources=["upload", "clipboard", "webcam"],
                 buttons=["fullscreen"],
                 height=290,
-                alt_text="The picture to translate",
+                alt_text=str(T("picture_to_translate")),
                 elem_id="source",
             )
             examples = gr.Gallery(
-                label="Or pick an example",
+                label=T("pick_example"),
                 format="png",
                 columns=None,
                 height="auto",
@@ -77,11 +78,13 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
                 elem_id="examples",
                 elem_classes="thumbnails",
             )
-            resize = gr.Radio(RESIZE_CHOICES, value="fit", label="Resolution", elem_id="resize")
-            button = gr.Button("Translate", variant="primary", size="lg", elem_id="translate")
+            resize = gr.Radio(
+                [(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id="resize"
+            )
+            button = gr.Button(T("translate"), variant="primary", size="lg", elem_id="translate")
         with gr.Column(elem_id="outputs", min_width=280):
             slider = gr.ImageSlider(
-                label="Before and after",
+                label=str(T("before_after")),
                 format="png",
                 type="filepath",
                 interactive=False,
@@ -89,10 +92,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
                 buttons=["fullscreen"],
                 elem_id="slider",
             )
-            status = gr.HTML(status_line("Choose a picture and press Translate."), elem_id="status")
-            download = gr.DownloadButton("Download PNG", interactive=False, elem_id="download")
-            with gr.Accordion("About this model", open=True, elem_id="about"):
-                facts = gr.HTML("<p>The model is being loaded …</p>", elem_id="facts")
+            status = gr.HTML(status_line(T("choose_picture")), elem_id="status")
+            download = gr.DownloadButton(str(T("download")), interactive=False, elem_id="download")
+            with gr.Accordion(T("about"), open=True, elem_id="about"):
+                facts = gr.HTML(f"<p>{T('loading')}</p>", elem_id="facts")
 
     def choose(key: str) -> tuple[Any, ...]:
         return choose_model(models, key)
@@ -107,8 +110,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     def pick(key: str, event: gr.SelectData) -> tuple[str, bool]:
         return open_example(models.models[key].examples[event.index]), True
 
-    def translate(key: str, upload: dict[str, Any] | None, mode: str) -> tuple[Any, ...]:
-        return translate_upload(models, key, upload, mode)
+    def translate(key: str, upload: dict[str, Any] | None, mode: str, request: gr.Request) -> tuple[Any, ...]:
+        return translate_upload(models, key, upload, mode, request)
 
     gr.on(
         [demo.load, model.input],
@@ -167,31 +170,30 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     )
 
 
-def check_upload(upload: dict[str, Any] | None) -> tuple[Any, bool]:
+def check_upload(upload: dict[str, Any] | None, request: gr.Request) -> tuple[Any, bool]:
     """Refuse a bad file as soon as it arrives: values for source (emptied) and for "this is an example"."""
     try:
         if upload is not None:
-            read_upload(upload)
+            read_upload(upload, request)
     except gr.Error as error:
         gr.Warning(error.message)
         return None, False
     return gr.skip(), False
 
 
-def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mode: Any) -> tuple[Any, ...]:
+def translate_upload(
+    models: Models, key: Any, upload: dict[str, Any] | None, mode: Any, request: gr.Request | None = None
+) -> tuple[Any, ...]:
     """Values for slider, download and status. Everything a visitor can do wrong is a `gr.Error` with the cure."""
     if not isinstance(key, str) or key not in models.models:
-        raise refusal(f"There is no model {html.escape(repr(key))} here. Choose one from the menu.")
+        raise refusal(say("no_model", request, name=html.escape(repr(key))))
     if mode not in ("fit", "native"):
-        raise refusal(f"Resolution is {html.escape(repr(mode))}: give 'fit' or 'native'.")
+        raise refusal(say("bad_resolution", request, value=html.escape(repr(mode))))
     if upload is None:
-        raise refusal("Upload, paste or take a picture first, or pick an example.")
-    path, stem, image = read_upload(upload)
+        raise refusal(say("no_picture", request))
+    path, stem, image = read_upload(upload, request)
     if mode == "native" and image.width * image.height > MAX_NATIVE_PIXELS:
-        raise refusal(
-            f"The picture has {megapixels(*image.size)}; native resolution takes up to {MAX_NATIVE_PIXELS / 1e6:.0f}. "
-            "Choose “Fit to working size”, or make the picture smaller.",
-        )
+        raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
     try:
         translator = models.translator(key)
         start = time.perf_counter()
@@ -199,8 +201,7 @@ def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mo
         seconds = time.perf_counter() - start
     except (MemoryError, RuntimeError) as error:  # torch reports exhausted memory as a RuntimeError
         logger.exception("translating with %s", models.models[key].location)
-        message = "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller."
-        raise refusal(message) from error
+        raise refusal(say("not_finished", request)) from error
     except LOAD_ERRORS as error:
         logger.exception("translating with %s", models.models[key].location)
         raise refusal(html.escape(models.reason(key, error))) from error
@@ -208,13 +209,10 @@ def translate_upload(models: Models, key: Any, upload: dict[str, Any] | None, mo
     after = save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
     before = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
     size = f"{result.width} × {result.height} px"
-    how = f"fit to {translator.settings.working_size} px" if mode == "fit" else "native resolution"
-    line = status_line(f"Done in {seconds:.2f} s on {_device_name(translator)} · {size} · {how}")
+    fitted = say("fitted", request, pixels=translator.settings.working_size)
+    how = fitted if mode == "fit" else say("at_native", request)
+    line = status_line(say("done", request, seconds=seconds, device=device_name(translator), size=size, how=how))
     return (before, after), after, line
-
-
-def _device_name(translator: Translator) -> str:
-    return {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}.get(str(translator.device).split(":")[0], str(translator.device))
 
 
 def _caption(path: Path) -> str:
@@ -223,7 +221,7 @@ def _caption(path: Path) -> str:
 
 def _resize_choices(translator: Translator) -> list[tuple[str, str]]:
     size = translator.settings.working_size
-    return [(f"Fit to working size ({size} px)", "fit"), ("Native resolution", "native")]
+    return [(f"{T('fit')} ({size} px)", "fit"), (str(T("native")), "native")]
 
 
 def _facts(key: str, description: str) -> str:

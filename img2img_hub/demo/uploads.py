@@ -16,26 +16,28 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.i18n import I18nData
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from img2img_hub.demo.texts import say
 from img2img_hub.images import ImageError, read_image
+from img2img_hub.translation.translator import Translator
 
 MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
 BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 
 
-def read_upload(upload: dict[str, Any]) -> tuple[str, str, Image.Image]:
+def read_upload(upload: dict[str, Any], request: gr.Request | None = None) -> tuple[str, str, Image.Image]:
     """(path, stem of the visitor's file name, upright picture) of an uploaded file."""
     path = upload.get("path")
     if not path:
-        raise refusal("The picture did not arrive. Upload it again as a PNG, JPEG or WebP file.")
+        raise refusal(say("not_arrived", request))
     name = Path(upload.get("orig_name") or path).name
     width, height = _size_of(path)
     if width * height > MAX_PIXELS:
         raise refusal(
-            f"{html.escape(name)} has {megapixels(width, height)}; this page takes {MAX_PIXELS / 1e6:.0f}. "
-            "Make it smaller and try again.",
+            say("too_large", request, name=html.escape(name), size=megapixels(width, height), limit=MAX_PIXELS / 1e6)
         )
     try:
         image = read_image(path, name=name)
@@ -86,10 +88,15 @@ def megapixels(width: int, height: int) -> str:
     return f"{width} × {height} pixels ({width * height / 1e6:.1f} megapixels)"
 
 
-def status_line(text: str) -> str:
-    return f'<p role="status">{html.escape(text)}</p>'
+def status_line(text: str | I18nData) -> str:
+    shown = str(text) if isinstance(text, I18nData) else html.escape(text)
+    return f'<p role="status">{shown}</p>'
 
 
 def notice(title: str, lines: list[str]) -> str:
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f'<div class="notice" role="alert"><strong>{html.escape(title)}</strong><ul>{items}</ul></div>'
+    return f'<div class="notice" role="alert"><strong>{title}</strong><ul>{items}</ul></div>'
+
+
+def device_name(translator: Translator) -> str:
+    return {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}.get(str(translator.device).split(":")[0], str(translator.device))

@@ -150,6 +150,19 @@ def test_a_telephone_never_scrolls_sideways(open_page, address, screenshots, col
     page.screenshot(path=screenshots / f"translated-360-{color_scheme}.png", full_page=True)
 
 
+def test_the_page_speaks_the_browsers_language(open_page, address, screenshots):
+    page = open_page(address, locale="zh-CN")
+    ready(page)
+    for text in ("模型", "您的图片", "或选择一个示例", "分辨率", "转换前后对比", "关于此模型", "下载 PNG"):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
+    expect(page.get_by_role("radio", name="缩放到工作尺寸 (64 px)")).to_be_checked()
+    assert page.locator("#source img").get_attribute("alt") == "要转换的图片"
+    page.get_by_role("button", name="转换").click()
+    expect(page.locator("#status [role=status]")).to_contain_text("用时", timeout=WAIT)
+    assert "__i18n__" not in page.locator(".gradio-container").evaluate("e => e.outerHTML")
+    page.screenshot(path=screenshots / "translated-1440-zh.png", full_page=True)
+
+
 def test_everything_that_can_be_used_has_a_name(open_page, address):
     page = open_page(address)
     ready(page)

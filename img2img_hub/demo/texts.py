@@ -1,0 +1,91 @@
+"""What the page says, in English and Chinese: every text has a name and stands here once.
+
+`T("translate")` is for what is there when the page is built: the browser chooses the language. `say("done", request,
+seconds=0.3)` is for what the server answers: the visitor's browser tells it the language, programs get English.
+
+    python -c "from img2img_hub.demo.texts import say; print(say('no_picture'))"
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "tagline": (
+        "Turn one kind of picture into another, with models trained by you or shared on the Hugging Face Hub.",
+        "把一类图片变成另一类：使用您自己训练的模型，或 Hugging Face Hub 上共享的模型。",
+    ),
+    "translate_tab": ("Translate", "转换"),
+    "paint_tab": ("Paint", "绘制"),
+    "model": ("Model", "模型"),
+    "your_picture": ("Your picture", "您的图片"),
+    "picture_to_translate": ("The picture to translate", "要转换的图片"),
+    "pick_example": ("Or pick an example", "或选择一个示例"),
+    "resolution": ("Resolution", "分辨率"),
+    "fit": ("Fit to working size", "缩放到工作尺寸"),
+    "native": ("Native resolution", "原始分辨率"),
+    "translate": ("Translate", "转换"),
+    "before_after": ("Before and after", "转换前后对比"),
+    "choose_picture": ("Choose a picture and press Translate.", "请选择图片，然后点击“转换”。"),
+    "download": ("Download PNG", "下载 PNG"),
+    "about": ("About this model", "关于此模型"),
+    "loading": ("The model is being loaded …", "正在加载模型……"),
+    "paint_for": ("Paint for", "绘制模型"),
+    "result": ("Result", "结果"),
+    "draw": ("Draw, or start from an example.", "请绘制，或从示例开始。"),
+    "start_from": ("Start from an example", "从示例开始"),
+    "left_out": ("Some models were left out", "部分模型未能加载"),
+    # The server's answers.
+    "done": (
+        "Done in {seconds:.2f} s on {device} · {size} · {how}",
+        "用时 {seconds:.2f} 秒（{device}）· {size} · {how}",
+    ),
+    "fitted": ("fit to {pixels} px", "缩放到 {pixels} 像素"),
+    "at_native": ("native resolution", "原始分辨率"),
+    "painted": ("{seconds:.2f} s on {device}", "{seconds:.2f} 秒（{device}）"),
+    "no_model": ("There is no model {name} here. Choose one from the menu.", "这里没有模型 {name}。请从菜单中选择。"),
+    "bad_resolution": ("Resolution is {value}: give 'fit' or 'native'.", "分辨率为 {value}：请用 'fit' 或 'native'。"),
+    "no_picture": (
+        "Upload, paste or take a picture first, or pick an example.",
+        "请先上传、粘贴或拍摄一张图片，或选择一个示例。",
+    ),
+    "too_large_native": (
+        "The picture has {size}; native resolution takes up to {limit:.0f}. Choose “Fit to working size”, or make the "
+        "picture smaller.",
+        "图片大小为 {size}；原始分辨率最多支持 {limit:.0f} 百万像素。请选择“缩放到工作尺寸”，或缩小图片。",
+    ),
+    "not_finished": (
+        "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller.",
+        "服务器未能处理此图片。请选择“缩放到工作尺寸”，或缩小图片。",
+    ),
+    "not_arrived": (
+        "The picture did not arrive. Upload it again as a PNG, JPEG or WebP file.",
+        "图片未能上传。请以 PNG、JPEG 或 WebP 格式重新上传。",
+    ),
+    "too_large": (
+        "{name} has {size}; this page takes {limit:.0f}. Make it smaller and try again.",
+        "{name} 大小为 {size}；本页面最多支持 {limit:.0f} 百万像素。请缩小后重试。",
+    ),
+    "drawing_foreign": (
+        "The drawing did not arrive as the painter sends it. Draw another stroke, or load the page anew.",
+        "绘图数据格式不正确。请再画一笔，或重新加载页面。",
+    ),
+    "drawing_large": (
+        "The drawing has {width} × {height} pixels; {limit} a side is the most.",
+        "绘图大小为 {width} × {height} 像素；每边最多 {limit} 像素。",
+    ),
+    "drawing_torn": (
+        "The drawing did not arrive whole. Draw another stroke, or load the page anew.",
+        "绘图数据不完整。请再画一笔，或重新加载页面。",
+    ),
+}
+
+_ENGLISH, _CHINESE = ({name: both[language] for name, both in TEXTS.items()} for language in (0, 1))
+T = gr.I18n(**{"en": _ENGLISH, "zh": _CHINESE, "zh-CN": _CHINESE, "zh-TW": _CHINESE})
+
+
+def say(name: str, request: gr.Request | None = None, /, **values: object) -> str:
+    """A text of the server's, in the language of the browser that asks; English for programs."""
+    languages = request.headers.get("accept-language", "") if request is not None else ""
+    chinese = languages.strip().lower().startswith("zh")
+    return TEXTS[name][chinese].format(**values)
