@@ -31,7 +31,7 @@ from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix, TrainConfig
 from img2img_hub.data.sources import open_data
 from img2img_hub.data.transforms import evaluation_image
 from img2img_hub.families import FAMILIES, Batch, Family
-from img2img_hub.images import to_tensor
+from img2img_hub.images import read_image, to_tensor
 from img2img_hub.training.checkpoints import RunState
 from img2img_hub.training.launch import start_accelerator
 from img2img_hub.training.logs import Logs
@@ -189,8 +189,8 @@ def read_batches(settings: dict[str, Any]) -> list[Batch]:
     data = open_data(config, paired=True, split="train")
     return [
         {
-            "source": to_tensor(evaluation_image(data.source(n), image_size=size))[None],
-            "target": to_tensor(evaluation_image(data.target(n), image_size=size))[None],
+            "source": to_tensor(evaluation_image(read_image(data.source(n)), image_size=size))[None],
+            "target": to_tensor(evaluation_image(read_image(data.target(n)), image_size=size))[None],
         }
         for n in range(len(data))
     ]

@@ -23,7 +23,12 @@ _HOMES = {
     "Architecture": "families.options",
     "DataConfig": "data.sources",
     "TrainConfig": "training.config",
+    "Run": "training.run",
     "train": "training.loop",
+    "TrainingData": "translation.preview",
+    "open_pairs": "translation.preview",
+    "open_unpaired": "translation.preview",
+    "Raster": "rasters",
     "Translator": "translation.translator",
 }
 __all__ = sorted(_HOMES)
@@ -40,8 +45,13 @@ if TYPE_CHECKING:
     from img2img_hub.networks import PixelDiscriminator as PixelDiscriminator
     from img2img_hub.networks import ResNetGenerator as ResNetGenerator
     from img2img_hub.networks import UNetGenerator as UNetGenerator
+    from img2img_hub.rasters import Raster as Raster
     from img2img_hub.training.config import TrainConfig as TrainConfig
     from img2img_hub.training.loop import train as train
+    from img2img_hub.training.run import Run as Run
+    from img2img_hub.translation.preview import TrainingData as TrainingData
+    from img2img_hub.translation.preview import open_pairs as open_pairs
+    from img2img_hub.translation.preview import open_unpaired as open_unpaired
     from img2img_hub.translation.translator import Translator as Translator
 
 

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-ImageLike = str | Path | bytes | Image.Image | np.ndarray | Tensor
+if TYPE_CHECKING:  # which reads pictures by this module
+    from img2img_hub.rasters import Raster
+
+ImageLike = Union[str, Path, bytes, Image.Image, np.ndarray, Tensor, "Raster"]
 
 IMAGE_EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 """Lower-case file name endings of the images that are read from folders."""
@@ -49,15 +53,15 @@ def read_image(image: ImageLike, *, channels: int = 3, name: str | None = None) 
     """
     if channels not in _MODES:
         raise ValueError(f"channels is {channels!r}, which no image here has: give 1 (grey) or 3 (RGB)")
-    upright = _open_upright(image, name=name)
+    upright = open_upright(image, name=name)
     grey = upright.mode in _GREY_MODES or upright.mode.startswith("I;16")
     profile = upright.info.get("icc_profile")
-    eight_bit = _to_eight_bits(upright, name=_name_of(image, name))
+    eight_bit = _to_eight_bits(upright, name=name_of(image, name))
     if eight_bit.has_transparency_data:
-        with_alpha = eight_bit.convert("LA" if grey else "RGBA")
+        with_alpha = converted(eight_bit, "LA" if grey else "RGBA", name=name_of(image, name))
         eight_bit = Image.new(with_alpha.mode, with_alpha.size, _WHITE[with_alpha.mode])
         eight_bit.alpha_composite(with_alpha)
-    result = eight_bit.convert(_MODES[channels])
+    result = converted(eight_bit, _MODES[channels], name=name_of(image, name))
     # A profile describes the bands it came with: a CMYK or grey one on an RGB image would turn its colours.
     fits = upright.mode not in {"CMYK", "YCbCr", "LAB", "HSV"} and grey == (channels == 1)
     result.info = {"icc_profile": profile} if profile and fits else {}
@@ -66,11 +70,11 @@ def read_image(image: ImageLike, *, channels: int = 3, name: str | None = None) 
 
 def read_alpha(image: ImageLike, *, name: str | None = None) -> Image.Image | None:
     """The alpha band of ``image`` as an upright "L" image, or None where it has none or is opaque throughout."""
-    upright = _open_upright(image, name=name)
-    upright = _to_eight_bits(upright, name=_name_of(image, name))
+    upright = open_upright(image, name=name)
+    upright = _to_eight_bits(upright, name=name_of(image, name))
     if not upright.has_transparency_data:
         return None
-    alpha = upright.convert("RGBA").getchannel("A")
+    alpha = converted(upright, "LA" if upright.mode == "La" else "RGBA", name=name_of(image, name)).getchannel("A")
     return None if alpha.getextrema() == (255, 255) else alpha
 
 
@@ -103,8 +107,8 @@ def pad_to_multiple(batch: Tensor, *, multiple: int) -> tuple[Tensor, tuple[int,
     Returns the padded batch and (top, left), the place of the original in it, for ``crop``. An image smaller than
     its padding is reflected back and forth; a single row or column is repeated.
     """
-    rows, top = _reflected(batch.shape[-2], multiple, batch.device)
-    columns, left = _reflected(batch.shape[-1], multiple, batch.device)
+    rows, top = reflected(batch.shape[-2], multiple, batch.device)
+    columns, left = reflected(batch.shape[-1], multiple, batch.device)
     return batch.index_select(-2, rows).index_select(-1, columns), (top, left)
 
 
@@ -113,7 +117,7 @@ def crop(batch: Tensor, *, top: int, left: int, height: int, width: int) -> Tens
     return batch[..., top : top + height, left : left + width]
 
 
-def _reflected(size: int, multiple: int, device: torch.device) -> tuple[Tensor, int]:
+def reflected(size: int, multiple: int, device: torch.device) -> tuple[Tensor, int]:
     """Positions in 0..size-1 that a reflected line of the next multiple reads, and how many precede the original."""
     padding = -size % multiple
     before = padding // 2
@@ -125,17 +129,18 @@ def _reflected(size: int, multiple: int, device: torch.device) -> tuple[Tensor, 
     return torch.minimum(positions, period - positions), before
 
 
-def _name_of(image: ImageLike, name: str | None) -> str:
+def name_of(image: Any, name: str | None) -> str:
+    """What messages call an image."""
     if name is not None:
         return name
     if isinstance(image, str | Path):
         return str(image)
-    return str(getattr(image, "filename", "") or "image")
+    return str(getattr(image, "name", "") or getattr(image, "filename", "") or "image")
 
 
-def _open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
+def open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
     """The decoded image in its own mode, with its EXIF orientation applied."""
-    name = _name_of(image, name)
+    name = name_of(image, name)
     if isinstance(image, np.ndarray):
         return _from_array(image, name=name)
     if isinstance(image, Tensor):
@@ -156,7 +161,13 @@ def _open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
             raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
         return _decode(io.BytesIO(image), name=name)
     if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise ImageError(f"{name} has no pixels, it is {image.width}×{image.height}: give 1×1 or more")
         return _decode(image, name=name)
+    from img2img_hub.rasters import Raster  # here, for it reads pictures by this module
+
+    if isinstance(image, Raster):
+        return _from_bands(image.array, name=name)
     raise ImageError(
         f"{name} is a {type(image).__name__}, not an image: give a path, bytes, a PIL image, an array or a tensor"
     )
@@ -177,6 +188,8 @@ def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image
     except PermissionError:
         raise ImageError(f"{name} may not be read by this user: change its permissions, or leave it out") from None
     except Image.UnidentifiedImageError:
+        if (array := _deep_tiff(image, name=name)) is not None:
+            return _from_bands(array, name=name)
         raise ImageError(f"{name} is not an image that can be read: save it as PNG, JPEG, WebP or TIFF") from None
     except (
         Exception
@@ -195,12 +208,45 @@ def _to_eight_bits(image: Image.Image, *, name: str) -> Image.Image:
     return image
 
 
+def converted(image: Image.Image, mode: str, *, name: str) -> Image.Image:
+    """`image.convert(mode)`, with a message of ours where Pillow knows no way."""
+    try:
+        return image.convert(mode)
+    except (ValueError, TypeError):  # no way from LAB to anything; a transparency that its mode cannot have
+        raise ImageError(
+            f"{name} has colours of mode {image.mode} that cannot be read as {mode}: save it as RGB first"
+        ) from None
+
+
 def _scale(array: np.ndarray, *, top: float, name: str) -> np.ndarray:
     """Values in 0..top to uint8 in 0..255, rounded. Others are refused: to clip or stretch them would be a guess."""
     low, high = float(array.min()), float(array.max())
     if not (low >= -0.001 * top and high <= 1.001 * top):  # also true for NaN; a little room for rounding
         raise ImageError(f"{name} holds values from {low:g} to {high:g}: scale them to 0..{top:g} first")
     return np.round(array.astype(np.float64) * (255.0 / top)).clip(0, 255).astype(np.uint8)
+
+
+def _deep_tiff(content: Any, *, name: str) -> np.ndarray | None:
+    """The bands (H, W, C) of a TIFF that Pillow has no mode for, such as RGB of 16 bits; None for anything else."""
+    from img2img_hub.tiffs import read_tiff, tiff_header
+
+    content = content.getvalue() if isinstance(content, io.BytesIO) else content
+    try:
+        if tiff_header(content, name=name) is None:
+            return None
+    except ImageError:
+        raise
+    except Exception:  # its tags cannot be read
+        return None
+    return read_tiff(content, name=name).array
+
+
+def _from_bands(array: np.ndarray, *, name: str) -> Image.Image:
+    if array.shape[2] not in _MODES:
+        raise ImageError(
+            f"{name} has {array.shape[2]} bands, and a picture has 1 (grey) or 3 (RGB): use a model of such bands"
+        )
+    return _from_array(array, name=name)
 
 
 def _from_array(array: np.ndarray, *, name: str) -> Image.Image:

@@ -42,6 +42,19 @@ def adversarial(logits: Logits, *, real: bool, kind: AdversarialLoss, smoothing:
     return _mean_over_scales(distance, logits)
 
 
+def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
+    """Mean absolute difference of (N, C, H, W); with `valid`, (N, 1, H, W) of 1 and 0, over the pixels that have data,
+    0 where none has."""
+    if valid is None:
+        return F.l1_loss(output, target)
+    return ((output - target).abs() * valid).sum() / (valid.sum() * output.shape[1]).clamp(min=1)
+
+
+def with_data(image: Tensor, valid: Tensor | None) -> Tensor:
+    """(N, C, H, W) with 0 where `valid` is 0, as real images have it: or a discriminator would tell by the holes."""
+    return image if valid is None else image * valid
+
+
 def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Tensor) -> Tensor:
     """Mean over the batch of (‖∇critic‖₂ − 1)² at one random point a sample between real and fake, (N, C, H, W) each
     (WGAN-GP, Gulrajani et al. 2017, section 4; the paper weighs it with 10). Each scale of a critic of several has its

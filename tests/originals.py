@@ -4,12 +4,13 @@ Their state dicts are its checkpoints: what is read and written here is held aga
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-NORMS = {
+NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "instance": nn.InstanceNorm2d,
     "old instance": lambda channels: nn.InstanceNorm2d(channels, track_running_stats=True),
@@ -44,7 +45,7 @@ class Residual(Under):
 def original_unet(levels, width, bands, made, norm, dropout):
     bias, normed = "instance" in norm, NORMS[norm]
     channels = [min(2**level, 8) * width for level in range(levels)]
-    inside = []
+    inside: list[nn.Module] = []
     for level in range(levels - 1, -1, -1):
         outer, inner = (bands if level == 0 else channels[level - 1]), channels[level]
         down = nn.Conv2d(outer, inner, 4, 2, 1, bias=bias)

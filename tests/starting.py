@@ -7,8 +7,8 @@ from img2img_hub import Architecture, DataConfig, TrainConfig, train
 
 
 @pytest.fixture
-def start(tmp_path, paired_folder, unpaired_folder):
-    """start(family, output, **settings) trains a tiny network for 6 steps on the CPU."""
+def start_run(tmp_path, paired_folder, unpaired_folder):
+    """start_run(family, output, **settings) trains a tiny network for 6 steps on the CPU."""
 
     def run(family, output, *, architecture=None, data=None, **settings):
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -36,3 +36,9 @@ def start(tmp_path, paired_folder, unpaired_folder):
 
     yield run
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def start(start_run):
+    """The same, of which only the run's folder is wanted."""
+    return lambda *arguments, **settings: start_run(*arguments, **settings).path

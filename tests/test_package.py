@@ -20,7 +20,7 @@ FLOORS = [
     {"translation"},
     {"hub"},
     {"families", "data", "metrics"},
-    {"networks", "losses", "augment", "images"},
+    {"networks", "losses", "augment", "images", "rasters", "raster_kinds", "tiffs", "values"},
 ]
 HOMES = {"accelerate": {"training"}, "datasets": {"data"}, "gradio": {"demo"}}
 

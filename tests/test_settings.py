@@ -25,10 +25,10 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "new" / "folder" / "translation.json").read_text()) == {
         "format_version": 1,
         "family": "cyclegan",
-        "value_min": 0,
-        "value_max": 255,
         "source_channels": 1,
         "target_channels": 3,
+        "source_values": None,
+        "target_values": None,
         "norm_statistics": "running",
         "working_size": 512,
         "resize": "fit",

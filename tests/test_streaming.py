@@ -470,7 +470,7 @@ def test_a_run_that_was_stopped_in_an_epoch_goes_on_bit_for_bit(
             output_dir=str(tmp_path / name), max_steps=8, image_size=16, cpu=True, cpu_threads=1, **options
         )
         data = DataConfig(dataset=str(root), streaming=True, shuffle_buffer=2, validation_split="none")
-        return train(family, config, data, architecture=Architecture(**small))
+        return train(family, config, data, architecture=Architecture(**small)).path
 
     whole = run("whole", num_workers=0)
     original, count = Stepper.step, [0]

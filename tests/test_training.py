@@ -101,7 +101,7 @@ def test_an_id_that_becomes_too_long_with_its_direction_is_refused_before_traini
 def test_paths_do_where_text_does(paired_folder, tmp_path):
     data = DataConfig(dataset=paired_folder, side_by_side=True)  # type: ignore[arg-type]
     config = TrainConfig(output_dir=tmp_path / "run", max_steps=1, cpu=True, image_size=32, num_workers=0)
-    folder = train(Pix2Pix(), config, data, architecture=Architecture(width=4))
+    folder = train(Pix2Pix(), config, data, architecture=Architecture(width=4)).path
     assert json.loads((folder / "run.json").read_text())["data"]["dataset"] == str(paired_folder)
     AcceleratorState._reset_state(reset_partial_state=True)
     train(Pix2Pix(), replace(config, resume=True), data, architecture=Architecture(width=4))

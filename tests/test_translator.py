@@ -323,8 +323,14 @@ def test_settings_that_contradict_the_network_are_refused(tmp_path):
     (tmp_path / "translation.json").write_text(json.dumps({"source_channels": 3}))
     with pytest.raises(ValueError, match=r"translation\.json says source_channels 3, the network has 1"):
         Translator.from_pretrained(tmp_path)
+    (tmp_path / "translation.json").write_text(json.dumps({"source_channels": 4}))
     with pytest.raises(ValueError, match="source_channels must be a whole number, 1 or 3, got 4"):
-        Translator(unet(in_channels=4))
+        Translator.from_pretrained(tmp_path)
+
+
+def test_bands_that_no_settings_speak_of_are_floats_as_the_network_sees_them():
+    values = Translator(unet(in_channels=4)).settings.source_values
+    assert (values.dtype, values.low, values.high) == ("float32", (-1.0,) * 4, (1.0,) * 4)
 
 
 @pytest.mark.parametrize(

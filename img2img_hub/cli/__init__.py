@@ -6,6 +6,7 @@
     python -m img2img_hub push-model runs/facades --repo_id user/facades
     python -m img2img_hub push-space user/translators --models model_cards user/model
     python -m img2img_hub convert latest_net_G.pth --output models/facades
+    python -m img2img_hub export --model user/facades --output facades.onnx --dynamic
 
 Exit status: 0; 1 where some images could not be used and the others were; 2, with one line on stderr, for what the
 user can mend, and where no image could be used. What is heavy (torch and what needs it) is imported inside the
@@ -21,6 +22,7 @@ import tyro
 from img2img_hub.cli.check_data import check_data
 from img2img_hub.cli.convert import convert
 from img2img_hub.cli.evaluate import evaluate
+from img2img_hub.cli.export import export
 from img2img_hub.cli.push_model import push_model
 from img2img_hub.cli.push_space import push_space
 from img2img_hub.cli.shared import HTTPError, one_line
@@ -33,6 +35,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "push-model": push_model,
     "push-space": push_space,
     "convert": convert,
+    "export": export,
 }
 
 

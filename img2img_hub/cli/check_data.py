@@ -30,7 +30,7 @@ def check_data(
     check_sheet(sheet, overwrite=overwrite)
 
     from img2img_hub.data.sources import StreamedData, open_data, open_train_and_validation, problems
-    from img2img_hub.translation.sheets import sample_sheet
+    from img2img_hub.translation.preview import draw_data
 
     if split is not None:
         parts = {split: open_data(data, paired=not unpaired, split=split)}
@@ -49,13 +49,12 @@ def check_data(
         things = "images or pairs" if found > 1 else "image or pair"
         print(f"img2img_hub: {found} {things} cannot be used", file=sys.stderr)
         return 1
+    for name, part in parts.items():
+        for side, values in zip(("sources", "targets"), part.values, strict=True):
+            if values is not None:
+                print(f"{name}: the {side} have {values.describe()}")
     if sheet is not None:
-        part = next(iter(parts.values()))
-        rows = [[part.source(index), part.target(index)] for index in range(min(4, len(part)))]
-        for row in rows:
-            for image in row:
-                image.thumbnail((256, 256))
-        save_sheet(sample_sheet(rows, titles=["source", "target"]), sheet)
+        save_sheet(draw_data(next(iter(parts.values()))), sheet)
         print(f"{'sheet':18}{sheet}")
     print(
         "every image looked at can be read (of a stream: its first rows)"

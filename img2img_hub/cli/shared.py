@@ -3,7 +3,7 @@
 python -m img2img_hub translate --help
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
-def load(model: str, *, device: str | None, revision: str | None = None) -> "Translator":
+def load(model: str, *, device: str | None, revision: str | None = None, **options: Any) -> "Translator":
+    """Load a model and say which. `options` are further ones of `Translator.from_pretrained`."""
     from img2img_hub.translation.translator import Translator
 
     try:
-        translator = Translator.from_pretrained(model, device=device, revision=revision)
+        translator = Translator.from_pretrained(model, device=device, revision=revision, **options)
     except LocalEntryNotFoundError:
         raise ValueError(
             f"model {model} is not in the cache, and the Hub cannot be reached: check the connection, or name a folder"

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tqdm import tqdm
 
-from img2img_hub.cli.shared import load, one_line
+from img2img_hub.cli.shared import load
 
 
 def translate(
@@ -20,41 +19,68 @@ def translate(
     *,
     model: str,
     output: Path,
-    format: Literal["png", "jpg", "webp"] = "png",
+    format: Literal["png", "jpg", "webp", "tif"] = "png",
+    recursive: bool = False,
+    batch_size: int = 4,
     resize: Literal["native", "fit"] | None = None,
     seed: int | None = None,
+    tiles: Literal["fast", "exact"] = "fast",
+    memory: float | None = None,
+    backend: Literal["torch", "compile", "onnx", "openvino"] = "torch",
+    onnx_file: str | None = None,
     device: str | None = None,
     revision: str | None = None,
     overwrite: bool = False,
 ) -> int:
     """Translate images and all images of folders; each becomes OUTPUT/STEM.png.
 
+    An image that cannot be used is named at the end, and the others are done; the exit status is 1 then.
+
     Args:
-        inputs: Image files and folders of images (not their subfolders).
+        inputs: Image files and folders of images. Hidden files are left out.
         model: Hub id (user/model) or folder of a generator.
         output: Folder to write to; made if need be.
-        format: File type of the outputs.
+        format: File type of the outputs; tif for those with other bands or values than a picture's.
+        recursive: Take the folders' subfolders, too: photos/sub/a.jpg becomes OUTPUT/sub/a.png.
+        batch_size: How many images of one size go through the network at once; with 1 each gives to the last bit what
+            it gives alone.
         resize: native keeps the resolution, fit works at the size of training and resizes back; default: the model's.
         seed: Draw a variation (dropout, noise), the same for the same number; default: none, one fixed output.
+        tiles: How an image that does not fit into the memory goes through strip by strip: fast estimates what the norm
+            layers normalise with, exact gathers it from the whole image.
+        memory: GiB that a translation may take beside the program and the images; default: half of what is free.
+        backend: What runs the network: torch; compile, torch.compile; onnx or openvino, faster on a CPU.
+        onnx_file: For onnx and openvino: a file that export wrote, such as an int8 one; default: the model's own.
         device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace outputs that are there already.
     """
-    if seed is not None and seed < 0:
-        raise ValueError(f"--seed is {seed}: type a whole number from 0 on")
+    from img2img_hub.translation.files import plan_outputs
+    from img2img_hub.translation.folders import check_options, translate_folder
 
-    from img2img_hub.translation.files import make_folder, plan_outputs, save_output
-
-    jobs = plan_outputs(inputs, folder=output, suffix=f".{format}", overwrite=overwrite)
-    translator = load(model, device=device, revision=revision)
-    make_folder(output)
-    failures = []
-    for source, destination in tqdm(jobs, desc="translating", unit="image"):
-        try:
-            save_output(translator(source, resize=resize, seed=seed), destination)
-        except (ValueError, OSError) as error:
-            failures.append(one_line(error) if str(source) in str(error) else f"{source}: {one_line(error)}")
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} images translated into {output}")
-    if failures:
-        print("\n".join([f"img2img_hub: {len(failures)} failed:", *failures]), file=sys.stderr)
-    return 0 if not failures else 1 if len(failures) < len(jobs) else 2
+    if seed is not None and backend != "torch":
+        raise ValueError(f"--seed draws a variation, which --backend {backend} cannot: leave one of them out")
+    check_options(format=format, batch_size=batch_size, seed=seed)
+    # Once before the model is loaded, which may take a download, to say at once what is in the way.
+    plan_outputs(inputs, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive)
+    translator = load(
+        model, device=device, revision=revision, tiles=tiles, memory=memory, backend=backend, onnx_file=onnx_file
+    )
+    report = translate_folder(
+        translator,
+        inputs,
+        output=output,
+        format=format,
+        resize=resize,
+        seed=seed,
+        batch_size=batch_size,
+        recursive=recursive,
+        overwrite=overwrite,
+        progress=True,
+    )
+    done, failed = len(report.written), len(report.failures)
+    print(f"{done} of {done + failed} images translated into {output}")
+    if failed:
+        lines = [message for _, message in report.failures]
+        print("\n".join([f"img2img_hub: {failed} failed:", *lines]), file=sys.stderr)
+    return 0 if not failed else 1 if done else 2

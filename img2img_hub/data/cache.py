@@ -36,12 +36,15 @@ from typing import Any
 
 import numpy as np
 import PIL
-from PIL import Image, features
+from PIL import features
 
 import img2img_hub
 from img2img_hub.data.columns import ColumnImages
 from img2img_hub.data.opened import ImageData, PairedData, Side
 from img2img_hub.data.reading import FileImages, Half, Images
+from img2img_hub.data.resizing import resized
+from img2img_hub.rasters import AnyImage
+from img2img_hub.tiffs import library_version
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +72,7 @@ def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = N
         place = place / f"{name}-{load_size}-{fingerprint(data, load_size=load_size)}"
         files = [
             PixelFile(place / f"{name}.npy", side, load_size=load_size)
-            for name, side in zip(("source", "target"), data.sides, strict=True)
+            for name, side in zip(("source", "target")[-len(data.sides) :], data.sides, strict=True)
         ]
         place.mkdir(parents=True, exist_ok=True)
         size, used = sum(file.size for file in files), sum(file.used() for file in files)
@@ -106,15 +109,25 @@ class ResizedImages:
         self.data = data
         self.load_size = load_size
         self.description = description
+        self._kinds = (data.about.source_kind, data.about.target_kind)
         self._files = files
         self._filling = True
 
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Source and target ``index`` of paired data. Raises ImageError or DataError as the data does."""
+        """Source and target ``index`` of paired data; twice the target where sources are made of it.
+
+        Raises ImageError or DataError as the data does.
+        """
         assert isinstance(self.data, PairedData)
+        if self.data.corrupter is not None:
+            pixels = self._one(-1, index, self.data.target)
+            return pixels, pixels
         source, target = self._kept(0, index), self._kept(1, index)
         if source is None or target is None:
-            source, target = (resized(image, load_size=self.load_size) for image in self.data.pair(index))
+            source, target = (
+                resized(image, load_size=self.load_size, kind=kind)
+                for image, kind in zip(self.data.pair(index), self._kinds, strict=True)
+            )
             self._keep(0, index, source)
             self._keep(1, index, target)
         return source, target
@@ -127,10 +140,10 @@ class ResizedImages:
         """Target ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
         return self._one(1, index, self.data.target)
 
-    def _one(self, side: int, index: int, read: Callable[[int], Image.Image]) -> np.ndarray:
+    def _one(self, side: int, index: int, read: Callable[[int], AnyImage]) -> np.ndarray:
         pixels = self._kept(side, index)
         if pixels is None:
-            pixels = resized(read(index), load_size=self.load_size)
+            pixels = resized(read(index), load_size=self.load_size, kind=self._kinds[side])
             self._keep(side, index, pixels)
         return pixels
 
@@ -252,12 +265,6 @@ class PixelFile:
         return {**self.__dict__, "_file": None, "_pixels": None, "_believed": None}
 
 
-def resized(image: Image.Image, *, load_size: int) -> np.ndarray:
-    """``image`` at ``load_size`` x ``load_size`` (bicubic), as (channels, load_size, load_size) of its own type."""
-    array = np.asarray(image.resize((load_size, load_size), Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
-
-
 def fingerprint(data: ImageData, *, load_size: int) -> str:
     """What the cache of ``data`` is called by: 20 digits that are others where any pixel could be another."""
     # Pairs are checked for one size when they are decoded; sides that were decoded apart must not stand in for them.
@@ -265,6 +272,8 @@ def fingerprint(data: ImageData, *, load_size: int) -> str:
     digest = hashlib.sha256("\n".join((*_FORMAT, kind)).encode())
     for side in data.sides:
         digest.update(PixelFile(Path(), side, load_size=load_size).header)  # sizes, type, bands and number
+        if side.kind is not None:
+            digest.update(f"{side.kind} {library_version()}".encode())
         for line in _identity(side.images, side.rows):
             digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest()[:20]

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from img2img_hub.data.config import DataError, listing
-from img2img_hub.images import read_image
+from img2img_hub.data.reading import read_as
+from img2img_hub.raster_kinds import kind_of
+from img2img_hub.rasters import AnyImage, RasterKind
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
     from datasets import Dataset
@@ -33,13 +34,22 @@ class ColumnImages:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read(self, row: int, *, channels: int) -> Image.Image:
+    def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
+        content, name = self._content(row)
+        return read_as(content, channels=channels, kind=kind, name=name)
+
+    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
+        content, name = self._content(row)
+        return kind_of(content, no_data=no_data, name=name)
+
+    def _content(self, row: int) -> tuple[bytes | str, str]:
+        """The encoded image or its path, and what messages call it."""
         value = self._dataset[int(self._rows[row])][self._column]
         if value is None or (value["bytes"] is None and value["path"] is None):
             raise DataError(f"{self.where(row)} holds no image: delete the row or fill it")
         if value["bytes"] is not None:
-            return read_image(value["bytes"], channels=channels, name=self.where(row))
-        return read_image(value["path"], channels=channels, name=f"{self.where(row)} ({value['path']})")
+            return value["bytes"], self.where(row)
+        return value["path"], f"{self.where(row)} ({value['path']})"
 
     def name(self, row: int) -> str:
         """The row's number in the split."""

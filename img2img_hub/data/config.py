@@ -5,10 +5,14 @@ python train_accelerate.py pix2pix --dataset user/name --source_column sketch --
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+Corruption = Literal["box", "free_form", "grayscale"]
+"""What sources made of their targets lack; data/masks.py does it."""
 
 
 class DataError(ValueError):
@@ -55,6 +59,21 @@ class DataConfig:
     """Each image holds a pair: A is its left half, B its right half."""
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     """Which one of A and B, or of two columns or folders found by name, is the source."""
+    corrupt: tuple[Corruption, ...] = ()
+    """Pairs of one set of pictures, the targets: sources are made of them with a box or free-form strokes covered, or
+    without colour (inpainting, repair, colourisation); several words add up."""
+    in_channels: int | None = None
+    """Bands of the sources: 1 reads pictures as grey. Default: what the files hold, 3 for 8-bit pictures."""
+    out_channels: int | None = None
+    """Bands of the targets, likewise."""
+    no_data: float | None = None
+    """Pixels of this value are no data, left out of loss and statistics as NaN always is. Default: the value that each
+    file names (GDAL_NODATA)."""
+    source_range: tuple[float, float] | None = None
+    """Values of the sources that become -1 and 1, of rasters of 16 bits or floats. Default: each band's own, from the
+    training images, without outliers."""
+    target_range: tuple[float, float] | None = None
+    """Values of the targets that become -1 and 1, likewise; no output goes beyond them."""
     max_samples: int | None = None
     """Use only the first so many pairs, or images a side, of every split."""
     streaming: bool = False
@@ -71,6 +90,18 @@ class DataConfig:
             raise DataError(
                 f"validation_fraction is {self.validation_fraction}: type a number from 0 (hold nothing out) to below 1"
             )
+        if isinstance(self.corrupt, str) or set(self.corrupt) - set(get_args(Corruption)):
+            raise DataError(f"corrupt is {self.corrupt!r}: give some of {', '.join(get_args(Corruption))}")
+        for name in ("in_channels", "out_channels"):
+            bands = getattr(self, name)
+            if bands is not None and bands < 1:
+                raise DataError(f"{name} is {bands}: type 1 or more, or leave it out for what the files hold")
+        for name in ("source_range", "target_range"):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, tuple(values))  # a list out of a JSON file
+                if len(values) != 2 or not -math.inf < values[0] < values[1] < math.inf:
+                    raise DataError(f"{name} is {list(values)}: type two numbers, the lower one first")
         if self.max_samples is not None and self.max_samples < 1:
             raise DataError(f"max_samples is {self.max_samples}: type 1 or more, or leave it out for all")
         if self.shuffle_buffer < 1:
@@ -79,6 +110,8 @@ class DataConfig:
 
     def _check_that_they_agree(self) -> None:
         """Refuse options that contradict each other, rather than let one of them win in silence."""
+        if self.corrupt:
+            self._check_that_one_set_is_named()
         for kind in ("split", "label"):
             source, target = getattr(self, f"source_{kind}"), getattr(self, f"target_{kind}")
             if (source is None) != (target is None) and self.target_dataset is None:
@@ -106,6 +139,19 @@ class DataConfig:
             raise DataError(
                 f"--direction BtoA turns A and B found by name, but --{told[0]} already says which is the target: "
                 f"drop --direction and exchange the two names"
+            )
+
+    def _check_that_one_set_is_named(self) -> None:
+        """With corrupt there is nothing to say of sources."""
+        sources = ["target_dataset", "source_column", "source_split", "target_split", "source_label", "target_label"]
+        sources += ["in_channels", "source_range"]
+        named = [name for name in sources if getattr(self, name) is not None]
+        named += ["side_by_side"] if self.side_by_side else []
+        named += ["direction BtoA"] if self.direction == "BtoA" else []
+        if named:
+            raise DataError(
+                f"--corrupt makes the sources of the targets, so --{named[0]} has no use: drop one; --target_column "
+                f"names the column, or subfolder, of the pictures, --train_split the split"
             )
 
 

@@ -120,7 +120,9 @@ class FolderSet:
             need = "pairs need a second folder with their partners" if paired else "two sets of images need two folders"
             return DataError(
                 f"{direct} is one folder of {single} images, but {need}: type --side_by_side if each image holds "
-                f"A|B side by side" + ("" if paired else ", or --target_dataset FOLDER for the folder with the targets")
+                f"A|B side by side"
+                + (", or --corrupt box to make the sources of these" if paired else "")
+                + ("" if paired else ", or --target_dataset FOLDER for the folder with the targets")
             )
         if not choices:
             return self._missing(split)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from PIL import Image
-
 from img2img_hub.data.config import DataError, listing
 from img2img_hub.images import IMAGE_EXTENSIONS, read_image
+from img2img_hub.raster_kinds import kind_of
+from img2img_hub.rasters import AnyImage, RasterKind, read_raster
 
 
 class Images(Protocol):
@@ -24,8 +24,13 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, row: int, *, channels: int) -> Image.Image:
-        """Image ``row`` as "L" (1 channel) or "RGB" (3). Raises ImageError or DataError, naming the file or row."""
+    def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
+        """Image ``row`` as "L" (1 channel) or "RGB" (3) or, with a kind, as a raster of that kind.
+
+        Raises ImageError or DataError, naming the file or row."""
+
+    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
+        """What image ``row`` is, from its file's header; None for an 8-bit picture."""
 
     def name(self, row: int) -> str:
         """The file's stem, or the row's number."""
@@ -58,8 +63,11 @@ class FileImages:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def read(self, row: int, *, channels: int) -> Image.Image:
-        return read_image(self._paths[row], channels=channels)
+    def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
+        return read_as(self._paths[row], channels=channels, kind=kind)
+
+    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
+        return kind_of(self._paths[row], no_data=no_data)
 
     def name(self, row: int) -> str:
         """The path below the folder, without its ending: "1", or "aachen/1"."""
@@ -75,18 +83,18 @@ class SideBySide:
     def __init__(self, images: Images) -> None:
         self.images = images
         # The two halves of a pair are asked for one after the other: the last image is kept, not decoded twice.
-        self._last: tuple[tuple[int, int], Image.Image] | None = None
+        self._last: tuple[tuple[int, int, RasterKind | None], AnyImage] | None = None
 
-    def whole(self, row: int, *, channels: int) -> Image.Image:
+    def whole(self, row: int, *, channels: int, kind: RasterKind | None) -> AnyImage:
         last = self._last
-        if last is None or last[0] != (row, channels):
-            image = self.images.read(row, channels=channels)
+        if last is None or last[0] != (row, channels, kind):
+            image = self.images.read(row, channels=channels, kind=kind)
             if image.width % 2 or image.width < 2:
                 raise DataError(
                     f"{self.images.where(row)} is {image.width} pixels wide, which is odd, so that it cannot hold two "
                     f"halves of one size side by side: mend or delete it, or leave out --side_by_side"
                 )
-            self._last = last = (row, channels), image
+            self._last = last = (row, channels, kind), image
         return last[1]
 
 
@@ -101,16 +109,26 @@ class Half:
     def __len__(self) -> int:
         return len(self.both.images)
 
-    def read(self, row: int, *, channels: int) -> Image.Image:
-        image = self.both.whole(row, channels=channels)
+    def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
+        image = self.both.whole(row, channels=channels, kind=kind)
         middle = image.width // 2
         return image.crop((0, 0, middle, image.height) if self.left else (middle, 0, image.width, image.height))
+
+    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
+        return self.both.images.kind(row, no_data=no_data)
 
     def name(self, row: int) -> str:
         return self.both.images.name(row)
 
     def where(self, row: int) -> str:
         return self.both.images.where(row)
+
+
+def read_as(content: str | bytes, *, channels: int, kind: RasterKind | None, name: str | None = None) -> AnyImage:
+    """A file, by path or bytes, as a picture of so many channels or a raster of that kind."""
+    if kind is None:
+        return read_image(content, channels=channels, name=name)
+    return read_raster(content, kind=kind, name=name)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -22,6 +22,8 @@ import numpy as np
 
 from img2img_hub.data.config import DataConfig, DataError, SplitMissingError
 from img2img_hub.data.folders import FolderSet
+from img2img_hub.data.kinds import KindError, side_kind
+from img2img_hub.data.masks import Corrupter
 from img2img_hub.data.opened import About, ImageData, PairedData, UnpairedData, problems
 from img2img_hub.data.reading import Half, Images, SideBySide
 from img2img_hub.data.streaming import StreamedData
@@ -45,19 +47,26 @@ _HOLD_OUT_STREAM = 3  # the first number of the seed; transforms.py has the othe
 
 
 def open_data(
-    config: DataConfig, *, paired: bool, split: str, in_channels: int = 3, out_channels: int = 3
+    config: DataConfig, *, paired: bool, split: str, in_channels: int | None = None, out_channels: int | None = None
 ) -> ImageData:
     """Open one split of the data set: PairedData for ``paired``, else UnpairedData.
 
-    With ``streaming`` these are its first rows, at most 500, read into memory. Channels are 1 ("L") or 3 ("RGB").
+    With ``streaming`` these are its first rows, at most 500, read into memory. Channels are 1 ("L") or 3 ("RGB") of
+    8-bit pictures, of which 3 are read by default, and those of the files of rasters; None: as the config says.
     Raises DataError with what was found and what to type.
     """
     opened = _heads(_open_sets(config, paired=paired), config, rows=_HEAD)
-    return _open_split(opened, config, paired=paired, split=split, channels=(in_channels, out_channels))
+    channels = _asked(config, in_channels, out_channels)
+    return _open_split(opened, config, paired=paired, split=split, channels=channels)
 
 
 def open_train_and_validation(
-    config: DataConfig, *, paired: bool, seed: int, in_channels: int = 3, out_channels: int = 3
+    config: DataConfig,
+    *,
+    paired: bool,
+    seed: int,
+    in_channels: int | None = None,
+    out_channels: int | None = None,
 ) -> tuple[ImageData | StreamedData, ImageData | None]:
     """Open the training data and what to validate on, None for nothing.
 
@@ -67,7 +76,7 @@ def open_train_and_validation(
     which nothing can be held out, and what to validate on the first rows of a split, at most 500, in memory.
     """
     opened = _open_sets(config, paired=paired)
-    channels = (in_channels, out_channels)
+    channels = _asked(config, in_channels, out_channels)
     train: ImageData | StreamedData
     if config.streaming:
         train = _open_stream(opened, config, paired=paired, channels=channels)
@@ -96,8 +105,18 @@ def open_train_and_validation(
     return _held_out(train, config.validation_fraction, seed=seed)
 
 
+_Asked = tuple[int | None, int | None]
+
+
+def _asked(config: DataConfig, in_channels: int | None, out_channels: int | None) -> _Asked:
+    """Bands of sources and targets that the caller or the config wants."""
+    return in_channels or config.in_channels, out_channels or config.out_channels
+
+
 def _open_sets(config: DataConfig, *, paired: bool) -> list[FolderSet | TableSet]:
     """The data set and, where one is named, the target data set, each found but no split chosen."""
+    if config.corrupt and not paired:
+        raise DataError("--corrupt makes pairs, but unpaired data are wanted: leave it out or train pix2pix")
     if paired:
         for name in ("target_dataset", "source_split", "source_label"):
             if getattr(config, name) is not None:
@@ -130,12 +149,13 @@ def _heads(opened: list[FolderSet | TableSet], config: DataConfig, *, rows: int)
 
 
 def _open_split(
-    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: tuple[int, int]
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: _Asked
 ) -> ImageData:
     source, target, about = _find(opened, config, paired=paired, split=split, channels=channels)
     for images in (source, target):
         if not len(images):
             raise DataError(f"{images.title} holds no images: type --split or --train_split with another split")
+    about = _with_kinds(about, source, target, config=config, asked=channels)
     cut = next((one.cut for one in opened if isinstance(one, TableSet) and one.cut), None)
     if cut is None and config.max_samples is not None and config.max_samples < max(len(source), len(target)):
         cut = config.max_samples
@@ -148,10 +168,17 @@ def _open_split(
 
 
 def _open_stream(
-    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, channels: tuple[int, int]
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, channels: _Asked
 ) -> StreamedData:
     where: dict[str, Any] = {"paired": paired, "split": config.train_split, "channels": channels}
     source, target, about = _find(opened, config, **where)
+    try:  # the first row tells what the images are
+        first = _open_split(_heads(opened, config, rows=1), config, **where)
+        about = replace(about, **{name: getattr(first.about, name) for name in _OF_THE_IMAGES})
+    except KindError:
+        raise
+    except ValueError:  # what cannot be read is for whoever reads all of it to say
+        pass
     return StreamedData(
         source,
         target,
@@ -164,11 +191,17 @@ def _open_stream(
 
 
 def _find(
-    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: tuple[int, int]
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: _Asked
 ) -> tuple[Images, Images, About]:
     """Sources and targets, and what is known of both."""
     first = opened[0]
-    if config.side_by_side:
+    corrupter = Corrupter(tuple(config.corrupt)) if config.corrupt else None
+    if corrupter is not None:
+        if channels[1] == 1 and "grayscale" in config.corrupt:
+            raise DataError("--corrupt grayscale, but grey pictures have no colour to drop: type --out_channels 3")
+        source = target = first.one(split, config=config, role="target")
+        channels = (corrupter.channels(channels[1] or 3), channels[1])
+    elif config.side_by_side:
         both = SideBySide(first.one(split, config=config, role="source"))
         source, target = _directed(Half(both, left=True), Half(both, left=False), config)
     elif config.source_split or config.target_split or len(opened) == 2:
@@ -179,10 +212,39 @@ def _find(
     else:
         source, target = _directed(*first.two(split, config=config, paired=paired), config)
     ids = tuple(dict.fromkeys(one.hub_id for one in opened if one.hub_id))
-    return (
-        source,
-        target,
-        About(id=first.name, hub_ids=ids, split=split, in_channels=channels[0], out_channels=channels[1]),
+    about = About(
+        id=first.name,
+        hub_ids=ids,
+        split=split,
+        in_channels=channels[0] or 3,
+        out_channels=channels[1] or 3,
+        corrupter=corrupter,
+        source_range=config.source_range,
+        target_range=config.target_range,
+    )
+    return source, target, about
+
+
+_OF_THE_IMAGES = ("in_channels", "out_channels", "source_kind", "target_kind")
+
+
+def _with_kinds(about: About, source: Images, target: Images, *, config: DataConfig, asked: _Asked) -> About:
+    """With what a look at the images tells."""
+    out_channels, target_kind = side_kind(target, config=config, asked=asked[1], role="target")
+    if about.corrupter is not None:
+        if target_kind is not None:
+            raise KindError(
+                f"{target.title} holds {target_kind.describe()}, and --corrupt takes 8-bit pictures: leave it out, or "
+                f"type --out_channels 3"
+            )
+        return about
+    in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")
+    return replace(
+        about,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        source_kind=source_kind,
+        target_kind=target_kind,
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from img2img_hub.data.cache import resized
+from img2img_hub.data.resizing import resized
 from img2img_hub.data.streaming import Sample, StreamedData
 from img2img_hub.data.transforms import TrainingDataset
 
@@ -46,12 +46,14 @@ class StreamedDataset(TrainingDataset):
 
     def __getitem__(self, sample: Sample) -> dict[str, Tensor]:  # type: ignore[override]
         random = np.random.default_rng([_STREAM_JITTER, self.seed, sample[0]])
-        source, target = (resized(image, load_size=self.load_size) for image in self.data.images(sample))
-        draw = self._draw(random)
-        return {
-            "source": self._jitter(source, *draw),
-            "target": self._jitter(target, *(draw if self.data.paired else self._draw(random))),
-        }
+        images = self.data.images(sample)
+        about, size = self.data.about, self.load_size
+        target = resized(images[1], load_size=size, kind=about.target_kind)
+        source = target if images[0] is images[1] else resized(images[0], load_size=size, kind=about.source_kind)
+        if self.data.paired:
+            return self._pair(source, target, random, self.data.corrupter)
+        given = self._side("source", source, self._draw(random))
+        return given | self._side("target", target, self._draw(random))
 
 
 class StreamOrder(Sampler[list[Sample]]):

@@ -18,12 +18,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
-from PIL import Image
 
 from img2img_hub.data.config import DataError, reason
 from img2img_hub.data.opened import About, ImageData
-from img2img_hub.data.reading import Half, Images
-from img2img_hub.images import read_image
+from img2img_hub.data.reading import Half, Images, read_as
+from img2img_hub.raster_kinds import kind_of
+from img2img_hub.rasters import AnyImage, RasterKind
+from img2img_hub.values import BandValues
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
     from datasets import Dataset, IterableDataset
@@ -58,10 +59,13 @@ class StreamedColumn:
         known = (self.dataset.info.splits or {}).get(str(self.dataset.split))
         return known.num_examples if known else 0
 
-    def read(self, row: Any, *, channels: int) -> Image.Image:
+    def read(self, row: Any, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
         if row.content is None:
             raise DataError(f"{self.where(row)} holds no image: delete the row or fill it")
-        return read_image(row.content, channels=channels, name=self.where(row))
+        return read_as(row.content, channels=channels, kind=kind, name=self.where(row))
+
+    def kind(self, row: Any, *, no_data: float | None) -> RasterKind | None:
+        return kind_of(row.content, no_data=no_data, name=self.where(row))
 
     def name(self, row: Any) -> str:
         return row.place
@@ -88,9 +92,13 @@ class StreamedData:
         shuffle_buffer: int,
         preview: Callable[[], ImageData],
     ) -> None:
-        self._source, self._target, self._about = source, target, about
+        self._source, self._target = source, target
         self._max_samples, self._shuffle_buffer = max_samples, shuffle_buffer
         self.id, self.hub_ids, self.split = about.id, about.hub_ids, about.split
+        self.corrupter = about.corrupter
+        self.about = about
+        self.in_channels, self.out_channels = about.in_channels, about.out_channels
+        self._values: tuple[BandValues | None, BandValues | None] | None = None
         self.paired = paired
         self.preview = preview
         lengths = [_limited(len(_column(images)), max_samples) for images in (source, target)]
@@ -99,6 +107,9 @@ class StreamedData:
     @property
     def description(self) -> str:
         count = "" if self.num_samples is None else f"{self.num_samples} "
+        if self.corrupter is not None:
+            made = f"each with {self.corrupter.description} as its source"
+            return f"a stream of {count}pictures: {self._target.title}, {made}"
         what = "pairs" if self.paired else "unpaired images"
         return f"a stream of {count}{what}: {self._source.title} (source) and {self._target.title} (target)"
 
@@ -143,13 +154,28 @@ class StreamedData:
             for number, side in enumerate([columns] if self.paired else [columns[:1], columns[1:]])
         ]
 
-    def images(self, sample: Sample) -> tuple[Image.Image, Image.Image]:
-        """Source and target, "RGB" or "L". Raises ImageError or DataError naming the row; pairs must have one size."""
+    @property
+    def values(self) -> tuple[BandValues | None, BandValues | None]:
+        """Ranges of values as of PairedData, of the first few images."""
+        if self._values is None:
+            pictures = self.about.source_kind is None and self.about.target_kind is None
+            self._values = (None, None) if pictures else self.preview().values
+        return self._values
+
+    def images(self, sample: Sample) -> tuple[AnyImage, AnyImage]:
+        """Source and target, "RGB" or "L", or rasters; twice the target where sources are made of it.
+
+        Raises ImageError or DataError naming the row; pairs must have one size.
+        """
         first: Any
         second: Any
         _, first, second = sample
-        source = self._source.read(first, channels=self._about.in_channels)
-        target = self._target.read(second, channels=self._about.out_channels)
+        if self.corrupter is not None:
+            target = self._target.read(second, channels=self.about.out_channels)
+            return target, target
+        about = self.about
+        source = self._source.read(first, channels=about.in_channels, kind=about.source_kind)
+        target = self._target.read(second, channels=about.out_channels, kind=about.target_kind)
         if self.paired and source.size != target.size:
             raise DataError(
                 f"a pair has two sizes: {self._source.where(first)} is {source.width}x{source.height}, "

@@ -248,7 +248,9 @@ class TableSet:
                 f"type --source_column {columns[0]} --target_column {columns[1]}, or the columns that are"
             )
         choices = ["--side_by_side if each image holds A|B side by side"]
-        if not paired:
+        if paired:
+            choices.append("--corrupt box to make the sources of these")
+        else:
             name, labels = class_labels(dataset, None)
             if len(labels) > 1:
                 choices.append(

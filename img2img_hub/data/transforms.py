@@ -13,7 +13,9 @@ and in a resumed run, and is drawn anew every epoch; nothing about the data has 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +24,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from img2img_hub.data.cache import ResizedImages
+from img2img_hub.data.masks import Corrupter
 from img2img_hub.data.sources import ImageData, PairedData
+from img2img_hub.rasters import Raster
+from img2img_hub.values import resized_bands
 
 # The first number of every seed, so that no two kinds of draw share a stream of random numbers.
 _JITTER_STREAM, _ORDER_STREAM = 1, 2
@@ -31,9 +36,13 @@ _JITTER_STREAM, _ORDER_STREAM = 1, 2
 class TrainingDataset(Dataset[dict[str, Tensor]]):
     """Jittered samples {"source", "target"}, each (C, H, W) float32 in [-1, 1], indexed by (epoch, index).
 
+    Beside rasters that have pixels without data, which are 0 in all bands, stands "source_valid" or "target_valid",
+    (1, H, W), 1 where there is data and 0 elsewhere.
+
     As both papers do: resize to ``load_size`` x ``load_size`` (bicubic), crop ``image_size`` x ``image_size`` at
-    random, flip left-right every other time. Both halves of a pair get the same draw. Without pairs the source goes
-    by index, the target is drawn at random, and each has a draw of its own; an epoch is as long as the longer side.
+    random, flip left-right every other time. Both halves of a pair get the same draw; a source that is made of its
+    target (``DataConfig.corrupt``) is made of the crop, anew every time. Without pairs the source goes by index, the
+    target is drawn at random, and each has a draw of its own; an epoch is as long as the longer side.
 
     Args:
         data: what ``open_data`` gave.
@@ -68,6 +77,7 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         self.load_size = load_size
         self.flip = flip
         self.seed = seed
+        self._values = dict(zip(("source", "target"), data.values, strict=True))  # read now, not in every worker
 
     def __len__(self) -> int:
         """Samples in an epoch."""
@@ -82,16 +92,33 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         epoch, index = position
         random = np.random.default_rng([_JITTER_STREAM, self.seed, epoch, index])
         if isinstance(self.data, PairedData):
-            source, target = self.images.pair(index)
-            left, top, mirror = self._draw(random)
-            return {
-                "source": self._jitter(source, left, top, mirror),
-                "target": self._jitter(target, left, top, mirror),
-            }
+            return self._pair(*self.images.pair(index), random, self.data.corrupter)
         target_index = int(random.integers(self.data.num_target))
+        source = self._side("source", self.images.source(index), self._draw(random))
+        return source | self._side("target", self.images.target(target_index), self._draw(random))
+
+    def _pair(
+        self, source: np.ndarray, target: np.ndarray, random: np.random.Generator, corrupter: Corrupter | None
+    ) -> dict[str, Tensor]:
+        draw = self._draw(random)
+        wanted = self._side("target", target, draw)
+        if corrupter is None:
+            return self._side("source", source, draw) | wanted
+        return {"source": corrupter.of_sample(wanted["target"], random)} | wanted
+
+    def _side(self, name: str, pixels: np.ndarray, draw: tuple[int, int, bool]) -> dict[str, Tensor]:
+        values = self._values[name]
+        if values is None:
+            return {name: self._jitter(pixels, *draw)}
+        left, top, mirror = draw
+        window = pixels[:, top : top + self.image_size, left : left + self.image_size]
+        window = window[:, :, ::-1] if mirror else window
+        if len(window) == values.bands:
+            return {name: values.to_network(window)}
+        valid = window[-1] != 0
         return {
-            "source": self._jitter(self.images.source(index), *self._draw(random)),
-            "target": self._jitter(self.images.target(target_index), *self._draw(random)),
+            name: values.to_network(window[:-1], valid),
+            f"{name}_valid": torch.from_numpy(valid.astype(np.float32))[None],
         }
 
     def _draw(self, random: np.random.Generator) -> tuple[int, int, bool]:
@@ -166,6 +193,13 @@ def _order(length: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(length)
 
 
-def evaluation_image(image: Image.Image, *, image_size: int) -> Image.Image:
+AnImage = TypeVar("AnImage", Image.Image, Raster)
+
+
+def evaluation_image(image: AnImage, *, image_size: int) -> AnImage:
     """``image`` at ``image_size`` x ``image_size`` pixels (bicubic), with no jitter."""
-    return image.resize((image_size, image_size), Image.Resampling.BICUBIC)
+    size = (image_size, image_size)
+    if not isinstance(image, Raster):
+        return image.resize(size, Image.Resampling.BICUBIC)
+    bands, valid = resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size)
+    return replace(image, array=bands.transpose(1, 2, 0), valid=valid, georeference={})

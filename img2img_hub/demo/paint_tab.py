@@ -26,6 +26,7 @@ from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, open_example, refusal, save_png, status_line
 from img2img_hub.demo.zero import gpu
+from img2img_hub.rasters import Raster
 
 SCRIPT = Path(__file__).with_name("assets") / "paint.js"
 PAPER_FILE = "paint.json"
@@ -162,6 +163,8 @@ def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Reques
     except LOAD_ERRORS as error:
         logger.exception("painting with %s", models.models[key].location)
         raise refusal(html.escape(models.reason(key, error))) from error
+    if isinstance(result, Raster):  # a page shows pictures
+        result = result.preview()
     path = save_png(result, name=f"{re.sub(r'[^a-zA-Z0-9_.-]+', '-', key.split('/')[-1])}.png")
     return path, status_line(say("painted", request, seconds=seconds, device=device_name(translator)))
 

@@ -34,6 +34,7 @@ from img2img_hub.demo.uploads import (
     status_line,
 )
 from img2img_hub.demo.zero import gpu
+from img2img_hub.rasters import Raster
 from img2img_hub.translation.translator import Translator
 
 MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
@@ -205,6 +206,8 @@ def translate_upload(
     except LOAD_ERRORS as error:
         logger.exception("translating with %s", models.models[key].location)
         raise refusal(html.escape(models.reason(key, error))) from error
+    if isinstance(result, Raster):  # a page shows pictures
+        result = result.preview()
     name = re.sub(r"[^\w.-]+", "-", key.split("/")[-1])
     after = save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
     before = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")

@@ -18,7 +18,9 @@ from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial, gradient
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network, UNetGenerator
 
 Networks = dict[str, nn.Module]
-Batch = dict[str, Tensor]  # "source" and "target", (N, C, H, W) float in [-1, 1]
+# "source" and "target", (N, C, H, W) float in [-1, 1]; of rasters with pixels without data, which are 0, also
+# "source_valid" and "target_valid", (N, 1, H, W), 1 where there is data and 0 elsewhere.
+Batch = dict[str, Tensor]
 Terms = dict[str, tuple[Tensor, float]]  # {term: (value, weight)}: the phase minimises the weighted sum
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch.nn import functional as F
 
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
 from img2img_hub.families.calls import call_each
-from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial
+from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial, l1, with_data
 from img2img_hub.networks import Network
 
 # Each direction: (generator, the one back, where it starts, where it lands).
@@ -99,13 +98,15 @@ class CycleGAN(Family):
         for forth, back, start, end in _DIRECTIONS:
             images = [batch[start], batch[end]] if self.lambda_identity else [batch[start]]
             fake, *same = call_each(networks[forth], *images)
+            valid = batch.get(f"{start}_valid")
+            fake = with_data(fake, valid)
             outputs.fakes[end] = fake.detach()
             logits = networks[f"discriminator_{end}"](self.shown(fake))
             terms[f"adversarial_{end}"] = (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0)
-            terms[f"cycle_{start}"] = (F.l1_loss(networks[back](fake), batch[start]), self.lambda_cycle)
+            terms[f"cycle_{start}"] = (l1(networks[back](fake), batch[start], valid=valid), self.lambda_cycle)
             if same:
                 weight = self.lambda_identity * self.lambda_cycle
-                terms[f"identity_{end}"] = (F.l1_loss(same[0], batch[end]), weight)
+                terms[f"identity_{end}"] = (l1(same[0], batch[end], valid=batch.get(f"{end}_valid")), weight)
         return terms
 
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
@@ -115,7 +116,7 @@ class CycleGAN(Family):
             fake = outputs.fakes.get(end)
             if fake is None:  # a fresh batch
                 with torch.no_grad():
-                    fake = networks[forth](batch[start])
+                    fake = with_data(networks[forth](batch[start]), batch.get(f"{start}_valid"))
             fake = outputs.pools[end].query(fake)
             own = self.discriminator_terms(networks[f"discriminator_{end}"], real=batch[end], fake=fake)
             terms |= {f"{term}_{end}": value for term, value in own.items()}

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
-from img2img_hub.losses import AdversarialLoss, adversarial
+from img2img_hub.losses import AdversarialLoss, adversarial, l1, with_data
 from img2img_hub.networks import Network
 
 
@@ -68,8 +67,12 @@ class Pix2Pix(Family):
             fake = networks["generator"](batch["source"])
         if outputs.keep_graph:
             outputs.fakes["target"] = fake
+        valid = _valid(batch)
         return self.discriminator_terms(
-            networks["discriminator"], real=batch["target"], fake=fake.detach(), condition=batch["source"]
+            networks["discriminator"],
+            real=with_data(batch["target"], valid),
+            fake=with_data(fake.detach(), valid),
+            condition=batch["source"],
         )
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
@@ -77,8 +80,15 @@ class Pix2Pix(Family):
         fake: Tensor | None = outputs.fakes.pop("target", None)
         if fake is None:
             fake = networks["generator"](batch["source"])
-        logits = networks["discriminator"](self.shown(fake, condition=batch["source"]))
+        valid = _valid(batch)
+        logits = networks["discriminator"](self.shown(with_data(fake, valid), condition=batch["source"]))
         return {
             "adversarial": (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0),
-            "l1": (F.l1_loss(fake, batch["target"]), self.lambda_l1),
+            "l1": (l1(fake, batch["target"], valid=valid), self.lambda_l1),
         }
+
+
+def _valid(batch: Batch) -> Tensor | None:
+    """Where both images have data; None where all have it everywhere."""
+    masks = [batch[key] for key in ("source_valid", "target_valid") if key in batch]
+    return masks[0] * masks[-1] if masks else None

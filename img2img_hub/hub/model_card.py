@@ -28,7 +28,7 @@ _GENERATED = re.compile(
 )
 _FRONT_MATTER = re.compile(r"^\s*---\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
 _SNIPPET = re.compile(r'(?<=translator = Translator\.from_pretrained\(")[^"]*')
-_REVERSE = re.compile(r'(?<=\.save\("output\.png"\)\n```\n\n)(?:The opposite direction: .*\n\n)?')
+_REVERSE = re.compile(r'(?<=\.save\("output\.(?:png|tif)"\)\n```\n\n)(?:The opposite direction: .*\n\n)?')
 
 _LICENSE_KEYS = ("license", "license_name", "license_link")
 _LICENSE_MARK = re.compile(
@@ -102,6 +102,10 @@ class CardFacts:
     """"image" or "running" (translation.json), or a sentence of your own."""
     working_size: int | None = None
     """Pixels, side of the images it was trained on."""
+    values: str = ""
+    """Of a translator of rasters: bands, types and ranges of values, in a sentence or two."""
+    endings: tuple[str, str] = ("png", "png")
+    """Of the file names of an input and an output: "png" or "tif"."""
     reverse: str | None = None
     """Hub id of the opposite direction."""
     sample_sheet: str | None = None

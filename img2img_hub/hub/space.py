@@ -65,8 +65,8 @@ main()
 _BODY = """
 # {title}
 
-Pictures in, translated pictures out: a page of [img2img_hub](img2img_hub), which trains, shares and shows image-to-image
-translators (Pix2Pix and CycleGAN).
+Pictures in, translated pictures out: a page of [img2img_hub](img2img_hub), which trains, shares and shows
+image-to-image translators (Pix2Pix and CycleGAN).
 
 | model | licence of the weights |
 |---|---|

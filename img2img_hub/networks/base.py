@@ -265,6 +265,12 @@ def commit_of(path: Path) -> str | None:
     return commit if snapshots == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
+def _of_another(config: Any) -> str:
+    """Which library's it seems to be, as far as it says."""
+    said = [f"{key} {config[key]!r:.60}" for key in ("model_type", "_class_name") if key in config] if config else []
+    return f" (it has {', '.join(said)})" if said and isinstance(config, dict) else ""
+
+
 def read_config(path: Path, *, where: str) -> dict[str, Any]:
     """Read and check a config.json: an object of scalars with a known format_version and an architecture."""
     try:
@@ -274,6 +280,8 @@ def read_config(path: Path, *, where: str) -> dict[str, Any]:
     if not isinstance(config, dict) or "architecture" not in config or "format_version" not in config:
         raise ValueError(
             f"{where}: {CONFIG_FILE} names no 'architecture' and 'format_version', so it was not written by img2img_hub"
+            f"{_of_another(config)}: name a model of img2img_hub; for a .pth of the original code type "
+            "python -m img2img_hub convert"
         )
     if config["format_version"] != FORMAT_VERSION:
         raise ValueError(

@@ -87,13 +87,15 @@ class ResizeConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, 3, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out_channels, 2H, 2W)
+        border = F.pad(input, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(border, self.kernel(), self.bias, stride=2, padding=3)
+
+    def kernel(self) -> Tensor:  # (in_channels, out_channels, 4, 4), of the transposed convolution
         # Two neighbouring positions a row, for both axes at once: (9, 16), flipped as transposed convolutions are.
         twice = torch.eye(3, 4, dtype=self.weight.dtype, device=self.weight.device)
         twice = twice + twice.roll(1, dims=1)
         spread = torch.kron(twice, twice).flip(0)
-        kernel = (self.weight.flatten(2) @ spread).unflatten(2, (4, 4)).transpose(0, 1)
-        border = F.pad(input, (1, 1, 1, 1), mode="replicate")
-        return F.conv_transpose2d(border, kernel, self.bias, stride=2, padding=3)
+        return (self.weight.flatten(2) @ spread).unflatten(2, (4, 4)).transpose(0, 1)
 
 
 def make_upsample(upsample: str, in_channels: int, out_channels: int, *, kernel: int, bias: bool) -> nn.Module:

@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +68,7 @@ def write_card(
         license=config.license,
         license_name=config.license_name,
         license_link=config.license_link,
-        training_command=training_command(),
+        training_command=_equal_command(run) if _is_interactive() else training_command(),
         hardware=describe_hardware(accelerator),
         steps=state.step,
         epochs=None if epochs is None else round(epochs, 2),
@@ -84,11 +85,30 @@ def write_card(
         weights=weights,
         norm_statistics=translator.settings.norm_statistics if translator.network.config["norm"] == "batch" else "",
         working_size=translator.settings.working_size,
+        values=_values(translator),
+        endings=_endings(translator),
         reverse=reverse,
         sample_sheet="sample_sheet.png",
         citation=family.paper,
     )
     (folder / "README.md").write_text(render_model_card(facts), encoding="utf-8")
+
+
+def _values(translator: Translator) -> str:
+    """Bands, types and ranges of a translator of rasters; "" of one of pictures."""
+    both = (translator.settings.source_values, translator.settings.target_values)
+    if both == (None, None):
+        return ""
+    words = ["8-bit pictures" if values is None else values.describe() for values in both]
+    return (
+        f"Input: {words[0]}. Output: {words[1]}. These are the ranges of the training images, in their units; what "
+        "lies beyond them in an input is seen as their ends, and no output goes beyond them."
+    )
+
+
+def _endings(translator: Translator) -> tuple[str, str]:
+    source, target = translator.settings.source_values, translator.settings.target_values
+    return "png" if source is None else "tif", "png" if target is None or target.is_picture else "tif"
 
 
 def _direction(run: RunFolder, generator: str) -> str:
@@ -108,6 +128,26 @@ def training_command() -> str:
     It is published: what looks like a Hub token is blanked, for a script of one's own may take one.
     """
     return re.sub(r"\bhf_[A-Za-z0-9_]{8,}", "hf_…", _command_line())
+
+
+def _is_interactive() -> bool:
+    """A notebook, or Python's own prompt: no command line started this training."""
+    return Path(sys.argv[0]).name in ("", "-c", "ipykernel_launcher.py", "colab_kernel_launcher.py")
+
+
+def _equal_command(run: RunFolder) -> str:
+    """The command line that trains the same as a call of `train` did: every field that is not at its default."""
+    words = ["accelerate", "launch", "train_accelerate.py", run.family.name]
+    for part in (run.family, run.architecture, run.data, run.config):
+        for item in fields(part):
+            value = getattr(part, item.name)
+            if value == item.default or item.name in ("resume", "overwrite", "hub_token"):
+                continue
+            if isinstance(item.default, bool):
+                words.append(f"--{item.name}" if value else f"--no_{item.name}")
+            else:
+                words += [f"--{item.name}", *(map(str, value) if isinstance(value, tuple | list) else [str(value)])]
+    return shlex.join(words)
 
 
 def _command_line() -> str:

@@ -1,6 +1,6 @@
 """A run's generators as they would be published now: their type, the average if there is one, the test-time settings.
 
-translator = Generators(run_folder, accelerator=accelerator, state=state).translators()["generator"]
+translator = Generators(run_folder, accelerator=accelerator, state=state, values=data.values).translators()["generator"]
 """
 
 import json
@@ -16,17 +16,30 @@ from img2img_hub.training.finetune import discriminators_beside
 from img2img_hub.training.run_folder import RunFolder
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator
+from img2img_hub.values import BandValues
 
 
 class Generators:
-    """Copies of the generators, as translators or as folders."""
+    """Copies of the generators, as translators or as folders.
 
-    def __init__(self, folder: RunFolder, *, accelerator: Accelerator, state: RunState) -> None:
+    Args:
+        values: what the values of sources and targets are (`ImageData.values`).
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        accelerator: Accelerator,
+        state: RunState,
+        values: tuple[BandValues | None, BandValues | None],
+    ) -> None:
         self.folder = folder
         self.family = folder.family
         self.config = folder.config
         self.accelerator = accelerator
         self.state = state
+        self.values = values
 
     def translators(self, *, alike: bool = False) -> dict[str, Translator]:
         """{name: translator} of every published generator.
@@ -69,10 +82,13 @@ class Generators:
         """What translation.json says of the generator that is published in this folder."""
         network = self.state.networks[self.family.published[folder]]
         assert isinstance(network, Network)
+        source_values, target_values = reversed(self.values) if folder == "target2source" else self.values
         return TranslationSettings(
             family=self.family.name,
             source_channels=network.in_channels,
             target_channels=network.out_channels,
+            source_values=source_values,
+            target_values=target_values,
             norm_statistics=self._norm_statistics(network),
             working_size=self.config.working_size or self.config.image_size,
             # A U-Net's bottleneck sees the whole training image, and its statistics are that image's: larger ones are

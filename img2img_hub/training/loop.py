@@ -6,7 +6,6 @@
 
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from accelerate.utils import set_seed
@@ -25,27 +24,41 @@ from img2img_hub.training.optimizers import make_averages, make_optimizers, prep
 from img2img_hub.training.plan import Plan
 from img2img_hub.training.push import Publisher, create_repos, find_repo_ids, push_all
 from img2img_hub.training.results import Results
+from img2img_hub.training.run import Run
 from img2img_hub.training.run_folder import RunFolder
 from img2img_hub.training.signals import StopRequest
 from img2img_hub.training.step import Stepper
 from img2img_hub.training.warmup import warm_up
+from img2img_hub.translation.preview import TrainingData
 
 
-def train(family: Family, config: TrainConfig, data: DataConfig, *, architecture: Any = None) -> Path:
+def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, *, architecture: Any = None) -> Run:
     """Train `family` on `data` and leave finished generators in Hub layout under config.output_dir.
 
+    Args:
+        data: a DataConfig, or what `open_pairs` or `open_unpaired` gave.
+        architecture: an Architecture; None for the family's defaults.
+
     Returns:
-        config.output_dir as a path. After Ctrl-C or SIGTERM it holds a checkpoint to resume from instead.
+        The run, with its translators. After Ctrl-C or SIGTERM it is not finished, and config.output_dir holds a
+        checkpoint to resume from.
 
     Raises:
         ValueError: settings or data that cannot work, each with what to do instead.
     """
+    if isinstance(data, TrainingData):
+        if data.paired != family.paired:
+            opening = "open_pairs" if family.paired else "open_unpaired"
+            raise ValueError(f"{family.title} does not train on these data: open them by {opening}")
+        data = data.config
     folder = RunFolder(family=family, config=config, data=data, architecture=architecture or Architecture())
     with closing(folder), errors_of_writing(folder.checkpoints):
-        return _train(folder)
+        finished = _train(folder)
+    return Run(path=folder.path, family=family, config=config, finished=finished)
 
 
-def _train(folder: RunFolder) -> Path:
+def _train(folder: RunFolder) -> bool:
+    """Whether the run came to its end."""
     family, config, data = folder.family, folder.config, folder.data
     accelerator = start_accelerator(config)
 
@@ -57,7 +70,12 @@ def _train(folder: RunFolder) -> Path:
 
     # Networks, the same on every rank, and one optimizer a phase.
     networks: dict[str, nn.Module] = dict(
-        family.build(folder.architecture, in_channels=3, out_channels=3, image_size=config.image_size)
+        family.build(
+            folder.architecture,
+            in_channels=train_data.in_channels,
+            out_channels=train_data.out_channels,
+            image_size=config.image_size,
+        )
     )
     fresh = config.init_from is not None and checkpoint is None  # a checkpoint has all that it would bring
     start = initialise_from(networks, family=family, where=str(config.init_from)) if fresh else Start()
@@ -106,7 +124,7 @@ def _train(folder: RunFolder) -> Path:
         if accelerator.is_main_process:  # a kill may have come between the end and the push
             for url in push_all(folder.path, repo_ids, config=config):
                 logs.say(f"Pushed to {url}")
-        return folder.path
+        return True
 
     # The loop: every phase takes one optimizer step (or several, on fresh batches), again and again.
     batches = open_stream(
@@ -142,7 +160,7 @@ def _train(folder: RunFolder) -> Path:
             if stop.agreed():
                 logs.say("Stopped in the warm-up; the same command with --resume begins it again.")
                 logs.close()
-                return folder.path
+                return False
         results.look(logs)
         while state.step < plan.total_steps:
             began = time.perf_counter()
@@ -168,7 +186,7 @@ def _train(folder: RunFolder) -> Path:
             if stopping and not last:
                 logs.say(f"Stopped at step {state.step}; the same command with --resume goes on from there.")
                 logs.close()
-                return folder.path
+                return False
             results.look(logs)
             if pushing:
                 publisher.offer(results.write_snapshot, step=state.step, total_steps=plan.total_steps)
@@ -178,4 +196,4 @@ def _train(folder: RunFolder) -> Path:
         results.finish(logs)
     logs.close()
     publisher.finish()  # here a Ctrl-C ends it: all else is done
-    return folder.path
+    return True

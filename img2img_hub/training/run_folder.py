@@ -171,6 +171,7 @@ class RunFolder:
             ("training", _FREE, self.config),
         ):
             defaults = {item.name: item.default for item in fields(made_by)}
+            defaults |= {key: list(value) for key, value in defaults.items() if isinstance(value, tuple)}  # as in JSON
             for key in sorted((before[part].keys() | now[part].keys()) - free):
                 new = now[part].get(key)
                 old = before[part].get(key, defaults.get(key))  # an older run did not know the field

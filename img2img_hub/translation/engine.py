@@ -3,19 +3,26 @@
     python -c "import torch; from img2img_hub import UNetGenerator as U; from img2img_hub.translation.engine import \
     Engine; print(Engine(U(width=8))(torch.zeros(1, 3, 300, 200)).shape)"
 
-What images become before and after is the Translator's business.
+What images become before and after is the Translator's business. An image that does not fit into the memory goes
+through strip by strip, see `tiling`.
 """
 
+import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from img2img_hub.images import crop, pad_to_multiple
+from img2img_hub.images import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
+from img2img_hub.translation.recording import NotByRows
+from img2img_hub.translation.tiling import Tiles, available_memory, bytes_a_pixel, translate_strips
+
+_ALWAYS_FITS = 2**18  # pixels; below, nobody needs to look how much memory there is
 
 
 class Engine:
@@ -24,14 +31,35 @@ class Engine:
     Args:
         network: a generator. It stays on its device unless `device` is given, and in its mode between calls.
         device: "cpu", "cuda", "cuda:1", "mps" …
+        forward: what runs a padded float32 batch (N, in_channels, H, W), on the network's device, in its place (an
+            exported or compiled copy of it); None: the network itself. Only the network varies, and goes in strips.
+        tiles: where an image does not fit into the memory: "fast" estimates the statistics that its norm layers
+            normalise with, "exact" gathers them, see `tiling`.
+        memory: GiB that a translation may take beside the program and the images; None: half of what is free.
 
     Raises:
-        ValueError: the device is not there.
+        ValueError: the device is not there, or a bad option.
     """
 
-    def __init__(self, network: Network, *, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        device: str | torch.device | None = None,
+        forward: Callable[[Tensor], Tensor] | None = None,
+        tiles: Tiles = "fast",
+        memory: float | None = None,
+    ) -> None:
+        if tiles not in get_args(Tiles):
+            raise ValueError(f"tiles must be 'fast' or 'exact', got {tiles!r}")
+        if memory is not None and not memory > 0:
+            raise ValueError(f"memory must be some GiB, more than 0, got {memory!r}")
         self.network = network if device is None else _moved(network, device)
-        self.device = next(network.parameters()).device
+        self.device = next(self.network.parameters()).device
+        self.tiles = tiles
+        self.memory = memory
+        self._forward = self.network if forward is None else forward
+        self._pixel_bytes = 0.0  # not known yet
         self._lock = threading.Lock()
 
     def __call__(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
@@ -49,26 +77,121 @@ class Engine:
             raise ValueError(f"a batch (N, {self.network.in_channels}, H, W) is needed, got {tuple(batch.shape)}")
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
             raise ValueError(f"a seed is a whole number from 0 on, got {seed!r}")
+        if seed is not None and self._forward is not self.network:
+            raise ValueError(
+                "a variation (seed) needs the torch backend: load the model without backend=, or drop seed"
+            )
         height, width = batch.shape[-2:]
+        if seed is None and not self.fits(height, width, images=len(batch)):
+            return self._one_by_one(batch)
+        padded, (top, left) = pad_to_multiple(
+            batch.to(self.device, torch.float32), multiple=self._multiple(height, width)
+        )
+        with self._running(height, width):
+            if seed is None:
+                output = self._forward(padded)
+            else:  # one by one, so that an image's noise does not depend on its batch-mates
+                output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
+        return crop(output, top=top, left=left, height=height, width=width).to(batch.device)
+
+    @property
+    def bytes_a_pixel(self) -> float:
+        """What an image takes for each of its pixels when it goes through the network at once."""
+        if not self._pixel_bytes:
+            with self._lock, self._evaluating():
+                self._pixel_bytes = bytes_a_pixel(self.network)
+        return self._pixel_bytes
+
+    def fits(self, height: int, width: int, *, images: int = 1) -> bool:
+        """Whether so many images of that size go through the network at once, in the memory that there is."""
+        if images * height * width <= _ALWAYS_FITS:
+            return True
+        return images * height * width * self.bytes_a_pixel <= self._budget()
+
+    def translate_rows(
+        self, read: Callable[[int, int], Tensor], write: Callable[[int, Tensor], None], *, height: int, width: int
+    ) -> None:
+        """Translate one image strip by strip, without ever holding all of it or of its translation.
+
+        Args:
+            read: from the first row up to, not including, the second: (in_channels, rows, width) float in [-1, 1]. Is
+                asked for the same rows more than once.
+            write: gets the number of the first row and (out_channels, rows, width) float32 in [-1, 1] on the engine's
+                device; from above to below, each row once.
+
+        Raises:
+            ValueError: the network has self-attention, which looks at the whole image, or there is not enough memory.
+        """
+        multiple, cpu = self._multiple(height, width), torch.device("cpu")
+        rows, top = reflected(height, multiple, cpu)
+        columns, left = reflected(width, multiple, cpu)
+
+        def read_padded(first: int, last: int) -> Tensor:
+            wanted = rows[first:last]
+            start = int(wanted.min())
+            part = read(start, int(wanted.max()) + 1).to(self.device, torch.float32)
+            return part.index_select(1, (wanted - start).to(part.device)).index_select(2, columns.to(part.device))[None]
+
+        def write_cropped(first: int, made: Tensor) -> None:
+            above, below = max(top - first, 0), max(first + made.shape[2] - top - height, 0)
+            if above + below < made.shape[2]:
+                write(first + above - top, made[0, :, above : made.shape[2] - below, left : left + width])
+
+        with self._running(height, width):
+            translate_strips(
+                self.network,
+                read_padded,
+                write_cropped,
+                height=len(rows),
+                width=len(columns),
+                tiles=self.tiles,
+                memory=int(self._budget()),
+            )
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _one_by_one(self, batch: Tensor) -> Tensor:
+        """Images that do not fit together: each at once, or else strip by strip."""
+        height, width = batch.shape[-2:]
+        if len(batch) > 1:
+            return torch.cat([self(image[None]) for image in batch])
+        made = batch.new_empty(1, self.network.out_channels, height, width, dtype=torch.float32)
+
+        def write(first: int, rows: Tensor) -> None:
+            made[0, :, first : first + rows.shape[1]] = rows
+
+        self.translate_rows(lambda first, last: batch[0, :, first:last], write, height=height, width=width)
+        return made
+
+    def _multiple(self, height: int, width: int) -> int:
+        """What height and width are padded to a multiple of."""
         multiple, smallest = int(self.network.multiple), int(self.network.min_size)  # type: ignore[arg-type]
-        multiple = smallest if min(height, width) < smallest else multiple  # a smallest size is such a multiple too
-        padded, (top, left) = pad_to_multiple(batch.to(self.device, torch.float32), multiple=multiple)
+        return smallest if min(height, width) < smallest else multiple  # a smallest size is such a multiple too
+
+    def _budget(self) -> float:
+        return available_memory(self.device) / 2 if self.memory is None else self.memory * 2**30
+
+    @contextmanager
+    def _running(self, height: int, width: int) -> Iterator[None]:
+        """One call at a time, in eval mode; what does not fit is said in words."""
+        size = f"{width}×{height} pixels"
         try:
             with self._lock, torch.no_grad(), self._evaluating():
-                if seed is None:
-                    output = self.network(padded)
-                else:  # one by one, so that an image's noise does not depend on its batch-mates
-                    output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
+                yield
+        except NotByRows:
+            needed = height * width * self.bytes_a_pixel / 2**30
+            raise ValueError(
+                f"{size} at once take about {needed:.1f} GiB, and this network cannot work in strips, because its "
+                f"self-attention looks at the whole image: give it memory={math.ceil(needed)} (--memory) if there is "
+                "as much, use resize='fit' (--resize fit), or a smaller image"
+            ) from None
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             raise ValueError(
-                f"not enough memory to translate {width}×{height} pixels at once on {self.device}: "
-                "use resize='fit' (--resize fit) or a smaller image"
+                f"not enough memory to translate {size} on {self.device}: give less to it with memory= (--memory), use "
+                "resize='fit' (--resize fit) or a smaller image"
             ) from None
-        return crop(output, top=top, left=left, height=height, width=width).to(batch.device)
-
-    # --- inside -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

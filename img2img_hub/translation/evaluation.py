@@ -1,4 +1,4 @@
-"""The numbers of a translator on a data set, computed on 8-bit images as a user would get them.
+"""The numbers of a translator on a data set, computed on images as a user would get them, of 8 bits or of rasters.
 
     python -m img2img_hub evaluate --model model_cards/facades-label2photo --dataset facades --side_by_side \\
         --direction BtoA --split test
@@ -8,6 +8,7 @@ distance between translated and real images, for L1 and its like prefer a blur t
 LPIPS, FID and KID where perceptual.py could load them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
@@ -20,10 +21,9 @@ from tqdm import tqdm
 
 from img2img_hub import metrics
 from img2img_hub.data.sources import ImageData, PairedData, UnpairedData
-from img2img_hub.data.transforms import evaluation_image
-from img2img_hub.images import read_image, to_image, to_tensor
 from img2img_hub.translation.perceptual import Perceptual
 from img2img_hub.translation.sheets import sample_sheet
+from img2img_hub.translation.sides import prepared, shown, translated, unit, where_known
 from img2img_hub.translation.translator import Translator
 
 MAX_PSNR = 100.0  # dB, what an output equal to its target counts in the mean, where it would be infinite
@@ -63,6 +63,10 @@ def evaluate_paired(
     between all outputs and all targets. `perceptual` adds "lpips" (a mean, too), "fid_target" and "kid_target". Both
     images are resized to image_size × image_size (bicubic), the output is rounded to 8 bits.
 
+    Of rasters 0 and 1 are the ends of each band's range in training, and outputs are rounded to their own type: l1
+    times a band's range is the error in its units. Pixels without data are left out of l1 and psnr; the others, which
+    compare neighbourhoods, take them as equal.
+
     Args:
         image_size: pixels, 11 or more.
         limit: take only the first so many pairs.
@@ -80,11 +84,13 @@ def evaluate_paired(
     rows = []
     for index in tqdm(share.places(count), desc="evaluating", unit="image", disable=not progress):
         source, target = data.pair(index)
-        output = _unit(_translated(translator, _prepared(source, translator.network.in_channels, image_size)))
-        wanted = _unit(_prepared(target, translator.network.out_channels, image_size))
+        made = translated(translator, prepared(source, translator, "source", image_size))
+        real = prepared(target, translator, "target", image_size)
+        output, wanted = unit(made, translator, "target"), unit(real, translator, "target")
+        output, share_known = where_known(output, wanted, made, real)
         row = {
-            "l1": metrics.l1(output, wanted).item(),
-            "psnr": min(metrics.psnr(output, wanted).item(), MAX_PSNR),
+            "l1": metrics.l1(output, wanted).item() / share_known,
+            "psnr": min(metrics.psnr(output, wanted).item() + 10 * math.log10(share_known), MAX_PSNR),
             "ssim": metrics.ssim(output, wanted).item(),
             "ms_ssim": metrics.ms_ssim(output, wanted).item(),
             **perceptual.compare(output, wanted),
@@ -139,23 +145,25 @@ def evaluate_unpaired(
     if target2source is not None:
         sets["source"] = _Sets(made=num_target, real=num_source, seed=seed, perceptual=perceptual)
     cycle: dict[str, list[float]] = {"source": [], "target": []}
-    generator = source2target.network
     both = (
-        ("source", "target", num_source, data.source, generator.in_channels, source2target, target2source),
-        ("target", "source", num_target, data.target, generator.out_channels, target2source, source2target),
+        ("source", "target", num_source, data.source, source2target, target2source),
+        ("target", "source", num_target, data.target, target2source, source2target),
     )
     total = len(share.places(num_source)) + len(share.places(num_target))
     with tqdm(total=total, desc="evaluating", unit="image", disable=not progress) as bar:
-        for side, other, count, read, bands, forth, back in both:
+        for side, other, count, read, forth, back in both:
             for index in share.places(count):
-                image = _prepared(read(index), bands, image_size)
+                image = prepared(read(index), source2target, side, image_size)
+                before = unit(image, source2target, side)
                 if side in sets:
-                    sets[side].add("real", _unit(image), index=index)
+                    sets[side].add("real", before, index=index)
                 if forth is not None:
-                    output = _translated(forth, image)
-                    sets[other].add("made", _unit(output), index=index)
+                    output = translated(forth, image)
+                    sets[other].add("made", unit(output, source2target, other), index=index)
                     if back is not None:
-                        cycle[side].append(metrics.l1(_unit(_translated(back, output)), _unit(image)).item())
+                        again = translated(back, output)
+                        after, known = where_known(unit(again, source2target, side), before, again, image)
+                        cycle[side].append(metrics.l1(after, before).item() / known)
                 bar.update()
     parts = share.gather((cycle, {side: each.own for side, each in sets.items()}))
     if share.index:
@@ -195,13 +203,14 @@ def draw_samples(
     rows = []
     for position in range(count):
         index = position * (available - 1) // max(count - 1, 1)
-        source = _prepared(read(index), translator.network.in_channels, image_size)
-        row = [source, _translated(translator, source)]
+        source = prepared(read(index), translator, "source", image_size)
+        row = [source, translated(translator, source)]
         if paired:
-            row.append(_prepared(data.target(index), translator.network.out_channels, image_size))
+            row.append(prepared(data.target(index), translator, "target", image_size))
         elif reverse is not None:
-            row.append(_translated(reverse, row[1]))
-        rows.append(row)
+            row.append(translated(reverse, row[1]))
+        sides = ("source", "target", "target" if paired else "source")
+        rows.append([shown(image, translator, side) for image, side in zip(row, sides, strict=False)])
     titles = [names[1] if backwards else names[0], "output", names[1] if paired else "back again"]
     return sample_sheet(rows, titles=titles[: len(rows[0])])
 
@@ -262,16 +271,3 @@ def _count(available: int, limit: int | None) -> int:
     if available < 1:
         raise ValueError("there are no images to evaluate on")
     return available if limit is None else min(limit, available)
-
-
-def _prepared(image: Image.Image, channels: int, image_size: int) -> Image.Image:
-    return evaluation_image(read_image(image, channels=channels), image_size=image_size)
-
-
-def _translated(translator: Translator, image: Image.Image) -> Image.Image:
-    return to_image(translator.translate_tensor(to_tensor(image)[None]))
-
-
-def _unit(image: Image.Image) -> Tensor:
-    """(1, C, H, W) float64 in [0, 1]."""
-    return torch.round(to_tensor(image).double()[None] * 127.5 + 127.5) / 255

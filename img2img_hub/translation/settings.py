@@ -13,9 +13,11 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from img2img_hub.networks.blocks import NormStatistics
+from img2img_hub.values import BandValues
 
 SETTINGS_FILE = "translation.json"
 FORMAT_VERSION = 1
+_FORMER = {"value_min": 0, "value_max": 255}  # before there were rasters, every file had these
 
 Resize = Literal["native", "fit"]
 
@@ -32,14 +34,15 @@ class TranslationSettings:
     """Version of this file's layout."""
     family: str = ""
     """The method it was trained by ("pix2pix", "cyclegan" …); empty where nobody said."""
-    value_min: int = 0
-    """Pixel value that the network sees as -1."""
-    value_max: int = 255
-    """Pixel value that the network sees as 1."""
     source_channels: int = 3
-    """Bands of the input: 3 (RGB) or 1 (grey)."""
+    """Bands of the input: 3 (RGB) or 1 (grey) of 8-bit pictures, any number of rasters."""
     target_channels: int = 3
-    """Bands of the output: 3 (RGB) or 1 (grey)."""
+    """Bands of the output, likewise."""
+    source_values: BandValues | None = None
+    """Type and value range of the input's bands; null for 8-bit pictures, whose 0 and 255 the network sees as -1 and
+    1."""
+    target_values: BandValues | None = None
+    """Type and value range of the output's bands, likewise."""
     norm_statistics: NormStatistics = "image"
     """What batch norm normalises with: "image", each image's own statistics (pix2pix, section 3.3), or "running",
     training's averages. Instance norm makes no difference between the two."""
@@ -58,13 +61,10 @@ class TranslationSettings:
             )
         if not isinstance(self.family, str) or len(self.family) > 100:
             raise ValueError(f"family must be a short text such as 'pix2pix', got {self.family!r:.60}")
-        if (self.value_min, self.value_max) != (0, 255) or isinstance(self.value_min, bool):
-            raise ValueError(
-                f"value_min and value_max must be 0 and 255 (8-bit images), "
-                f"got {self.value_min!r:.60} and {self.value_max!r:.60}"
-            )
-        _check_whole("source_channels", self.source_channels, allowed=(1, 3))
-        _check_whole("target_channels", self.target_channels, allowed=(1, 3))
+        for side in ("source", "target"):
+            values: BandValues | None = getattr(self, f"{side}_values")
+            allowed = (1, 3) if values is None else (values.bands,)
+            _check_whole(f"{side}_channels", getattr(self, f"{side}_channels"), allowed=allowed)
         _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))
         _check_whole("working_size", self.working_size, allowed=range(1, 8193))
         _check_choice("resize", self.resize, get_args(Resize))
@@ -81,6 +81,17 @@ class TranslationSettings:
         if not isinstance(values, dict):
             raise ValueError(f"an object was expected, got {type(values).__name__}")
         known = {field.name for field in fields(cls)}
+        values = dict(values)
+        for key, only in _FORMER.items():
+            value = values.pop(key, only)
+            if value != only or isinstance(value, bool):
+                raise ValueError(f"value_min and value_max must be 0 and 255, or left out, got {key} {value!r:.60}")
+        for key in ("source_values", "target_values"):
+            if values.get(key) is not None:
+                try:
+                    values[key] = BandValues.from_dict(values[key])
+                except ValueError as error:
+                    raise ValueError(f"{key}: {error}") from None
         if values.get("format_version", FORMAT_VERSION) == FORMAT_VERSION and (unknown := sorted(set(values) - known)):
             raise ValueError(f"unknown key {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
         return cls(**{key: value for key, value in values.items() if key in known})

@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Literal, Self, cast, get_args, overload
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from img2img_hub.images import ImageLike, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.images import ImageLike
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Norm, NormStatistics, set_norm_statistics
+from img2img_hub.rasters import AnyImage
+from img2img_hub.translation.backends import Backend, Forward, check_backend, make_forward
 from img2img_hub.translation.engine import Engine
+from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import Resize, TranslationSettings
+from img2img_hub.translation.tiling import Tiles
+from img2img_hub.values import BandValues
 
 
 class Translator:
@@ -31,10 +35,16 @@ class Translator:
         settings: what translation.json holds; None: the defaults.
         name: what messages call it.
         device: "cpu", "cuda", "cuda:1", "mps" …
+        forward: what runs the network's padded batches in its place, see `translation.backends`; None: the network.
+        tiles: how an image that does not fit into the memory is translated strip by strip: "fast" or "exact", see
+            `translation.tiling`.
+        memory: GiB that a translation may take beside the program and the images; None: half of what is free.
 
     Raises:
         ValueError: the network is no generator, does not fit the settings, or the device is not there.
     """
+
+    backend: Backend = "torch"
 
     def __init__(
         self,
@@ -43,6 +53,9 @@ class Translator:
         *,
         name: str = "",
         device: str | torch.device | None = None,
+        forward: Forward | None = None,
+        tiles: Tiles = "fast",
+        memory: float | None = None,
     ) -> None:
         self.name = name or type(network).__name__
         if not hasattr(network, "multiple"):
@@ -57,7 +70,8 @@ class Translator:
         set_norm_statistics(network, settings.norm_statistics)
         self.network = network
         self.settings = settings
-        self.engine = Engine(network, device=device)
+        self.pixels = Pixels(settings)
+        self.engine = Engine(network, device=device, forward=forward, tiles=tiles, memory=memory)
         self.device = self.engine.device
 
     @classmethod
@@ -70,13 +84,27 @@ class Translator:
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         device: str | torch.device | None = None,
+        backend: Backend = "torch",
+        onnx_file: str | Path | None = None,
+        tiles: Tiles = "fast",
+        memory: float | None = None,
     ) -> Self:
         """Load a translator from a Hub repo or a folder, onto `device` (None: cuda, else mps, else cpu).
 
+        Args:
+            backend: what runs the network: "torch"; "compile", torch.compile; "onnx" (ONNX Runtime) and "openvino", on
+                the CPU and faster there. Variations (a seed) need "torch".
+            onnx_file: for "onnx" and "openvino", what to run, such as an int8 file that `export` wrote: a path, or a
+                file's name in the repo. None: its model.onnx; where it has none, it is exported once and kept.
+            tiles, memory: for images that are too large to be translated at once, see above. PyTorch translates them,
+                whatever the backend.
+
         Raises:
-            ValueError: neither a folder nor a Hub id, no generator, a bad config.json or translation.json.
+            ValueError: neither a folder nor a Hub id, no generator, a bad config.json or translation.json; a backend
+                that is not installed, or an ONNX file of another network.
             huggingface_hub.errors.HfHubHTTPError: what the Hub answered.
         """
+        check_backend(backend, device=device, onnx_file=onnx_file)
         where = str(repo_or_folder)
         if Path(where).is_file():
             raise ValueError(f"{where} is a file; name the folder that holds it")
@@ -91,7 +119,14 @@ class Translator:
                 f"{where} holds a {type(network).__name__}, which judges images and makes none: name a generator's repo"
             )
         settings = TranslationSettings.load(where, defaults=settings_for(network), **download)  # type: ignore[arg-type]
-        return cls(network, settings, name=where, device=device or _best_device())
+        set_norm_statistics(network, settings.norm_statistics)
+        forward = make_forward(
+            network, backend, where=where, onnx_file=onnx_file, working_size=settings.working_size, **download
+        )
+        device = device or ("cpu" if backend in ("onnx", "openvino") else _best_device())
+        translator = cls(network, settings, name=where, device=device, forward=forward, tiles=tiles, memory=memory)
+        translator.backend = backend
+        return translator
 
     @classmethod
     def from_official(
@@ -128,7 +163,7 @@ class Translator:
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
         self, image: ImageLike, *, resize: Resize | None = None, seed: int | None = None, batch_size: int = 1
-    ) -> Image.Image: ...
+    ) -> AnyImage: ...
 
     @overload
     def __call__(
@@ -138,7 +173,7 @@ class Translator:
         resize: Resize | None = None,
         seed: int | None = None,
         batch_size: int = 1,
-    ) -> list[Image.Image]: ...
+    ) -> list[AnyImage]: ...
 
     def __call__(
         self,
@@ -147,11 +182,12 @@ class Translator:
         resize: Resize | None = None,
         seed: int | None = None,
         batch_size: int = 1,
-    ) -> Image.Image | list[Image.Image]:
+    ) -> AnyImage | list[AnyImage]:
         """Translate an image, or each of a list of images.
 
         Args:
-            image: a path, bytes, PIL image, array or tensor (see `images.read_image`), or a list of them.
+            image: a path, bytes, PIL image, array, tensor (see `images.read_image`) or Raster, or a list of them. A
+                model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1].
             resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
                 None: what the repo says is better.
             seed: None: the one deterministic translation. A number: dropout and noise act as in training, the same
@@ -161,10 +197,11 @@ class Translator:
 
         Returns:
             Images of the size of the (upright) input, "RGB" or "L" as the network makes them, with the input's alpha
-            and ICC profile where it has one.
+            and ICC profile where it has one; of a model that makes other bands or types, a `Raster` in their units,
+            with the input's georeference and its pixels without data.
 
         Raises:
-            ImageError: the input is no readable image.
+            ImageError: the input is no readable image, or has other bands than the model takes.
             ValueError: a bad option, or not enough memory for an image of that size.
         """
         resize = resize or self.settings.resize
@@ -174,7 +211,7 @@ class Translator:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         if not isinstance(image, list | tuple):
             return self._translate([cast(ImageLike, image)], resize=resize, seed=seed)[0]
-        outputs: list[Image.Image] = []
+        outputs: list[AnyImage] = []
         for first in range(0, len(image), batch_size):
             outputs += self._translate(image[first : first + batch_size], resize=resize, seed=seed)
         return outputs
@@ -204,51 +241,65 @@ class Translator:
             normalised += f" with {statistics[settings.norm_statistics]}"
         parts = [
             f"{settings.family} {type(self.network).__name__}".strip(),
-            f"{settings.source_channels} → {settings.target_channels} bands",
+            f"{settings.source_channels} → {settings.target_channels} bands{self._types()}",
             normalised,
             f"trained at {settings.working_size}×{settings.working_size}",
             f"resize {settings.resize}",
-            f"on {self.device}",
+            f"on {self.device}" + ("" if self.backend == "torch" else f" by {self.backend}"),
         ]
         return " · ".join(parts)
 
+    def _types(self) -> str:
+        """ " (uint16 → 8 bits)" where they are not both 8-bit pictures."""
+        both = (self.settings.source_values, self.settings.target_values)
+        types = ["8 bits" if values is None else values.dtype for values in both]
+        return "" if both == (None, None) else f" ({types[0]} → {types[1]})"
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _translate(self, images: Sequence[ImageLike], *, resize: Resize, seed: int | None) -> list[Image.Image]:
+    def _translate(self, images: Sequence[ImageLike], *, resize: Resize, seed: int | None) -> list[AnyImage]:
         """One batch: read all, group by shape, translate, put the results back in order."""
-        sources = [read_image(image, channels=self.network.in_channels) for image in images]
+        sources = [self.pixels.read(image) for image in images]
         working_size = (self.settings.working_size, self.settings.working_size)
         groups: dict[tuple[int, int], list[int]] = {}
         for index, source in enumerate(sources):
             groups.setdefault(working_size if resize == "fit" else source.size, []).append(index)
-        outputs: dict[int, Image.Image] = {}
+        outputs: dict[int, AnyImage] = {}
         for size, members in groups.items():
-            batch = torch.stack([to_tensor(_resized(sources[index], size)) for index in members])
+            if resize == "native" and seed is None and not self.engine.fits(size[1], size[0]):
+                outputs |= {index: self._by_rows(images[index], sources[index]) for index in members}
+                continue
+            batch = torch.stack([self.pixels.tensor(sources[index], size=size) for index in members])
             for index, made in zip(members, self.translate_tensor(batch, seed=seed).cpu(), strict=True):
-                outputs[index] = self._finished(to_image(made), images[index], sources[index])
+                outputs[index] = self.pixels.finished(made, original=images[index], source=sources[index])
         return [outputs[index] for index in range(len(images))]
 
-    def _finished(self, output: Image.Image, original: ImageLike, source: Image.Image) -> Image.Image:
-        """The output at the source's size, with the original's alpha and colour profile."""
-        output = _resized(output, source.size)
-        profile = source.info.get("icc_profile") if output.mode == source.mode else None
-        if alpha := read_alpha(original):
-            output.putalpha(alpha)  # RGB becomes RGBA, L becomes LA
-        if profile:
-            output.info["icc_profile"] = profile
-        return output
+    def _by_rows(self, original: ImageLike, source: AnyImage) -> AnyImage:
+        """An image that is too large to be translated at once; a picture never becomes floats as a whole."""
+        width, height = source.size
+        canvas = self.pixels.canvas(width, height)
+        self.engine.translate_rows(
+            lambda first, last: self.pixels.rows(source, first, last), canvas.write, height=height, width=width
+        )
+        return self.pixels.finished(canvas.made, original=original, source=source)
 
 
 def settings_for(network: Network) -> TranslationSettings:
-    """The default settings, with the network's bands."""
-    return TranslationSettings(source_channels=network.in_channels, target_channels=network.out_channels)
+    """The default settings, with the network's bands: pictures where they can be, else floats as the network sees
+    them."""
+
+    def values(bands: int) -> BandValues | None:
+        return None if bands in (1, 3) else BandValues(dtype="float32", low=(-1.0,) * bands, high=(1.0,) * bands)
+
+    return TranslationSettings(
+        source_channels=network.in_channels,
+        target_channels=network.out_channels,
+        source_values=values(network.in_channels),
+        target_values=values(network.out_channels),
+    )
 
 
 def _best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)

@@ -1,0 +1,76 @@
+"""What the images of a data set are: 8-bit pictures, or rasters of so many bands, their type and their range of values.
+
+    python -m img2img_hub check-data --dataset scenes
+
+Both are found by looking: what the images are, at the headers of a few; the range, at the pixels of more of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+
+from img2img_hub.data.config import DataConfig, DataError
+from img2img_hub.data.reading import Images
+from img2img_hub.rasters import Raster, RasterKind
+from img2img_hub.values import BandValues, measured, spread
+
+_LOOKED_AT = 4  # images of each side whose headers are read
+_MEASURED = 200  # images of each side whose pixels are read for the range of values
+
+
+class KindError(DataError):
+    """Images of other kinds than what is asked for, or of several."""
+
+
+def side_kind(images: Images, *, config: DataConfig, asked: int | None, role: str) -> tuple[int, RasterKind | None]:
+    """(bands, what kind of raster) of the sources or targets; the kind of 8-bit pictures is None.
+
+    Args:
+        asked: bands that somebody wants; 1 and 3 where the files have another number: as 8-bit pictures, grey or RGB.
+
+    Raises:
+        KindError: rasters of several kinds, or a number of bands that is not there.
+    """
+    found: dict[int, RasterKind] = {}
+    for row in spread(len(images), _LOOKED_AT):
+        kind = images.kind(row, no_data=config.no_data)
+        if kind is None:  # a picture, or a file that cannot be read, of which its reader says why
+            found = {}
+            break
+        found[row] = kind
+    if not found or (asked in (1, 3) and all(asked != kind.bands for kind in found.values())):
+        if asked not in (None, 1, 3):
+            raise KindError(
+                f"the {role}s are 8-bit pictures, of 1 or 3 bands, and {asked} are asked for, by a model or by "
+                f"--{'in' if role == 'source' else 'out'}_channels"
+            )
+        return asked or 3, None
+    (first, kind), *others = found.items()
+    for row, other in others:
+        if (other.bands, other.dtype) != (kind.bands, kind.dtype):
+            raise KindError(
+                f"{images.where(first)} has {kind.describe()}, {images.where(row)} has {other.describe()}: "
+                f"save the {role}s alike"
+            )
+    if asked is not None and asked != kind.bands:
+        raise KindError(
+            f"{images.where(first)} has {kind.describe()}, and {asked} are asked for, by a model or by "
+            f"--{'in' if role == 'source' else 'out'}_channels"
+        )
+    masked = any(each.masked for each in found.values())
+    return kind.bands, RasterKind(bands=kind.bands, dtype=kind.dtype, masked=masked, no_data=kind.no_data)
+
+
+def side_values(
+    images: Images, rows: np.ndarray, *, kind: RasterKind, limits: tuple[float, float] | None
+) -> BandValues:
+    """The range of values of one side, from at most 200 of its images, spread evenly; the same for the same data."""
+
+    def some() -> Iterator[Raster]:
+        for place in spread(len(rows), _MEASURED):
+            yield cast(Raster, images.read(int(rows[place]), channels=kind.bands, kind=kind))
+
+    return measured(some(), dtype=kind.dtype, no_data=kind.no_data, limits=limits)

@@ -1,0 +1,238 @@
+"""TIFF files as arrays: any number of bands of any type, what is no data, where it lies. Pixels come by tifffile.
+
+    python -c "from img2img_hub.tiffs import read_tiff; print(read_tiff('scene.tif', name='scene.tif').array.shape)"
+
+The tags are read without tifffile, for to know what a file is must not ask for a library that a picture does not need.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import math
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from img2img_hub.images import ImageError
+
+Georeference = dict[int, tuple[int, int, Any]]
+"""{tag: (type, count, value)} of the tags that say where an image lies; {} for none."""
+
+MAX_BYTES = 16 * 2**30  # of one image, decoded
+
+# GeoTIFF's tags and rational polynomials, which hold for any image of the same size.
+_PLACE_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 257, 258, 262, 277, 338, 339
+_ORIENTATION, _NO_DATA = 274, 42113
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_KINDS = {1: "uint", 2: "int", 3: "float", 4: "uint", 5: "complexint", 6: "complex"}
+_ASCII = 2  # the type of a tag that is text
+_UPRIGHT = {  # the orientations of TIFF and EXIF, undone
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: array.swapaxes(0, 1)[:, ::-1],
+    7: lambda array: array.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda array: array.swapaxes(0, 1)[::-1],
+}
+
+
+class TiffPixels(NamedTuple):
+    """What a TIFF holds."""
+
+    array: np.ndarray
+    """(H, W, C) of the file's own type, upright."""
+    opaque: np.ndarray | None
+    """(H, W) bool, False where its alpha band is 0; None without alpha."""
+    no_data: float | None
+    georeference: Georeference
+
+
+def is_tiff(content: Any) -> bool:
+    """Whether a path's or bytes' content begins as TIFF does."""
+    with _stream(content) as stream:
+        return stream.read(4) in _MAGIC
+
+
+def tiff_header(content: Any, *, name: str) -> tuple[int, str, bool] | None:
+    """(bands, type, whether a value is declared as no data) of a TIFF; None for 8-bit grey, RGB, palettes and CMYK.
+
+    Raises:
+        ImageError: tifffile is needed to tell, and it is missing.
+    """
+    tags = tiff_tags(content)
+    if tags is None or tags.get(_PHOTOMETRIC) not in (0, 1, 2):
+        return None
+    samples, bits = int(tags.get(_SAMPLES, 1)), int(tags.get(_BITS, (1,))[0])
+    kind = _KINDS.get(int(tags.get(_FORMAT, (1,))[0]), "uint")
+    bands = samples - _alpha_bands(tags.get(_EXTRA, ()))
+    declared = _no_data(tags) is not None
+    if bits <= 8 and kind == "uint" and bands in (1, 3) and not (declared and bits == 8):
+        return None
+    if samples == 1:  # bands may be pages
+        with _open(content, name=name) as file:
+            shape, axes = _shape(file, name=name)
+            bands = math.prod(size for axis, size in zip(axes, shape, strict=True) if axis not in "YX")
+            return bands, str(file.series[0].dtype), declared
+    return bands, f"{kind}{next(size for size in (8, 16, 32, 64, 128, bits) if size >= bits)}", declared
+
+
+def read_tiff(content: Any, *, name: str) -> TiffPixels:
+    """The first image of a TIFF, all its bands, be they samples or pages.
+
+    Raises:
+        ImageError: tifffile is missing, or the file is damaged, cut short, of too many pixels or of too many axes.
+    """
+    try:
+        with _open(content, name=name) as file:
+            shape, axes = _shape(file, name=name)
+            page = file.series[0].keyframe
+            tags = tiff_tags(content)
+            assert tags is not None
+            array = _bands_last(file.series[0].asarray().reshape(shape), axes)
+            array = _UPRIGHT.get(int(tags.get(_ORIENTATION, 1)), lambda same: same)(array)
+    except ImageError:
+        raise
+    except Exception as error:  # damaged files make it raise nearly anything, as they do Pillow
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "imagecodecs" in reason:
+            raise ImageError(f"{name} is compressed in a way that needs a library: pip install imagecodecs") from None
+        raise ImageError(f"{name} is damaged or cut short ({reason}): copy, download or save it again") from error
+    opaque = None
+    if page.samplesperpixel > 1 and _alpha_bands(page.extrasamples):
+        array, opaque = array[:, :, :-1], array[:, :, -1] > 0
+    return TiffPixels(np.ascontiguousarray(array), opaque, _no_data(tags), georeference_from(tags))
+
+
+def write_tiff(
+    file: BinaryIO, array: np.ndarray, *, no_data: float | None, georeference: Georeference, name: str
+) -> None:
+    """Write (H, W, C) as one TIFF image, losslessly compressed, its bands as samples."""
+    tags = [(code, *georeference[code], True) for code in sorted(georeference)]
+    if no_data is not None:
+        text = f"{no_data:.17g}"
+        tags.append((_NO_DATA, _ASCII, len(text) + 1, text, True))
+    bands = array.shape[2]
+    _tifffile(name).imwrite(
+        file,
+        array if bands > 1 else array[:, :, 0],
+        photometric="rgb" if bands == 3 and array.dtype == np.uint8 else "minisblack",
+        planarconfig="contig" if bands > 1 else None,
+        compression="zlib",
+        metadata=None,
+        extratags=tags,
+    )
+
+
+def tiff_tags(content: Any) -> ImageFileDirectory_v2 | None:
+    """The tags of a TIFF's first image, by path or bytes; None for what is no TIFF."""
+    with _stream(content) as stream:
+        start = stream.read(8)
+        if start[:4] not in _MAGIC:
+            return None
+        if start[2:4] in (b"+\0", b"\0+"):  # more than 4 GB
+            start += stream.read(8)
+        tags = ImageFileDirectory_v2(start)
+        stream.seek(tags.next)
+        tags.load(stream)
+        return tags
+
+
+def library_version() -> str:
+    """Of what decodes TIFFs, "" where it is missing."""
+    return getattr(_imported(), "__version__", "")
+
+
+def georeference_from(tags: ImageFileDirectory_v2) -> Georeference:
+    """The tags that say where an image lies."""
+    found: Georeference = {}
+    for code in _PLACE_TAGS:
+        if code in tags:
+            value = tags[code]
+            count = len(value) + 1 if isinstance(value, str) else len(value) if isinstance(value, tuple) else 1
+            found[code] = (tags.tagtype[code], count, value)
+    return found
+
+
+def for_pillow(georeference: Georeference) -> ImageFileDirectory_v2:
+    """What Pillow's `save(path, tiffinfo=…)` takes to write a picture with a georeference."""
+    tags = ImageFileDirectory_v2()
+    for code, (kind, _, value) in georeference.items():
+        tags.tagtype[code] = kind
+        tags[code] = value
+    return tags
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _imported() -> Any:
+    try:
+        library = importlib.import_module("tifffile")
+    except ImportError:
+        return None
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # of a damaged file our own error tells, once
+    return library
+
+
+def _tifffile(name: str) -> Any:
+    library = _imported()
+    if library is None:
+        raise ImageError(f"{name} is a TIFF that needs a library: pip install tifffile imagecodecs")
+    return library
+
+
+def _stream(content: Any) -> BinaryIO:
+    return Path(content).open("rb") if isinstance(content, str | Path) else io.BytesIO(content)
+
+
+def _open(content: Any, *, name: str) -> Any:
+    library = _tifffile(name)
+    return library.TiffFile(str(content) if isinstance(content, str | Path) else io.BytesIO(content))
+
+
+def _bands_last(array: np.ndarray, axes: str) -> np.ndarray:
+    """(H, W, C) of an array with these axes, as tifffile names them."""
+    if "Y" not in axes or "X" not in axes:
+        return array
+    others = [place for place, axis in enumerate(axes) if axis not in "YX"]
+    height, width = (array.shape[axes.index(axis)] for axis in "YX")
+    return array.transpose(axes.index("Y"), axes.index("X"), *others).reshape(height, width, -1)
+
+
+def _shape(file: Any, *, name: str) -> tuple[tuple[int, ...], str]:
+    """Shape and axes of a TIFF's first image, without those of length 1; refused where it could not be handled."""
+    series = file.series[0]
+    pairs = [(size, axis) for size, axis in zip(series.shape, series.axes, strict=True) if size > 1 or axis in "YX"]
+    shape, axes = tuple(size for size, _ in pairs), "".join(axis for _, axis in pairs)
+    if axes.count("Y") != 1 or axes.count("X") != 1 or len(axes) > 3:
+        raise ImageError(
+            f"{name} has the axes {series.axes} of lengths {series.shape}: save one image, its bands as samples"
+        )
+    pixels = shape[axes.index("Y")] * shape[axes.index("X")]
+    size = math.prod(shape) * series.dtype.itemsize
+    if pixels > 2 * (Image.MAX_IMAGE_PIXELS or pixels) or size > MAX_BYTES:
+        raise ImageError(
+            f"{name} has {pixels / 1e6:.0f} million pixels, {size / 1e9:.1f} GB of them, as a decompression bomb "
+            "would: cut it into parts first"
+        )
+    return shape, axes
+
+
+def _alpha_bands(extra: Any) -> int:
+    """1 where the last sample is alpha, be it associated (1) or not (2); else 0."""
+    extra = (extra,) if isinstance(extra, int) else tuple(extra)
+    return int(bool(extra) and int(extra[-1]) in (1, 2))
+
+
+def _no_data(tags: ImageFileDirectory_v2) -> float | None:
+    try:
+        return float(str(tags[_NO_DATA]).strip(" \0"))
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,180 @@
+"""What runs a generator: PyTorch, PyTorch compiled, ONNX Runtime or OpenVINO, each as one function of a batch.
+
+    python -c "from img2img_hub import Translator as T; \
+    T.from_pretrained('model_cards/facades-label2photo', backend='openvino')('a.png').save('b.png')"
+
+ONNX Runtime and OpenVINO take the repo's model.onnx; where it has none, the network is exported once and kept in
+~/.cache/img2img_hub (or $XDG_CACHE_HOME). All of them use as many threads as PyTorch is set to.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from img2img_hub.networks import Network
+from img2img_hub.networks.base import fetch
+from img2img_hub.translation.export import fingerprint, need, open_session, working_shape, write_onnx
+
+Backend = Literal["torch", "compile", "onnx", "openvino"]
+Forward = Callable[[Tensor], Tensor]
+ONNX_FILE = "model.onnx"
+_CPU_ONLY = ("onnx", "openvino")
+
+
+def check_backend(
+    backend: str, *, device: str | torch.device | None = None, onnx_file: str | Path | None = None
+) -> None:
+    """Refuse, before anything is loaded, what cannot be: an unknown name, a missing package, another device.
+
+    Raises:
+        ValueError: says what to type.
+    """
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
+    if backend in _CPU_ONLY and device is not None and torch.device(device).type != "cpu":
+        raise ValueError(f"backend {backend!r} runs on the CPU, got device {str(device)!r}: leave device out")
+    if backend not in _CPU_ONLY and onnx_file is not None:
+        raise ValueError(f"onnx_file is for the backends onnx and openvino, got backend {backend!r}: leave one out")
+    if backend == "onnx":
+        need("onnxruntime", extra="onnx", what="backend 'onnx'")
+    if backend == "openvino":
+        need("openvino", extra="openvino", what="backend 'openvino'")
+
+
+def make_forward(
+    network: Network,
+    backend: Backend,
+    *,
+    where: str = "",
+    onnx_file: str | Path | None = None,
+    working_size: int = 256,
+    **download: Any,
+) -> Forward | None:
+    """What an Engine is to run in the network's place; None: the network itself.
+
+    Args:
+        network: with its batch norm's statistics set: they are baked in.
+        where: folder or Hub repo of the network, which may have a model.onnx; "": none.
+        onnx_file: another file to run, such as an int8 one: a path, or a file's name in `where`.
+        working_size: what the first compilation is made for; other sizes work too.
+        download: revision, token … for files of a Hub repo.
+
+    Raises:
+        ValueError: a missing package, a file that is not there, or of another network.
+    """
+    if backend == "torch":
+        return None
+    if backend == "compile":
+        return torch.compile(lambda batch: network(batch))
+    path = _onnx_file(network, where=where, onnx_file=onnx_file, working_size=working_size, **download)
+    try:
+        run = open_session(path) if backend == "onnx" else _open_openvino(path)
+    except ValueError:
+        raise
+    except Exception as error:  # each runtime has its own classes
+        raise ValueError(f"{path} cannot be opened by {backend} ({_said(error)})") from None
+    return _sized(run, path)
+
+
+def _onnx_file(
+    network: Network, *, where: str, onnx_file: str | Path | None, working_size: int, **download: Any
+) -> Path:
+    own = fingerprint(network)
+    if onnx_file is not None:
+        path = Path(onnx_file) if Path(onnx_file).is_file() else _in_repo(where, str(onnx_file), **download)
+        if path is None:
+            raise ValueError(f"there is no file {str(onnx_file)!r}, here or in {where or 'a repo'}: export makes one")
+        if (said := _fingerprint_of(path)) != own:
+            raise ValueError(
+                f"{path} was not exported from {where or 'this network'} as it is now "
+                f"({'other weights or norm statistics' if said else 'it does not name its weights'}): export it anew"
+            )
+        return path
+    shipped = _in_repo(where, ONNX_FILE, **download)
+    if shipped is not None:
+        if _fingerprint_of(shipped) == own:
+            return shipped
+        warnings.warn(f"{where}: {ONNX_FILE} was exported from other weights and is not used", stacklevel=2)
+    cached = _cache_folder() / f"{own[:40]}.onnx"
+    if not cached.is_file():
+        write_onnx(network, cached, size=working_shape(network, working_size), dynamic=True)
+    return cached
+
+
+def _in_repo(where: str, name: str, **download: Any) -> Path | None:
+    if not where:
+        return None
+    if Path(where).is_dir():
+        return path if (path := Path(where, name)).is_file() else None
+    try:
+        return fetch(where, name, **download)
+    except (ValueError, FileNotFoundError):  # the repo has none; or nobody can look, and the cache has none
+        return None
+
+
+def _fingerprint_of(path: Path) -> str:
+    """What `export` wrote into the file; "" where it did not write it."""
+    need("onnx", extra="onnx", what="reading an ONNX file")
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's, of several classes
+        raise ValueError(
+            f"{path} is no readable ONNX file ({str(error).splitlines()[0]:.100}): export it anew"
+        ) from None
+    return {entry.key: entry.value for entry in model.metadata_props}.get("img2img_hub", "")
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub" / "onnx"
+
+
+def _open_openvino(path: Path) -> Forward:
+    import openvino
+
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        # Otherwise it takes bfloat16 where the processor has it, and says nothing.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    request = compiled.create_infer_request()
+
+    def run(batch: Tensor) -> Tensor:
+        made = request.infer({0: batch.contiguous().numpy()}, share_inputs=True)
+        return torch.from_numpy(made[0].copy())  # the request's own memory is written again by the next call
+
+    return run
+
+
+def _sized(run: Forward, path: Path) -> Forward:
+    """`run` for any batch that the file was exported for: one by one, and of its one size, where it is not dynamic."""
+    import onnx
+
+    shape = onnx.load(path, load_external_data=False).graph.input[0].type.tensor_type.shape.dim
+    fixed = [entry.dim_value for entry in shape]
+    if not fixed[2]:
+        return run
+
+    def forward(batch: Tensor) -> Tensor:
+        height, width = batch.shape[2:]
+        if [height, width] != fixed[2:]:
+            raise ValueError(
+                f"{path} was exported for {fixed[3]}×{fixed[2]} pixels, got {width}×{height} (padded): "
+                "use resize='fit' (--resize fit), or export with --dynamic"
+            )
+        return torch.cat([run(image[None]) for image in batch])
+
+    return forward

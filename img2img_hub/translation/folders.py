@@ -1,0 +1,268 @@
+"""Many images: batches of one size, read and saved beside the computing, each bad file reported and the others done.
+
+    from img2img_hub.translation.folders import translate_folder
+    report = translate_folder(Translator.from_pretrained("user/model"), "photos", output="translated", recursive=True)
+
+A few threads each take a batch through all of it: read, translate, save. The engine lets one of them at a time into the
+network, so that the others read and save meanwhile.
+"""
+
+import ctypes
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from img2img_hub.rasters import AnyImage
+from img2img_hub.translation.files import SAVE_OPTIONS, check_writable, make_folder, plan_outputs, save_output
+from img2img_hub.translation.settings import Resize
+from img2img_hub.translation.translator import Translator
+
+MOST_BATCH_PIXELS = 2**20
+"""Of the images that go through the network at once: larger batches take memory and no less time."""
+MOST_PIXELS = 2**26
+"""Of the images that are in memory at a time, beside one."""
+MOST_WAITING = 256
+"""Images that wait for others of their size."""
+MOST_THREADS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderReport:
+    """What became of many images, in their order."""
+
+    written: list[tuple[Path, Path]]
+    """(input, output)."""
+    failures: list[tuple[Path, str]]
+    """(input, one line that names it, why it failed and what to do)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    jobs: list[tuple[Path, Path]]
+    pixels: int
+    """Of all its images, roughly."""
+
+
+def translate_folder(
+    translator: Translator,
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    output: str | Path,
+    format: str = "png",
+    resize: Resize | None = None,
+    seed: int | None = None,
+    batch_size: int = 4,
+    recursive: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> FolderReport:
+    """Translate images and all images of folders; each becomes output/STEM.format, in the subfolder it came from.
+
+    Args:
+        inputs: image files and folders of images, one or several. Hidden files are left out.
+        output: folder to write to; made if need be.
+        format: "png", "jpg", "webp" or "tif".
+        resize, seed: as the translator takes them.
+        batch_size: how many images of one size go through the network at once. In a batch an image may differ by a
+            rounding (one grey level) from what it gives alone.
+        recursive: whether the folders' subfolders count, too.
+        overwrite: whether outputs may be there already. An input is never overwritten.
+        progress: whether to draw a bar on stderr.
+
+    Ctrl-C ends it after the images that are just being saved; no half image stays.
+
+    Raises:
+        ValueError: before any image is read: a bad option, an input that is missing, two that would become one output,
+            an output that is there, a folder that cannot be written to. What is wrong with one image is in the report.
+    """
+    paths = [Path(path) for path in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    check_options(format=format, batch_size=batch_size, seed=seed)
+    check_format(translator, format)
+    folder = Path(output)
+    plan = plan_outputs(paths, folder=folder, suffix=f".{format}", overwrite=overwrite, recursive=recursive)
+    for place in dict.fromkeys([folder, *(destination.parent for _, destination in plan.jobs)]):
+        make_folder(place)
+    check_writable(folder)
+    crew = _Crew(translator, resize=resize, seed=seed)
+    resize = resize or translator.settings.resize
+    fit = translator.settings.working_size**2 if resize == "fit" else None
+    failures = dict(plan.problems)
+    with tqdm(total=len(plan.jobs), desc="translating", unit="image", disable=not progress) as bar:
+        for found in crew.run(_batches(plan.jobs, batch_size=batch_size, fit=fit)):
+            failures.update((source, message) for source, message in found if message)
+            bar.update(len(found))
+    places = [*(source for source, _ in plan.jobs), *(place for place, _ in plan.problems)]
+    return FolderReport(
+        written=[job for job in plan.jobs if job[0] not in failures],
+        failures=[(place, failures[place]) for place in places if place in failures],
+    )
+
+
+def check_options(*, format: str, batch_size: int, seed: int | None) -> None:
+    """Refuse what no image could be translated with. Raises ValueError."""
+    if f".{format}" not in SAVE_OPTIONS:
+        raise ValueError(f"--format is {format!r}: type {', '.join(ending[1:] for ending in SAVE_OPTIONS)}")
+    if batch_size < 1:
+        raise ValueError(f"--batch_size is {batch_size}: type 1 or more")
+    if seed is not None and seed < 0:
+        raise ValueError(f"--seed is {seed}: type a whole number from 0 on")
+
+
+def check_format(translator: Translator, format: str) -> None:
+    """Refuse a format that cannot hold what the model makes. Raises ValueError."""
+    values = translator.settings.target_values
+    in_png = {("uint8", 1), ("uint8", 3), ("uint16", 1)}
+    if values is None or format == "tif" or (format == "png" and (values.dtype, values.bands) in in_png):
+        return
+    bands = f"{values.bands} band{'s' if values.bands > 1 else ''}"
+    raise ValueError(f"{translator.name} makes {bands} of {values.dtype}, which {format} cannot hold: add --format tif")
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def _batches(jobs: list[tuple[Path, Path]], *, batch_size: int, fit: int | None) -> Iterator[_Batch]:
+    """Images of one size together, those that can be told apart by their headers; the order changes a little.
+
+    `fit`: pixels that each will have in the network, None: those of the file.
+    """
+    waiting: dict[tuple[int, int], list[tuple[Path, Path]]] = {}
+    pixels: dict[tuple[int, int], int] = {}
+    for job in jobs:
+        size = _size_in_header(job[0])
+        area = size[0] * size[1] if size else _bytes(job[0])
+        if size is None or batch_size == 1:
+            yield _Batch(jobs=[job], pixels=area)
+            continue
+        key = (0, 0) if fit else size
+        group = waiting.setdefault(key, [])
+        group.append(job)
+        pixels[key] = pixels.get(key, 0) + area
+        room = min(batch_size, max(1, MOST_BATCH_PIXELS // (fit or area or 1)))
+        if len(group) >= room or pixels[key] > MOST_PIXELS:
+            yield _Batch(jobs=waiting.pop(key), pixels=pixels.pop(key))
+        elif sum(map(len, waiting.values())) > MOST_WAITING:
+            oldest = next(iter(waiting))
+            yield _Batch(jobs=waiting.pop(oldest), pixels=pixels.pop(oldest))
+    for key, group in waiting.items():
+        yield _Batch(jobs=group, pixels=pixels[key])
+
+
+def _size_in_header(path: Path) -> tuple[int, int] | None:
+    """None: Pillow does not know it, or it is damaged; whoever reads it says what is wrong."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception:  # Pillow raises nearly anything on damaged files
+        return None
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+# --- the threads ------------------------------------------------------------------------------------------------------
+
+
+class _Stopped(BaseException):
+    """Raised in a thread that computes when the work is given up. No Exception, or it might pass for a bad image."""
+
+
+class _Crew:
+    """A few threads, each with a batch from file to file."""
+
+    def __init__(self, translator: Translator, *, resize: Resize | None, seed: int | None) -> None:
+        self.translator = translator
+        self.resize = resize
+        self.seed = seed
+        self._lock = threading.Lock()
+        self._computing: set[int] = set()
+        self._stopped = False
+
+    def run(self, batches: Iterable[_Batch]) -> Iterator[list[tuple[Path, str | None]]]:
+        """[(input, None or why it failed)] of each batch, as they come. What is no image's fault is raised."""
+        threads = 1 + min(os.cpu_count() or 1, MOST_THREADS)
+        running: dict[Future[list[tuple[Path, str | None]]], int] = {}
+        with ThreadPoolExecutor(threads, thread_name_prefix="translate") as pool:
+            try:
+                for batch in batches:
+                    while running and (len(running) >= threads or sum(running.values()) + batch.pixels > MOST_PIXELS):
+                        yield from self._finished(running)
+                    running[pool.submit(self._work, batch)] = batch.pixels
+                while running:
+                    yield from self._finished(running)
+            finally:
+                self._stop()
+
+    @staticmethod
+    def _finished(
+        running: dict[Future[list[tuple[Path, str | None]]], int],
+    ) -> Iterator[list[tuple[Path, str | None]]]:
+        done: set[Future[list[tuple[Path, str | None]]]] = set()
+        while not done:  # by the second: a Ctrl-C just before the waiting begins is noticed only after it
+            done = wait(running, timeout=1, return_when=FIRST_COMPLETED).done
+        for future in done:
+            del running[future]
+            yield future.result()
+
+    def _work(self, batch: _Batch) -> list[tuple[Path, str | None]]:
+        sources = [source for source, _ in batch.jobs]
+        found: dict[Path, AnyImage] = {}
+        if len(sources) > 1:
+            try:
+                found = dict(zip(sources, self._translated(sources), strict=True))
+            except (ValueError, OSError, MemoryError):
+                found = {}  # one of them is bad, or there are too many: each alone tells
+        results: list[tuple[Path, str | None]] = []
+        for source, destination in batch.jobs:
+            try:
+                output = found.pop(source) if source in found else self._translated([source])[0]
+                if self._stopped:
+                    raise _Stopped
+                save_output(output, destination)
+                results.append((source, None))
+            except (ValueError, OSError, MemoryError) as error:
+                results.append((source, _in_words(error, source)))
+        return results
+
+    def _translated(self, sources: list[Path]) -> list[AnyImage]:
+        with self._interruptible():
+            return self.translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Here `_stop` may raise _Stopped, as Ctrl-C raises KeyboardInterrupt in the main thread."""
+        with self._lock:
+            if self._stopped:
+                raise _Stopped
+            self._computing.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._computing.discard(threading.get_ident())
+
+    def _stop(self) -> None:
+        """Let no thread begin anything more, and those that compute end at once: a large image takes minutes."""
+        with self._lock:
+            self._stopped = True
+            for thread in self._computing:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Stopped))
+
+
+def _in_words(error: Exception, source: Path) -> str:
+    """One line that names the image."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = "there is not enough memory for it: make it smaller, or use --resize fit"
+    return text if str(source) in text else f"{source}: {text}"

@@ -1,0 +1,165 @@
+"""From images to what a network sees and back: 8-bit pictures, or rasters in their own units, types and places.
+
+    python -c "from img2img_hub.translation.pixels import Pixels; from img2img_hub.translation.settings import \\
+        TranslationSettings as S; print(Pixels(S()).read('photo.jpg').size)"
+
+The translator puts its network between the two halves of this.
+"""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from img2img_hub.images import ImageError, ImageLike, name_of, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.rasters import AnyImage, Raster, georeference_of, read_raster
+from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.values import BandValues, resized_bands
+
+_MOST_OUTSIDE = 0.05  # share of a band's pixels beyond the range of training that goes without a word
+
+
+class Pixels:
+    """How the images of one translator are read, and made of what it computes."""
+
+    def __init__(self, settings: TranslationSettings) -> None:
+        self.settings = settings
+
+    def read(self, image: ImageLike) -> AnyImage:
+        """What the network wants of an image: an upright 8-bit picture, or a raster of its bands.
+
+        Raises:
+            ImageError: it cannot be read, has other bands, or holds no data.
+        """
+        values = self.settings.source_values
+        if values is None:
+            return read_image(image, channels=self.settings.source_channels)
+        name = name_of(image, None)
+        if isinstance(image, Tensor):
+            return _from_tensor(image, values, name=name)
+        raster = read_raster(image)
+        if raster.no_data is None and values.no_data is not None:
+            raster = read_raster(raster, no_data=values.no_data)
+        if raster.bands != values.bands:
+            had = f"{raster.bands} band{'s' if raster.bands > 1 else ''}"
+            raise ImageError(f"{name} has {had}, the model takes {values.bands}: give it an image of these bands")
+        _warn(raster, values, name=name)
+        return raster
+
+    def tensor(self, image: AnyImage, *, size: tuple[int, int]) -> Tensor:
+        """(C, H, W) float32 in [-1, 1] of what `read` gave, at `size` (width, height); 0 where there is no data."""
+        if not isinstance(image, Raster):
+            return to_tensor(_resized(image, size))
+        values = self.settings.source_values
+        assert values is not None
+        return values.to_network(*resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size))
+
+    def rows(self, image: AnyImage, first: int, last: int) -> Tensor:
+        """(C, last - first, W) of what `tensor` gives at the image's own size."""
+        if isinstance(image, Raster):
+            valid = None if image.valid is None else image.valid[first:last]
+            part: AnyImage = replace(image, array=image.array[first:last], valid=valid)
+        else:
+            part = image.crop((0, first, image.width, last))
+        return self.tensor(part, size=part.size)
+
+    def canvas(self, width: int, height: int) -> "Canvas":
+        """What takes a translation of that size row by row, for `finished`."""
+        values = self.settings.target_values
+        return Canvas(self.settings.target_channels, width, height, picture=values is None or values.is_picture)
+
+    def finished(self, made: Tensor | Image.Image, *, original: ImageLike, source: AnyImage) -> AnyImage:
+        """The translation (C, H, W) in [-1, 1] as an image of the source's size: "L" or "RGB", with the original's
+        alpha and colour profile, or a raster in units, with its pixels without data and its georeference.
+
+        A picture of a georeferenced image has that in its `info["georeference"]`.
+        """
+        values = self.settings.target_values
+        georeference = georeference_of(original)
+        if not isinstance(made, Image.Image) and values is not None and not values.is_picture:
+            return self._raster(made, values, source=source, original=original)
+        output = _resized(made if isinstance(made, Image.Image) else to_image(made), source.size)
+        if isinstance(source, Raster):
+            alpha = None if source.valid is None else Image.fromarray(source.valid.astype(np.uint8) * np.uint8(255))
+            profile = None
+        else:
+            alpha = read_alpha(original)
+            profile = source.info.get("icc_profile") if output.mode == source.mode else None
+        if alpha is not None:
+            output.putalpha(alpha)  # RGB becomes RGBA, L becomes LA
+        if profile:
+            output.info["icc_profile"] = profile
+        if georeference:
+            output.info["georeference"] = georeference
+        return output
+
+    def _raster(self, made: Tensor, values: BandValues, *, source: AnyImage, original: ImageLike) -> Raster:
+        if isinstance(source, Raster):
+            valid = source.valid
+        else:
+            alpha = read_alpha(original)
+            valid = None if alpha is None else np.asarray(alpha) > 0
+        if not bool(torch.isfinite(made).all()):
+            raise ImageError("the output holds NaN or infinity: the network that made it has diverged")
+        bands, _ = resized_bands(made.float().numpy(), None, size=source.size)
+        return Raster(
+            array=values.to_units(torch.from_numpy(bands).clamp(-1, 1), valid=valid),
+            valid=valid if values.missing is not None else None,
+            no_data=values.no_data if valid is not None else None,
+            georeference=georeference_of(original),
+            name=name_of(original, None),
+        )
+
+
+class Canvas:
+    """A translation that comes row by row: a picture in 8 bits from the first row on, or a tensor (C, H, W)."""
+
+    def __init__(self, bands: int, width: int, height: int, *, picture: bool) -> None:
+        mode = "L" if bands == 1 else "RGB"
+        self.made: Image.Image | Tensor = (
+            Image.new(mode, (width, height)) if picture else torch.empty(bands, height, width)
+        )
+
+    def write(self, first: int, rows: Tensor) -> None:
+        """Put (C, n, W) in [-1, 1] at the rows from `first` on."""
+        if isinstance(self.made, Image.Image):
+            self.made.paste(to_image(rows), (0, first))
+        else:
+            self.made[:, first : first + rows.shape[1]] = rows
+
+
+def _from_tensor(tensor: Tensor, values: BandValues, *, name: str) -> Raster:
+    """A tensor holds what the network sees, not units, be it of pictures or of rasters."""
+    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    if tensor.ndim != 3 or len(tensor) != values.bands or not tensor.is_floating_point():
+        wanted = f"floats ({values.bands}, H, W)"
+        raise ImageError(f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give {wanted} in [-1, 1]")
+    low, high = float(tensor.min()), float(tensor.max())
+    if not (low >= -1.001 and high <= 1.001):  # a little room for rounding in half precision
+        raise ImageError(
+            f"{name} is a tensor with values from {low:g} to {high:g}: scale them to [-1, 1], or give an array "
+            "(H, W, C) of values in their own units"
+        )
+    return Raster(array=values.to_units(tensor.clamp(-1, 1)), name=name)
+
+
+def _warn(raster: Raster, values: BandValues, *, name: str) -> None:
+    """Say what the network never saw in training: another type, or values beyond its range."""
+    now, then = raster.array.dtype, np.dtype(values.dtype)
+    if now != then and not (now.kind == then.kind == "f"):
+        warnings.warn(f"{name} holds {now}, the model was trained on {then}: are these the same units?", stacklevel=4)
+    shares = values.outside(raster)
+    worst = max(range(len(shares)), key=shares.__getitem__)
+    if shares[worst] > _MOST_OUTSIDE:
+        warnings.warn(
+            f"{name}: {shares[worst]:.0%} of band {worst + 1} lies beyond the range of training "
+            f"({values.low[worst]:.6g} … {values.high[worst]:.6g}), and the network sees only the range's ends there",
+            stacklevel=4,
+        )
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)

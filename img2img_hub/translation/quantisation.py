@@ -1,0 +1,83 @@
+"""An ONNX file of a generator in int8: convolutions on whole numbers, everything between them as it was.
+
+    python -m img2img_hub export --model model_cards/facades-label2photo --output facades_int8.onnx --int8
+
+Weights are quantised a band at a time, activations by the range they have on typical images. Norms stay in float: they
+divide by what they measure, so that an error before them would be theirs too, and cost next to nothing.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+_CONVOLUTIONS = ["Conv", "ConvTranspose"]
+
+
+def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
+    """Write `plain`, a float file of this library, to `output` in int8 (QDQ: runtimes see both, and choose).
+
+    Args:
+        batches: padded (1, C, H, W) float32 in [-1, 1], typical of what will be translated.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._batches: Iterator[Tensor] = iter(batches)
+
+        def get_next(self) -> dict[str, Any] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {"source": batch.numpy()}
+
+    root, level = logging.getLogger(), logging.root.level
+    root.setLevel(logging.ERROR)  # it advises, on the root logger, a preparation that changes nothing here
+    part = output.with_name(f".{output.name}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        quantize_static(
+            plain,
+            part,
+            Reader(),
+            op_types_to_quantize=_CONVOLUTIONS,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            # Only what goes into a convolution: a norm comes after most, and wants its result whole.
+            extra_options={"OpTypesToExcludeOutputQuantization": _CONVOLUTIONS, "QuantizeBias": False},
+        )
+        model = onnx.load(part)
+        _quantise_before_padding(model.graph)
+        model.producer_name = "img2img_hub"
+        onnx.helper.set_model_props(model, {entry.key: entry.value for entry in onnx.load(plain).metadata_props})
+        onnx.checker.check_model(model)
+        onnx.save(model, part)
+        part.replace(output)
+    except OSError as error:
+        raise ValueError(f"{output} cannot be written ({error.strerror}): name another place") from None
+    finally:
+        root.setLevel(level)
+        part.unlink(missing_ok=True)
+
+
+def _quantise_before_padding(graph: Any) -> None:
+    """Round to the same grid before a border is reflected as after it: the same values, and runtimes move bytes."""
+    from onnx import helper
+
+    padded = {node.output[0]: node for node in graph.node if node.op_type == "Pad"}
+    nodes = list(graph.node)
+    for quantised in [node for node in nodes if node.op_type == "QuantizeLinear" and node.input[0] in padded]:
+        pad = padded[quantised.input[0]]
+        grid, name = list(quantised.input[1:]), pad.output[0]
+        pair = [
+            helper.make_node("QuantizeLinear", [pad.input[0], *grid], [f"{name}_before_q"], f"{name}_before_q"),
+            helper.make_node("DequantizeLinear", [f"{name}_before_q", *grid], [f"{name}_before"], f"{name}_before"),
+        ]
+        pad.input[0] = f"{name}_before"
+        place = nodes.index(pad)
+        nodes[place:place] = pair
+    del graph.node[:]
+    graph.node.extend(nodes)

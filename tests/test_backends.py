@@ -1,0 +1,205 @@
+"""Backends: ONNX Runtime, OpenVINO and torch.compile give PyTorch's images, and say what they cannot do."""
+
+import os
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from img2img_hub import Network, ResNetGenerator, Translator, UNetGenerator
+from img2img_hub.cli import main
+from img2img_hub.translation.export import fingerprint
+from tests.conftest import picture
+from tests.hub import run_client
+from tests.test_export import model_folder, without
+from tests.test_translator import lively
+
+ON_CPU = ["onnx", "openvino"]
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("xdg")))
+        yield Path(os.environ["XDG_CACHE_HOME"], "img2img_hub", "onnx")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """A U-Net that has no ONNX file."""
+    network = lively(UNetGenerator(levels=3, width=8, upsample="resize"))
+    return model_folder(tmp_path_factory.mktemp("models") / "model", network)
+
+
+def values(image) -> np.ndarray:
+    return np.asarray(image).astype(int)
+
+
+def test_every_backend_gives_the_same_images_at_any_size_and_exports_once(model, own_cache):
+    images = [picture(seed=1, size=(50, 33)), picture(seed=2, size=(16, 16)), picture(seed=3, size=(50, 33))]
+    expected = Translator.from_pretrained(model, device="cpu")(images, batch_size=3)
+    for backend in ON_CPU:
+        translator = Translator.from_pretrained(model, backend=backend)
+        assert translator.device == torch.device("cpu")
+        assert translator.describe().endswith(f"on cpu by {backend}")
+        first = translator(images, batch_size=3)
+        for made, right in zip(first, expected, strict=True):
+            assert made.size == right.size
+            assert abs(values(made) - values(right)).max() <= 1
+        assert [image.tobytes() for image in translator(images, batch_size=3)] == [image.tobytes() for image in first]
+    kept = own_cache / f"{fingerprint(translator.network)[:40]}.onnx"
+    time = kept.stat().st_mtime_ns
+    Translator.from_pretrained(model, backend="onnx")
+    assert kept.stat().st_mtime_ns == time, "exported once"
+    assert not list(model.glob("*.onnx")), "the model's folder is left alone"
+
+
+def test_a_kept_file_belongs_to_weights_and_statistics(model):
+    network = Network.from_pretrained(model)
+    first = fingerprint(network)
+    assert fingerprint(Network.from_pretrained(model)) == first
+    for layer in network.modules():
+        if hasattr(layer, "statistics"):
+            layer.statistics = "image"  # was "running"
+    second = fingerprint(network)
+    with torch.no_grad():
+        next(network.parameters())[0] += 1e-3
+    assert len({first, second, fingerprint(network)}) == 3
+
+
+def test_a_shipped_file_is_run_and_one_of_other_weights_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    folder = model_folder(tmp_path / "model", lively(UNetGenerator(levels=3, width=4)))
+    assert main(["export", "--model", str(folder), "--output", str(folder / "model.onnx"), "--dynamic"]) == 0
+    image = picture(seed=1, size=(24, 24))
+    expected = values(Translator.from_pretrained(folder, device="cpu")(image))
+    for backend in ON_CPU:
+        assert abs(values(Translator.from_pretrained(folder, backend=backend)(image)) - expected).max() <= 1
+    assert not (tmp_path / "xdg").exists(), "nothing was exported"
+
+    network = Network.from_pretrained(folder)  # trained further
+    with torch.no_grad():
+        next(network.parameters()).mul_(-1)
+    network.save_weights(folder)
+    changed = values(Translator.from_pretrained(folder, device="cpu")(image))
+    assert abs(changed - expected).max() > 5
+    for backend in ON_CPU:
+        with pytest.warns(UserWarning, match="exported from other weights and is not used"):
+            translator = Translator.from_pretrained(folder, backend=backend)
+        assert abs(values(translator(image)) - changed).max() <= 1
+        with pytest.raises(ValueError, match=r"other weights or norm statistics.*export it anew"):
+            Translator.from_pretrained(folder, backend=backend, onnx_file="model.onnx")
+
+
+def test_an_int8_file_is_run_by_its_name_and_a_fixed_size_is_said(model, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        picture(seed=number, size=(32, 32)).save(folder / f"{number}.png")
+    file = tmp_path / "model_int8.onnx"
+    line = ["export", "--model", str(model), "--output", str(file), "--int8", "--calibration", str(folder)]
+    assert main(line) == 0
+    images = [picture(seed=number, size=(60, 50)) for number in range(2)]
+    expected = Translator.from_pretrained(model, device="cpu")(images, resize="fit")
+    for backend in ON_CPU:
+        translator = Translator.from_pretrained(model, backend=backend, onnx_file=file)
+        for made, right in zip(translator(images, resize="fit", batch_size=2), expected, strict=True):
+            difference = abs(values(made) - values(right))
+            assert difference.max() > 1, "int8 is not float"
+            assert difference.mean() < 8
+        with pytest.raises(ValueError, match=r"exported for 32×32 pixels, got 64×56 \(padded\).*--dynamic"):
+            translator(images[0], resize="native")
+
+
+def test_compile_gives_the_same(model):
+    image = picture(seed=1, size=(32, 32))
+    expected = values(Translator.from_pretrained(model, device="cpu")(image))
+    made = Translator.from_pretrained(model, backend="compile", device="cpu")(image)
+    assert abs(values(made) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_variations_need_torch(model, backend):
+    translator = Translator.from_pretrained(model, backend=backend)
+    with pytest.raises(ValueError, match="torch"):
+        translator(picture(seed=1, size=(16, 16)), seed=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"backend": "tensorrt"}, "backend must be one of torch, compile, onnx, openvino, got 'tensorrt'"),
+        ({"backend": "onnx", "device": "cuda"}, "runs on the CPU, got device 'cuda': leave device out"),
+        ({"onnx_file": "m.onnx"}, "onnx_file is for the backends onnx and openvino"),
+        ({"backend": "onnx", "onnx_file": "nowhere.onnx"}, "there is no file 'nowhere.onnx'"),
+        ({"backend": "openvino", "onnx_file": "broken.onnx"}, "broken.onnx is no readable ONNX file"),
+        ({"backend": "onnx", "onnx_file": "foreign.onnx"}, "does not name its weights"),
+    ],
+)
+def test_what_cannot_be_is_refused(model, arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("broken.onnx").write_bytes(b"\x08 no protobuf")
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], [])), "foreign.onnx")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Translator.from_pretrained(model, **arguments)
+
+
+@pytest.mark.parametrize(("backend", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_a_missing_package_is_named_before_anything_is_loaded(backend, package, monkeypatch):
+    without(package, monkeypatch)
+    with pytest.raises(ValueError, match=rf"needs {package}: pip install 'img2img_hub\[{backend}\]'"):
+        Translator.from_pretrained("nobody/nothing", backend=backend)
+
+
+def test_threads_are_pytorchs(model, monkeypatch):
+    asked = []
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession
+
+    def spy(path, options, **rest):
+        asked.append(options.intra_op_num_threads)
+        return session(path, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    Translator.from_pretrained(model, backend="onnx")
+    assert asked == [3]
+
+
+def test_a_hub_repo_gives_its_examples_to_calibrate_by_and_its_file_to_run(alice, tmp_path):
+    folder = model_folder(tmp_path / "model", lively(ResNetGenerator(width=4, blocks=1)), examples=2)
+    code = """
+        import os, sys
+        from huggingface_hub import HfApi
+        from img2img_hub import Translator
+        from img2img_hub.cli import main
+
+        folder, cache = sys.argv[1:]
+        api = HfApi()
+        api.create_repo("alice/resnet")
+        api.upload_folder(repo_id="alice/resnet", folder_path=folder)
+        line = ["export", "--model", "alice/resnet", "--output", folder + "/model_int8.onnx", "--int8", "--dynamic"]
+        assert main(line) == 0
+        api.upload_folder(repo_id="alice/resnet", folder_path=folder)
+        Translator.from_pretrained("alice/resnet", backend="onnx", onnx_file="model_int8.onnx")
+        assert not os.path.exists(cache), "the file that the repo ships was run"
+        try:
+            Translator.from_pretrained("alice/resnet", backend="onnx", onnx_file="other.onnx")
+        except ValueError as error:
+            print(error)
+    """
+    path = tmp_path / "client.py"
+    path.write_text(textwrap.dedent(code))
+    said = run_client(
+        [path, folder, tmp_path / "xdg" / "img2img_hub"],
+        {**alice, "XDG_CACHE_HOME": str(tmp_path / "xdg")},
+        timeout=400,
+    ).stdout
+    assert "calibrated on 2, the same images" in said
+    assert "there is no file 'other.onnx', here or in alice/resnet" in said
