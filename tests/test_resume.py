@@ -180,6 +180,8 @@ def test_a_finished_run_can_be_lengthened(start, capsys):
     folder = start(Pix2Pix(), "run", max_steps=8, resume=True)
     assert "--max_steps: 6 -> 8" in capsys.readouterr().err
     assert lines(folder)[-1]["step"] == 8
+    start(Pix2Pix(), "run", max_steps=9, resume=True)
+    assert "--max_steps: 8 -> 9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

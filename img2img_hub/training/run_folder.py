@@ -231,7 +231,8 @@ class RunFolder:
         if step >= total and self.finished_step == step:
             return [f"--resume: the run is already finished at step {step}; nothing is left to train."]
         lines = [f"Resuming from {checkpoint} at step {step}."]
-        before = (self._settings_before() or self.settings())["training"]
+        # The checkpoint's own: a run that was lengthened before still has its first length in run.json.
+        before = (_read_settings(checkpoint / "run.json") or self._settings_before() or self.settings())["training"]
         changed = [
             f"--{key}: {before[key]} -> {now}" for key, now in self._lengths().items() if before.get(key, now) != now
         ]
