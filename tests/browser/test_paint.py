@@ -146,7 +146,7 @@ def test_a_keyboard_draws_too(open_page, address):
 
 def test_the_painter_speaks_chinese_and_fits_a_telephone(open_page, address, screenshots):
     page = open_page(address, width=360, color_scheme="dark", locale="zh-CN")
-    open_painter(page)
+    open_painter(page, tab="绘制")
     expect(page.get_by_role("radio", name="天空")).to_be_visible()
     expect(page.get_by_role("radio", name="矩形")).to_be_checked()
     drag(page, (10, 20), (30, 40))
