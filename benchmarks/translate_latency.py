@@ -24,7 +24,7 @@ from img2img_hub.images import IMAGE_EXTENSIONS, read_image, to_tensor
 from img2img_hub.networks.blocks import initialise, set_norm_statistics
 from img2img_hub.translation.backends import Backend, make_forward
 from img2img_hub.translation.calibration import calibration_batches
-from img2img_hub.translation.export import export_model, write_onnx
+from img2img_hub.translation.export import export_model, psnr, write_onnx
 from img2img_hub.translation.official import convert_official
 from img2img_hub.translation.quantisation import quantise
 from tests.originals import original_resnet, original_unet
@@ -115,21 +115,19 @@ def run_by(network: Network, backend: Backend, file: Path) -> Callable[[Tensor],
 
 
 def quality(path: Path) -> Case:
-    """PSNR in dB between int8 and float of the shipped model, on the examples that were kept out of the calibration."""
+    """The worst PSNR in dB between int8, by what runs it fast, and float, over all examples of the shipped model."""
     translator = Translator.from_pretrained(SHIPPED, device="cpu")
-    facts = export_model(
-        translator.network,
-        path,
-        working_size=translator.settings.working_size,
-        about={},
-        calibration=calibration_batches(translator),
-    )["int8"]
+    batches = calibration_batches(translator)
+    export_model(translator.network, path, working_size=translator.settings.working_size, about={}, calibration=batches)
+    int8 = run_by(translator.network, "openvino", path)
+    decibels = sorted(round(psnr(int8(batch), translator.translate_tensor(batch)), 2) for batch in batches)
+    print(f"PSNR in dB of each example in int8: {decibels}", file=sys.stderr)
     return Case(
-        case="PSNR in dB of the shipped model in int8",
-        ratio=facts["psnr_mean"],
+        case=f"worst PSNR in dB of {len(batches)} examples of the shipped model, int8 by openvino",
+        ratio=decibels[0],
         target=PSNR_TARGET,
         at_most=False,
-        spread=(facts["psnr_min"], facts["psnr_mean"]),
+        spread=(decibels[0], decibels[-1]),
     )
 
 

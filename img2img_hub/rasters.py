@@ -1,4 +1,4 @@
-"""Images that are no 8-bit pictures: any number of bands, 8 to 64 bits, no-data pixels, a place on the globe.
+"""Images that are no 8-bit pictures: any bands, whole numbers of 8 to 32 bits or floats, no-data pixels, a place.
 
     python -c "from img2img_hub.rasters import read_raster; print(read_raster('scene.tif').describe())"
 
@@ -170,7 +170,8 @@ def read_raster(
 ) -> Raster:
     """Read any image in its own bands, units and type.
 
-    A pixel that any of its bands has no data for counts as one without data; so do NaN and infinity.
+    A pixel that any of its bands has no data for counts as one without data; so do NaN and infinity. Only of three
+    bands of 8 bits all must have the value that says so: with 0 for no data, pure red is no hole.
 
     Args:
         content: a path, the bytes of a file, a PIL image, an array (H, W) or (H, W, C), or a Raster.
@@ -215,8 +216,9 @@ def _read(content: Any, *, name: str) -> Raster:
         if start == NPY_MAGIC:
             return Raster(array=load_npy(content, name=name), name=name)
         if start and is_tiff(content) and _header_or_none(content, name=name) is not None:
-            array, opaque, no_data, georeference = read_tiff(content, name=name)
-            return Raster(array=array, valid=opaque, no_data=no_data, georeference=georeference, name=name)
+            array, alpha, no_data, georeference = read_tiff(content, name=name)
+            valid = None if alpha is None else alpha > 0
+            return Raster(array=array, valid=valid, no_data=no_data, georeference=georeference, name=name)
     image = open_upright(content, name=name)
     valid = None
     if image.has_transparency_data:
@@ -253,7 +255,7 @@ def _of_kind(raster: Raster, kind: RasterKind) -> None:
 
 
 def _valid(raster: Raster) -> np.ndarray | None:
-    """Where all bands have data; None where that is everywhere."""
+    """Where there is data; None where that is everywhere."""
     array = raster.array
     valid = np.ones(array.shape[:2], dtype=bool) if raster.valid is None else raster.valid
     if array.dtype.kind == "f":
@@ -262,7 +264,9 @@ def _valid(raster: Raster) -> np.ndarray | None:
     if value is not None and math.isfinite(value):
         limits = np.iinfo(array.dtype) if array.dtype.kind in "iu" else np.finfo(array.dtype)
         if limits.min <= value <= limits.max:  # else no pixel can have it
-            valid = valid & (array != array.dtype.type(value)).all(axis=2)
+            missing = array == array.dtype.type(value)
+            picture = array.dtype == np.uint8 and raster.bands == 3
+            valid = valid & ~(missing.all(axis=2) if picture else missing.any(axis=2))
     return None if valid.all() else valid
 
 

@@ -48,8 +48,8 @@ class TiffPixels(NamedTuple):
 
     array: np.ndarray
     """(H, W, C) of the file's own type, upright."""
-    opaque: np.ndarray | None
-    """(H, W) bool, False where its alpha band is 0; None without alpha."""
+    alpha: np.ndarray | None
+    """(H, W) of the same type, 0 where there is nothing; None without an alpha band."""
     no_data: float | None
     georeference: Georeference
 
@@ -61,7 +61,9 @@ def is_tiff(content: Any) -> bool:
 
 
 def tiff_header(content: Any, *, name: str) -> tuple[int, str, bool] | None:
-    """(bands, type, whether a value is declared as no data) of a TIFF; None for 8-bit grey, RGB, palettes and CMYK.
+    """(bands, type, whether pixels may be without data) of a TIFF; None for 8-bit grey, RGB, palettes and CMYK.
+
+    Pages of one size are bands, but one or three 8-bit ones are a picture and what hangs on it.
 
     Raises:
         ImageError: tifffile is needed to tell, and it is missing.
@@ -73,14 +75,21 @@ def tiff_header(content: Any, *, name: str) -> tuple[int, str, bool] | None:
     kind = _KINDS.get(int(tags.get(_FORMAT, (1,))[0]), "uint")
     bands = samples - _alpha_bands(tags.get(_EXTRA, ()))
     declared = _no_data(tags) is not None
-    if bits <= 8 and kind == "uint" and bands in (1, 3) and not (declared and bits == 8):
+    picture = bits <= 8 and kind == "uint" and bands in (1, 3) and not (declared and bits == 8)
+    if picture and not (samples == 1 and bits == 8 and tags.next and _imported()):
         return None
     if samples == 1:  # bands may be pages
         with _open(content, name=name) as file:
-            shape, axes = _shape(file, name=name)
+            try:
+                shape, axes = _shape(file, name=name)
+            except ImageError:
+                if picture:  # what Pillow makes of it, its first page
+                    return None
+                raise
             bands = math.prod(size for axis, size in zip(axes, shape, strict=True) if axis not in "YX")
-            return bands, str(file.series[0].dtype), declared
-    return bands, f"{kind}{next(size for size in (8, 16, 32, 64, 128, bits) if size >= bits)}", declared
+            return None if picture and bands in (1, 3) else (bands, str(file.series[0].dtype), declared)
+    masked = declared or bands < samples
+    return bands, f"{kind}{next(size for size in (8, 16, 32, 64, 128, bits) if size >= bits)}", masked
 
 
 def read_tiff(content: Any, *, name: str) -> TiffPixels:
@@ -104,17 +113,20 @@ def read_tiff(content: Any, *, name: str) -> TiffPixels:
         if "imagecodecs" in reason:
             raise ImageError(f"{name} is compressed in a way that needs a library: pip install imagecodecs") from None
         raise ImageError(f"{name} is damaged or cut short ({reason}): copy, download or save it again") from error
-    opaque = None
+    alpha = None
     if page.samplesperpixel > 1 and _alpha_bands(page.extrasamples):
-        array, opaque = array[:, :, :-1], array[:, :, -1] > 0
-    return TiffPixels(np.ascontiguousarray(array), opaque, _no_data(tags), georeference_from(tags))
+        array, alpha = array[:, :, :-1], array[:, :, -1]
+    return TiffPixels(np.ascontiguousarray(array), alpha, _no_data(tags), georeference_from(tags))
 
 
 def write_tiff(
     file: BinaryIO, array: np.ndarray, *, no_data: float | None, georeference: Georeference, name: str
 ) -> None:
     """Write (H, W, C) as one TIFF image, losslessly compressed, its bands as samples."""
-    tags = [(code, *georeference[code], True) for code in sorted(georeference)]
+    tags = []
+    for code in sorted(georeference):
+        kind, count, value = georeference[code]  # text that is not ASCII, as tifffile wants it to be, goes as bytes
+        tags.append((code, kind, count, value.encode("latin-1", "replace") if isinstance(value, str) else value, True))
     if no_data is not None:
         text = f"{no_data:.17g}"
         tags.append((_NO_DATA, _ASCII, len(text) + 1, text, True))
@@ -232,7 +244,9 @@ def _alpha_bands(extra: Any) -> int:
 
 
 def _no_data(tags: ImageFileDirectory_v2) -> float | None:
+    """The value that GDAL declares; None, too, for NaN and infinity, which are no data whoever says so."""
     try:
-        return float(str(tags[_NO_DATA]).strip(" \0"))
+        value = float(str(tags[_NO_DATA]).strip(" \0"))
     except (KeyError, ValueError):
         return None
+    return value if math.isfinite(value) else None

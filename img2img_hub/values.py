@@ -23,7 +23,9 @@ from img2img_hub.rasters import DTYPES, MAX_BANDS, Raster
 # A value is an outlier when it lies further beyond these percentiles than a tenth of the way between them.
 PERCENTILES = (0.1, 99.9)
 MARGIN = 0.1
-_MOST_VALUES = 20_000  # of one band of one image, drawn at random
+_MOST_VALUES = 10_000  # of an image, all bands together, drawn at random …
+_LEAST_VALUES = 500  # … but so many of each band
+_MOST_RESIZED = 1e30  # a value's distance from its band's middle, for a sum of several to stay a float32
 _VALID_SHARE = 0.5  # of the data below a pixel of a resized image, for it to have data
 
 
@@ -159,11 +161,12 @@ def measured(
     for raster in images:
         valid = np.ones(raster.array.shape[:2], dtype=bool) if raster.valid is None else raster.valid
         known = raster.array[valid]
-        no_data = raster.no_data if no_data is None else no_data
+        if no_data is None and raster.no_data is not None and math.isfinite(raster.no_data):
+            no_data = raster.no_data
         smallest.append(known.min(axis=0).astype(np.float64))
         largest.append(known.max(axis=0).astype(np.float64))
-        few = known if len(known) <= _MOST_VALUES else known[random.integers(len(known), size=_MOST_VALUES)]
-        samples.append(few.astype(np.float64))
+        most = max(_LEAST_VALUES, _MOST_VALUES // raster.bands)
+        samples.append(known if len(known) <= most else known[random.integers(len(known), size=most)])
         if dtype == "uint8" or limits is not None:
             break  # which tells the number of bands
     if not samples:
@@ -172,12 +175,13 @@ def measured(
     if limits is not None or dtype == "uint8":
         lowest, highest = limits or (0.0, 255.0)
         return BandValues(dtype=dtype, low=(lowest,) * bands, high=(highest,) * bands, no_data=no_data)
-    first, last = np.percentile(np.concatenate(samples), PERCENTILES, axis=0)
+    drawn = ([few[:, band] for few in samples] for band in range(bands))  # one at a time, for the memory's sake
+    first, last = np.array([np.percentile(np.concatenate(band).astype(np.float64), PERCENTILES) for band in drawn]).T
     lows, highs = np.min(smallest, axis=0), np.max(largest, axis=0)
     room = np.where(last > first, MARGIN * (last - first), np.inf)
     lows, highs = np.maximum(lows, first - room), np.minimum(highs, last + room)
-    constant = lows >= highs
-    lows, highs = np.where(constant, lows - 0.5, lows), np.where(constant, highs + 0.5, highs)
+    half = np.where(lows >= highs, np.maximum(0.5, np.abs(lows) * 1e-6), 0)  # a constant band, however large
+    lows, highs = lows - half, highs + half
     return BandValues(dtype=dtype, low=tuple(lows.tolist()), high=tuple(highs.tolist()), no_data=no_data)
 
 
@@ -189,13 +193,25 @@ def resized_bands(
     height, width = bands.shape[1:]
     if (width, height) == size:
         return bands, valid
-    if valid is None:
-        made = np.stack([_resized(band, size, Image.Resampling.BICUBIC) for band in bands])
-        return _rounded(made, bands.dtype), None
-    weight = _resized(valid, size, Image.Resampling.BILINEAR)
-    kept = np.where(valid, bands, 0)
-    made = np.stack([_resized(band, size, Image.Resampling.BILINEAR) for band in kept]) / np.maximum(weight, 1e-6)
-    return _rounded(made, bands.dtype), weight >= _VALID_SHARE
+    weight = None if valid is None else _resized(valid, size, Image.Resampling.BILINEAR)
+    made = np.stack([_resized_band(band, valid, weight, size) for band in bands])
+    return _rounded(made, bands.dtype), None if weight is None else weight >= _VALID_SHARE
+
+
+def _resized_band(
+    band: np.ndarray, valid: np.ndarray | None, weight: np.ndarray | None, size: tuple[int, int]
+) -> np.ndarray:
+    """(height, width), of float64 where the band is of 32 bits or more."""
+    middle = None
+    if band.dtype.itemsize >= 4:  # Pillow resizes float32: small differences of large values count, 1e38 overflows
+        known = band.ravel() if valid is None else band[valid]
+        middle = np.median(known[:: max(1, len(known) // 1000)].astype(np.float64)) if len(known) else 0.0
+        band = np.clip(band - middle, -_MOST_RESIZED, _MOST_RESIZED)
+    if valid is None or weight is None:
+        made = _resized(band, size, Image.Resampling.BICUBIC)
+    else:
+        made = _resized(np.where(valid, band, 0), size, Image.Resampling.BILINEAR) / np.maximum(weight, 1e-6)
+    return made if middle is None else made.astype(np.float64) + middle
 
 
 def _resized(band: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
@@ -215,4 +231,7 @@ def spread(length: int, most: int) -> Sequence[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False

@@ -2,8 +2,12 @@
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,8 @@ import torch
 
 from img2img_hub import Network, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
-from img2img_hub.translation.export import fingerprint
+from img2img_hub.translation.engine import Engine
+from img2img_hub.translation.export import EXPORT_VERSION, OPSET, fingerprint, save_whole
 from tests.conftest import picture
 from tests.hub import run_client
 from tests.test_export import model_folder, without
@@ -52,10 +57,16 @@ def test_every_backend_gives_the_same_images_at_any_size_and_exports_once(model,
             assert made.size == right.size
             assert abs(values(made) - values(right)).max() <= 1
         assert [image.tobytes() for image in translator(images, batch_size=3)] == [image.tobytes() for image in first]
-    kept = own_cache / f"{fingerprint(translator.network)[:40]}.onnx"
+    (kept,) = own_cache.iterdir()
+    assert kept.name == f"{fingerprint(translator.network)[:40]}-{OPSET}-{EXPORT_VERSION}.onnx"
     time = kept.stat().st_mtime_ns
     Translator.from_pretrained(model, backend="onnx")
     assert kept.stat().st_mtime_ns == time, "exported once"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2])
+    Translator.from_pretrained(model, backend="onnx")
+    assert kept.stat().st_size == len(whole), "a damaged one is exported anew"
+    assert list(own_cache.iterdir()) == [kept], "no leftovers"
     assert not list(model.glob("*.onnx")), "the model's folder is left alone"
 
 
@@ -89,11 +100,80 @@ def test_a_shipped_file_is_run_and_one_of_other_weights_is_not(tmp_path, monkeyp
     changed = values(Translator.from_pretrained(folder, device="cpu")(image))
     assert abs(changed - expected).max() > 5
     for backend in ON_CPU:
-        with pytest.warns(UserWarning, match="exported from other weights and is not used"):
+        with pytest.warns(UserWarning, match="its model.onnx is not used: .*other weights"):
             translator = Translator.from_pretrained(folder, backend=backend)
         assert abs(values(translator(image)) - changed).max() <= 1
         with pytest.raises(ValueError, match=r"other weights or norm statistics.*export it anew"):
             Translator.from_pretrained(folder, backend=backend, onnx_file="model.onnx")
+
+
+@pytest.mark.parametrize("kind", ["of one size", "a pointer", "cut"])
+def test_a_shipped_file_that_cannot_be_used_is_named_and_another_is_made(model, own_cache, tmp_path, kind):
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    file = folder / "model.onnx"
+    if kind == "of one size":
+        assert main(["export", "--model", str(folder), "--output", str(file)]) == 0
+    else:
+        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"
+        file.write_bytes(pointer if kind == "a pointer" else b"")
+    said = {"of one size": "pixels alone", "a pointer": "no readable ONNX", "cut": "other weights|not name|no readable"}
+    image = picture(seed=1, size=(40, 24))
+    for backend in ON_CPU:
+        with pytest.warns(UserWarning, match=rf"its model.onnx is not used: .*({said[kind]})"):
+            translator = Translator.from_pretrained(folder, backend=backend)
+        translator(image)
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_set(model, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match=r"cannot be written \(.*\): set XDG_CACHE_HOME to a folder"):
+        Translator.from_pretrained(model, backend="onnx")
+
+
+def test_two_that_write_one_file_do_not_meet(tmp_path):
+    content = [bytes([number]) * 2**20 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: [save_whole(one, tmp_path / "m.onnx") for _ in range(20)], content))
+    assert (tmp_path / "m.onnx").read_bytes() in content
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Exception("Non-zero status\ncode returned"), r"the backend failed \(Non-zero status code .*backend='torch'"),
+        (RuntimeError("g++ not found"), r"the backend failed \(g\+\+ not found\): use .* \(--backend torch\)"),
+        (Exception("Failed to allocate memory for requested buffer"), "not enough memory to translate 8×8 pixels"),
+        (RuntimeError("std::bad_alloc"), "not enough memory to translate 8×8 pixels"),
+        (ValueError("in own words"), "^in own words$"),
+    ],
+)
+def test_a_backend_that_fails_while_it_runs_is_said_in_one_line(error, said):
+    def fail(_: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    engine = Engine(UNetGenerator(levels=3, width=4), forward=fail)
+    with pytest.raises(ValueError, match=said):
+        engine(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.slow
+def test_a_compiler_that_is_not_there_is_said_in_one_line(model, tmp_path):
+    code = """
+        import sys
+        from img2img_hub.cli import main
+
+        sys.exit(main(["translate", *sys.argv[1:], "--backend", "compile", "--device", "cpu"]))
+    """
+    picture(seed=1, size=(32, 32)).save(tmp_path / "a.png")
+    line = [sys.executable, "-c", textwrap.dedent(code), tmp_path / "a.png", "--model", model, "--output"]
+    own = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    done = subprocess.run([*line, tmp_path / "out"], env=os.environ | own, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "use backend='torch' (--backend torch)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_int8_file_is_run_by_its_name_and_a_fixed_size_is_said(model, tmp_path):
@@ -135,6 +215,7 @@ def test_variations_need_torch(model, backend):
     [
         ({"backend": "tensorrt"}, "backend must be one of torch, compile, onnx, openvino, got 'tensorrt'"),
         ({"backend": "onnx", "device": "cuda"}, "runs on the CPU, got device 'cuda': leave device out"),
+        ({"backend": "openvino", "device": "foo"}, "runs on the CPU, got device 'foo': leave device out"),
         ({"onnx_file": "m.onnx"}, "onnx_file is for the backends onnx and openvino"),
         ({"backend": "onnx", "onnx_file": "nowhere.onnx"}, "there is no file 'nowhere.onnx'"),
         ({"backend": "openvino", "onnx_file": "broken.onnx"}, "broken.onnx is no readable ONNX file"),

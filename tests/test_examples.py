@@ -49,6 +49,15 @@ def test_without_the_digits_it_says_where_they_are(monkeypatch, tmp_path):
         masked_digits.main(["--output", str(tmp_path)])
 
 
+def test_a_bad_option_is_said_before_any_picture_is_written(tmp_path):
+    with pytest.raises(SystemExit, match=r"masked_digits\.py: --max_steps"):
+        masked_digits.main(["--output", str(tmp_path), "--steps", "0"])
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"masked_digits\.py: .*file"):
+        masked_digits.main(["--output", str(tmp_path / "file")])
+
+
 def test_the_notebook_is_kept_without_outputs():
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         assert cell.cell_type == "markdown" or (cell.outputs, cell.execution_count) == ([], None)

@@ -3,7 +3,9 @@
 import builtins
 import importlib.util
 import json
+import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from img2img_hub.translation.calibration import calibration_batches
 from img2img_hub.translation.export import export_model
 from img2img_hub.translation.portable import portable
 from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.values import BandValues
 from tests.conftest import picture
 from tests.test_translator import lively
 
@@ -136,6 +139,10 @@ def test_the_command_prints_and_writes_how_far_it_is_from_pytorch(tmp_path, unet
     assert facts["model"] == str(folder)
     assert TranslationSettings.from_dict(facts["translation"]).working_size == 30
     assert facts["padding"]["multiple"] == 8
+    named = re.findall(r"\w+_\w+", facts["values"])
+    assert named == ["source_values", "target_values"]
+    assert set(named) <= set(facts["translation"])
+    assert {"low", "high"} <= {field.name for field in fields(BandValues)}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.json", "m.onnx", "model"], "no leftovers"
 
     # What the JSON says is enough to use the file by itself.
@@ -151,8 +158,9 @@ def test_int8_is_calibrated_on_the_models_examples_and_says_what_it_costs(tmp_pa
     assert main(["export", "--model", str(folder), "--output", str(tmp_path / "m.onnx"), "--int8", "--dynamic"]) == 0
     said = capsys.readouterr().out
     facts = json.loads((tmp_path / "m.json").read_text())
-    assert facts["int8"]["calibration_images"] == 4
-    assert facts["int8"]["measured_on"] == 1
+    assert facts["int8"]["calibration_images"] == facts["int8"]["measured_on"] == 5, "too few to keep some out"
+    assert not facts["int8"]["measured_on_other_images"]
+    assert facts["int8"]["psnr_min"] < facts["int8"]["psnr_mean"]
     assert facts["int8"]["psnr_mean"] > 25
     assert f"{facts['int8']['psnr_mean']:.1f} dB" in said
     model = onnx.load(tmp_path / "m.onnx")
@@ -165,6 +173,27 @@ def test_int8_is_calibrated_on_the_models_examples_and_says_what_it_costs(tmp_pa
     assert sum(kind == onnx.TensorProto.INT8 for kind in stored.values()) >= len(convolutions)
     # a border is quantised before it is made, so that runtimes pad bytes
     assert {made_by[node.input[0]] for node in model.graph.node if node.op_type == "Pad"} == {"DequantizeLinear"}
+
+
+def test_of_many_images_one_in_four_is_kept_out_to_measure_by(tmp_path, unet):
+    batches = [sources(3, 32, 32) for _ in range(16)]
+    facts = export_model(unet, tmp_path / "m.onnx", working_size=30, about={}, calibration=batches)
+    assert facts["precision"] == "int8"
+    assert facts["int8"]["calibration_images"] == 12
+    assert facts["int8"]["measured_on"] == 4
+    assert facts["int8"]["measured_on_other_images"]
+
+
+def test_without_images_there_is_no_int8(tmp_path, unet):
+    with pytest.raises(ValueError, match=r"no image to quantise by.*--calibration"):
+        export_model(unet, tmp_path / "m.onnx", working_size=30, about={}, calibration=[])
+
+
+def test_calibration_is_never_short_of_memory(tmp_path, unet, monkeypatch):
+    monkeypatch.setattr("img2img_hub.translation.engine._ALWAYS_FITS", 0)
+    monkeypatch.setattr("img2img_hub.translation.engine.available_memory", lambda _: 0)
+    translator = Translator.from_pretrained(model_folder(tmp_path / "model", unet, examples=2), device="cpu")
+    assert len(calibration_batches(translator)) == 2
 
 
 def test_calibration_takes_a_folder_or_a_data_set_of_images_as_the_network_gets_them(tmp_path, unet, unpaired_folder):
@@ -190,6 +219,7 @@ def test_calibration_takes_a_folder_or_a_data_set_of_images_as_the_network_gets_
         (["--output", "m.onnx", "--calibration", "photos"], "--calibration is for --int8"),
         (["--output", "m.onnx", "--int8"], "--calibration photos/"),
         (["--output", "m.onnx", "--int8", "--calibration", "nowhere"], "nowhere"),
+        (["--output", "m.onnx", "--int8", "--calibration", "empty"], "empty"),
         (["--output", "there.onnx/m.onnx"], "cannot be made"),
     ],
 )
@@ -198,6 +228,7 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, unet, arguments, said, 
     model_folder(tmp_path / "model", unet)
     Path("there.onnx").write_bytes(b"mine")
     Path("described.json").write_bytes(b"mine")
+    Path("empty").mkdir()
     assert main(["export", "--model", "model", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error

@@ -1,7 +1,7 @@
 """Whatever comes in: an image comes out, or one line of our own that names the input and says what to do.
 
-    python -m pytest tests/test_fuzz.py                 # the same 2,300 cases every time
-    python -m pytest tests/test_fuzz.py -m slow         # 20,000 others
+    python -m pytest tests/test_fuzz.py                 # the same 2,700 cases every time
+    python -m pytest tests/test_fuzz.py -m slow         # 23,000 others
 
 No exception of Pillow, NumPy or torch reaches the caller, nothing hangs, and no input file is changed.
 """
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -28,10 +29,12 @@ from PIL import Image, features
 import img2img_hub
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.images import ImageError, read_alpha, read_image
-from img2img_hub.rasters import read_raster
+from img2img_hub.raster_kinds import HeaderError, kind_of
+from img2img_hub.rasters import Raster, read_raster
 from img2img_hub.translation.files import SAVE_OPTIONS, save_output
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.values import BandValues
 from tests.test_images import png_of_size
 
 PACKAGE = str(Path(img2img_hub.__file__).parent)
@@ -59,11 +62,20 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @cache
 def translators() -> list[Translator]:
+    """Of pictures, colour and grey, and of rasters of five bands."""
     fit = TranslationSettings(working_size=16, resize="fit")
     grey = TranslationSettings(working_size=16, resize="fit", source_channels=1, target_channels=1)
+    bands = TranslationSettings(
+        working_size=16,
+        source_channels=5,
+        target_channels=2,
+        source_values=BandValues(dtype="uint16", low=(0.0,) * 5, high=(200.0,) * 5),
+        target_values=BandValues(dtype="float32", low=(0.0, 0.0), high=(1.0, 1.0)),
+    )
     return [
         Translator(UNetGenerator(width=4, levels=3), fit),
         Translator(ResNetGenerator(width=4, blocks=1, in_channels=1, out_channels=1), grey),
+        Translator(ResNetGenerator(width=4, blocks=1, in_channels=5, out_channels=2), bands),
     ]
 
 
@@ -96,7 +108,7 @@ def holds(call: Callable[[], object], *, name: str) -> object:
 def assert_ours(error: Exception, *, name: str) -> None:
     """A ValueError of a `raise` in this package, in one line that names the input and goes on with a cure."""
     told = "".join(traceback.format_exception(error))
-    assert type(error) in (ImageError, ValueError), told
+    assert type(error) in (ImageError, HeaderError, ValueError), told
     last = traceback.extract_tb(error.__traceback__)[-1]
     assert last.filename.startswith(PACKAGE), told
     assert last.lineno is not None
@@ -192,6 +204,32 @@ def damaged(draw: st.DrawFn, files: st.SearchStrategy[bytes]) -> bytes:
     return bytes(content)
 
 
+@st.composite
+def raster_files(draw: st.DrawFn) -> bytes:
+    """A sound TIFF of rasters: any type, bands as samples, planes or pages, with tags as GDAL writes them."""
+    shape = (draw(st.integers(1, 14)), draw(st.integers(1, 14)), draw(st.sampled_from([1, 2, 3, 4, 5, 5])))
+    dtype = draw(st.sampled_from(["uint8", "uint16", "int16", "float32", "float64", "uint32", "int64", "complex64"]))
+    array = (np.random.default_rng(draw(st.integers(0, 9))).random(shape) * 200).astype(dtype)
+    layout = draw(st.sampled_from(["contig", "separate", "pages"])) if shape[2] > 1 else "pages"
+    missing = draw(st.sampled_from([None, "0", "nan", "-9999", "x", "1e400", "-inf"]))
+    tags: list[Any] = [] if missing is None else [(42113, "s", 0, missing, True)]
+    tags += [(33550, "d", 3, (1.0, 1.0, 0.0), True)] if draw(st.booleans()) else []
+    tags += [(274, "H", 1, draw(st.integers(0, 9)), True)] if draw(st.booleans()) else []
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        array if layout == "contig" else array.transpose(2, 0, 1),
+        photometric="minisblack",
+        planarconfig=None if layout == "pages" else layout,
+        bigtiff=draw(st.booleans()),
+        byteorder=draw(st.sampled_from("<>")),
+        compression=draw(st.sampled_from([None, "zlib", "lzw", "packbits"])),
+        metadata=None,
+        extratags=tags,
+    )
+    return buffer.getvalue()
+
+
 ODD_FILES = st.one_of(
     st.binary(max_size=300),
     st.text(max_size=80).map(str.encode),
@@ -215,13 +253,17 @@ def check_file(content: bytes, ending: str) -> None:
                 set(),
             )  # type: ignore[attr-defined]
         holds(lambda: read_alpha(path), name=str(path))
+        holds(lambda: kind_of(path), name=str(path))
         holds(lambda: read_raster(path), name=str(path))
         holds(lambda: read_image(content, name="row 7"), name="row 7")
-        for translator, suffix in zip(translators(), draw_suffixes(content), strict=True):
+        for translator, suffix in zip(translators(), [*draw_suffixes(content), ".tif"], strict=True):
             output = holds(lambda: translator(path), name=str(path))  # noqa: B023
             if output is not None:
                 target = Path(folder, f"out{suffix}")
                 save_output(output, target)  # type: ignore[arg-type]
+                if isinstance(output, Raster):
+                    assert tifffile.imread(target).shape == output.array.shape
+                    continue
                 with Image.open(target) as saved:
                     assert saved.size == output.size  # type: ignore[attr-defined]
         after = path.stat()
@@ -237,6 +279,9 @@ def draw_suffixes(content: bytes) -> list[str]:
 
 FILES = (damaged(image_files()) | ODD_FILES, st.sampled_from(ENDINGS))
 test_files_of_any_content = cases(1200)(given(*FILES)(check_file))
+
+RASTERS = (damaged(raster_files()), st.sampled_from([".tif", ".tiff", ".png"]))
+test_rasters_of_any_content = cases(400)(given(*RASTERS)(check_file))
 
 
 # --- PIL images -------------------------------------------------------------------------------------------------------
@@ -380,6 +425,7 @@ def test_folders_of_anything_are_done_as_far_as_they_can_be(files: list[tuple[by
     ("check", "inputs", "number"),
     [
         (check_file, FILES, 12_000),
+        (check_file, RASTERS, 3_000),
         (check_array, [arrays()], 5_000),
         (check_tensor, [tensors()], 3_000),
         (check_picture, [pictures()], 3_000),

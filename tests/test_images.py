@@ -192,7 +192,7 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, data: bytes | None, messa
         (np.zeros((0, 2), np.uint8), r"shape \(0, 2\)"),
         (np.zeros((2, 2), np.int64), "array of int64: give uint8"),
         (np.full((2, 2), 255.0), r"values from 255 to 255: scale them to 0\.\.1 first"),
-        (np.full((2, 2), np.nan), "values from nan"),
+        (np.full((2, 2), np.nan), "pixels that are NaN: fill them"),
         (torch.zeros(3, 2, 2, dtype=torch.uint8), r"torch.uint8.*give float in \[-1, 1\]"),
         (torch.full((3, 2, 2), 200.0), r"200 to 200: scale them to \[-1, 1\]"),
         (torch.zeros(2, 3, 2, 2), r"shape \(2, 3, 2, 2\): give one image"),

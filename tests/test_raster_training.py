@@ -17,9 +17,13 @@ from img2img_hub.families.cyclegan import CycleGAN
 from img2img_hub.families.options import Architecture
 from img2img_hub.families.pix2pix import Pix2Pix
 from img2img_hub.images import ImageError
-from img2img_hub.rasters import Raster
-from img2img_hub.translation.evaluation import evaluate_paired
+from img2img_hub.networks import ResNetGenerator, UNetGenerator
+from img2img_hub.rasters import Raster, read_raster
+from img2img_hub.translation.evaluation import draw_samples, evaluate_paired, evaluate_unpaired
+from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.translation.sides import prepared
 from img2img_hub.translation.translator import Translator
+from img2img_hub.values import BandValues
 from tests.hub import run_client
 from tests.runs import ROOT
 from tests.scenes import NO_DATA, PLACE, scene, tags_of, write_pairs, write_tiff
@@ -198,6 +202,98 @@ def test_a_table_of_tiffs_is_read_as_rasters_downloaded_or_as_a_stream(tmp_path:
             assert target.content in [cell["bytes"] for cell in columns["target"]]
 
 
+def test_a_damaged_file_among_those_looked_at_makes_no_pictures_of_the_others(tmp_path: Path) -> None:
+    root = write_pairs(tmp_path / "scenes", 8)
+    for name in ("0", "7"):  # first and last are always looked at
+        (root / f"train/source/{name}.tif").write_bytes(b"II*\0")
+    (root / "train/target/0.tif").write_bytes(b"")
+    data = opened(root)
+    assert (data.in_channels, data.out_channels) == (5, 2)
+    lines = [*problems(data)]
+    assert [line.partition(".tif")[0].rpartition("/")[2] for line in lines] == ["0", "7"]
+    for file in (root / "train/source").iterdir():
+        file.write_bytes(b"")
+    assert opened(root).in_channels == 3, "nobody knows, and whoever reads them says what is wrong"
+
+
+@pytest.mark.parametrize(("streaming", "wrong"), [(False, "damaged"), (True, "damaged"), (True, "empty")])
+def test_a_row_of_a_table_that_cannot_be_read_neither(tmp_path: Path, streaming: bool, wrong: str) -> None:
+    from datasets import Dataset, Features
+    from datasets import Image as ImageFeature
+
+    root = write_pairs(tmp_path / "scenes", 4)
+    (tmp_path / "table/data").mkdir(parents=True)
+    columns: dict[str, list[object]] = {
+        side: [{"bytes": (root / f"train/{side}/{n}.tif").read_bytes(), "path": None} for n in range(4)]
+        for side in ("source", "target")
+    }
+    if wrong == "damaged":
+        columns["source"][0] = {"bytes": b"II*\0", "path": None}
+    else:
+        columns["target"][2] = None
+    table = Dataset.from_dict(columns, features=Features({name: ImageFeature() for name in columns}))
+    table.to_parquet(tmp_path / "table/data/train-00000-of-00001.parquet")
+    config = DataConfig(dataset=str(tmp_path / "table"), streaming=streaming, validation_split="none")
+    data, _ = open_train_and_validation(config, paired=True, seed=0)
+    assert (data.in_channels, data.out_channels) == (5, 2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "declared"])
+def test_nan_is_never_data_and_no_value_of_missing_pixels(tmp_path: Path, value: float | str) -> None:
+    if value == "declared":  # as every raster says that this package writes
+        root = write_pairs(tmp_path / "scenes", 2)
+        for file in (root / "train/target").iterdir():
+            Raster(array=tifffile.imread(file), valid=np.ones((24, 20), bool)).save(file)
+            assert tags_of(file)[NO_DATA] == "nan"
+        data = opened(root)
+        assert data.values[1] is not None
+        assert data.values[1].no_data is None
+        assert [*problems(data)] == []
+    else:
+        with pytest.raises(DataError, match="never data: leave --no_data out"):
+            DataConfig(dataset="scenes", no_data=value)  # type: ignore[arg-type]
+
+
+def test_a_half_without_data_is_named(tmp_path: Path) -> None:
+    for name, holes in (("whole", slice(0)), ("bad", slice(8))):
+        array = np.random.default_rng(0).random((8, 16)).astype(np.float32)
+        array[:, holes] = np.nan
+        write_tiff(tmp_path / f"train/{name}.tif", array)
+    data = opened(tmp_path, side_by_side=True)
+    assert [*problems(data)] == [f"{tmp_path}/train/bad.tif: its left half holds no data: leave it out"]
+    with pytest.raises(ImageError, match=r"bad\.tif: its left half holds no data"):
+        data.values  # noqa: B018
+
+
+def grey_pictures(root: Path, values: np.ndarray) -> Path:
+    for side in ("source", "target"):
+        folder = root / "train" / side
+        folder.mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(values).save(folder / f"{number}.png")
+    return root
+
+
+def test_options_of_rasters_are_not_dropped_in_silence(tmp_path: Path) -> None:
+    root = grey_pictures(tmp_path / "grey", np.arange(144, dtype=np.uint8).reshape(12, 12))
+    for options, message in (
+        ({"no_data": 0, "out_channels": 3}, "--out_channels 3 reads that as pictures, and --no_data 0 is for rasters"),
+        ({"no_data": 0, "in_channels": 3}, "--in_channels 3 reads that as pictures"),
+        ({"source_range": (0, 10)}, r"--source_range is for rasters, .*: leave it out"),
+        ({"target_range": (0, 10)}, r"--target_range is for rasters, .*: leave it out"),
+    ):
+        with pytest.raises(DataError, match=message):
+            opened(root, **options)
+    assert opened(root, no_data=0, source_range=(0, 10)).values[0] is not None
+    for option in ({"no_data": 0}, {"target_range": (0, 10)}):
+        with pytest.raises(DataError, match=r"--corrupt takes 8-bit pictures, and --\w+ is for rasters: leave one"):
+            DataConfig(dataset="photos", corrupt=("box",), **option)  # type: ignore[arg-type]
+    for bands, cure in ((1, ", or type --out_channels 3$"), (3, ": leave it out$")):
+        write_tiff(tmp_path / f"{bands}/train/1.tif", np.full((8, 8, bands), 300, np.uint16))
+        with pytest.raises(DataError, match=cure):
+            opened(tmp_path / str(bands), corrupt=("box",))
+
+
 # --- what is missing teaches nothing ----------------------------------------------------------------------------------
 
 
@@ -270,10 +366,6 @@ def test_the_l1_of_pix2pix_is_the_mean_over_pixels_with_data(tmp_path: Path) -> 
 
 def test_numbers_are_of_pixels_with_data_in_shares_of_the_range(tmp_path: Path) -> None:
     """A network that always says the middle: its error is known."""
-    from img2img_hub.networks import UNetGenerator
-    from img2img_hub.translation.settings import TranslationSettings
-    from img2img_hub.values import BandValues
-
     target = np.full((16, 16, 2), 75.0, np.float32)
     target[:4] = np.nan
     write_tiff(tmp_path / "train/source/1.tif", scene(0, size=(16, 16))[0] + np.uint16(1))
@@ -293,9 +385,78 @@ def test_numbers_are_of_pixels_with_data_in_shares_of_the_range(tmp_path: Path) 
     assert numbers["psnr"] == pytest.approx(-10 * np.log10(0.25**2 / 2), abs=1e-4)
 
 
-def test_a_model_of_other_bands_says_so(tmp_path: Path) -> None:
-    from img2img_hub.networks import UNetGenerator
+def holes(side: BandValues | None, *, bands: int, to: BandValues | None = None, to_bands: int = 3) -> Translator:
+    torch.manual_seed(0)
+    network = ResNetGenerator(in_channels=bands, out_channels=to_bands, width=4, blocks=1)
+    settings = TranslationSettings(
+        source_channels=bands, target_channels=to_bands, source_values=side, target_values=to, working_size=16
+    )
+    return Translator(network, settings)
 
+
+def test_the_source_s_missing_pixels_are_left_out_where_the_output_is_a_picture(tmp_path: Path) -> None:
+    source = scene(0, size=(16, 16))[0]
+    source[:8] = 0
+    write_tiff(tmp_path / "train/source/1.tif", source, no_data="0")
+    (tmp_path / "train/target").mkdir()
+    numbers = []
+    model = holes(BandValues(dtype="uint16", low=(0.0,) * 5, high=(20000.0,) * 5), bands=5)
+    for value in (10, 250):  # of the target, where the source has nothing
+        target = np.asarray(model(read_raster(source, no_data=0)).convert("RGB")).copy()  # type: ignore[union-attr]
+        target[8:] ^= 16
+        target[:8] = value
+        Image.fromarray(target).save(tmp_path / "train/target/1.png")
+        data = open_data(DataConfig(dataset=str(tmp_path)), paired=True, split="train")
+        found = evaluate_paired(model, data, image_size=16)
+        numbers.append((found["l1"], found["psnr"]))
+    assert numbers[0] == pytest.approx(numbers[1])
+    assert numbers[0] == pytest.approx((16 / 255, -20 * np.log10(16 / 255)), rel=0.01)
+
+
+def test_a_model_s_own_value_for_missing_pixels_holds_in_an_evaluation(tmp_path: Path) -> None:
+    values = BandValues(dtype="uint16", low=(1000.0,) * 5, high=(10000.0,) * 5, no_data=0)
+    source = scene(0)[0]
+    seen = [prepared(read_raster(source, no_data=each), holes(values, bands=5), "source", 16) for each in (None, 0)]
+    for raster in seen:
+        assert isinstance(raster, Raster)
+        assert raster.valid is not None
+    assert np.array_equal(seen[0].valid, seen[1].valid)  # type: ignore[union-attr]
+
+
+def test_round_trips_of_8_bit_rasters_with_holes(tmp_path: Path) -> None:
+    for name, seed in (("trainA", 0), ("trainB", 1)):
+        for number in range(2):
+            array = np.random.default_rng([seed, number]).integers(1, 255, (16, 16, 3)).astype(np.uint8)
+            array[:5] = 0
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(array).save(tmp_path / name / f"{number}.png")
+    data = open_data(DataConfig(dataset=str(tmp_path), no_data=0), paired=False, split="train")
+    values = data.values[0]
+    assert values is not None
+    assert values.is_picture
+    model = holes(values, bands=3, to=values)
+    numbers = evaluate_unpaired(model, model, data, image_size=16)
+    assert 0 < numbers["cycle_l1_source"] < 1
+    sheet = draw_samples(model, data, image_size=16, reverse=model, count=2)
+    assert sheet.mode == "RGB"
+
+
+def test_a_reverse_model_of_other_images_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from img2img_hub.cli import main
+
+    values = BandValues(dtype="uint16", low=(0.0,) * 3, high=(9.0,) * 3)
+    for name, model in (("forth", holes(None, bands=3, to=values)), ("pictures", holes(None, bands=3))):
+        model.network.save_pretrained(tmp_path / name)
+        model.settings.save(tmp_path / name)
+    words = ["evaluate", "--dataset", str(tmp_path), "--metrics", "unpaired", "--device", "cpu"]
+    assert main([*words, "--model", str(tmp_path / "forth"), "--reverse", str(tmp_path / "pictures")]) == 2
+    error = capsys.readouterr().err
+    assert "pictures takes 3 bands of 8-bit pictures, where 3 bands of rasters are needed: name another" in error
+    assert main([*words, "--model", str(tmp_path / "pictures"), "--reverse", str(tmp_path / "forth")]) == 2
+    assert "forth makes 3 bands of rasters, where 3 bands of 8-bit pictures are needed" in capsys.readouterr().err
+
+
+def test_a_model_of_other_bands_says_so(tmp_path: Path) -> None:
     translator = Translator(UNetGenerator(in_channels=5, out_channels=2, levels=4, width=4))
     four = write_tiff(tmp_path / "four.tif", scene(0)[0][:, :, :4])
     with pytest.raises(ImageError, match=r"four\.tif has 4 bands, the model takes 5: give it an image of these bands"):

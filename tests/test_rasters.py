@@ -1,6 +1,8 @@
 """Rasters: read as they are, refused in words, saved with their place; values to a network and back."""
 
 import io
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +11,14 @@ import tifffile
 import torch
 from PIL import Image
 
-from img2img_hub.images import ImageError, read_image
+from img2img_hub.images import ImageError, read_alpha, read_image
 from img2img_hub.networks import UNetGenerator
-from img2img_hub.raster_kinds import kind_of
+from img2img_hub.raster_kinds import HeaderError, kind_of
 from img2img_hub.rasters import DTYPES, Raster, georeference_of, read_raster
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator
 from img2img_hub.values import BandValues, measured, resized_bands
-from tests.scenes import PLACE, scene, tags_of, write_tiff
+from tests.scenes import GEO_TEXT, PLACE, scene, tags_of, write_tiff
 
 
 def encoded(array: np.ndarray, **options: object) -> bytes:
@@ -85,13 +87,38 @@ def test_bands_are_found_however_a_tiff_lays_them_out(options: dict[str, object]
     assert raster.array.dtype.isnative
 
 
+def test_pages_of_8_bits_are_bands_too() -> None:
+    array = values_in("uint8", (20, 24, 5))
+    five, three = (encoded(array[:, :, :bands].transpose(2, 0, 1), photometric="minisblack") for bands in (5, 3))
+    kind = kind_of(five)
+    assert kind is not None
+    assert (kind.bands, kind.dtype) == (5, "uint8")
+    assert np.array_equal(read_raster(five).array, array)
+    assert np.array_equal(np.asarray(read_image(five, channels=1)), array[:, :, 0]), "as a picture it is its first page"
+    assert kind_of(three) is None
+    assert np.array_equal(read_raster(three).array, array[:, :, :1])
+    stack = encoded(np.zeros((2, 2, 8, 8), np.uint8), imagej=True)
+    assert kind_of(stack) is None
+    assert read_image(stack).size == (8, 8)
+
+
 def test_alpha_says_where_there_is_data() -> None:
     array = values_in("uint16", (8, 8, 4))
     array[:3, :, 3] = 0
-    raster = read_raster(encoded(array, photometric="rgb", extrasamples=["unassalpha"]))
+    data = encoded(array, photometric="rgb", extrasamples=["unassalpha"])
+    kind = kind_of(data)
+    assert kind is not None
+    assert (kind.bands, kind.masked) == (3, True)
+    raster = read_raster(data, kind=kind)
     assert np.array_equal(raster.array, array[:, :, :3])
     assert raster.valid is not None
     assert raster.valid.sum() == 8 * 8 - np.count_nonzero(array[:, :, 3] == 0)
+    deep = encoded((array / 65535).astype(np.float32), photometric="rgb", extrasamples=["unassalpha"])
+    for picture in (data, deep):  # Pillow reads the first, and has no mode for the second
+        alpha = read_alpha(picture)
+        assert alpha is not None
+        assert np.asarray(alpha) == pytest.approx(array[:, :, 3] / 257, abs=1)
+        assert (np.asarray(read_image(picture))[:3] == 255).all(), "what is transparent shows white"
 
 
 def test_what_is_missing(tmp_path: Path) -> None:
@@ -110,6 +137,19 @@ def test_what_is_missing(tmp_path: Path) -> None:
     raster = read_raster(write_tiff(tmp_path / "a.tif", target, no_data=f"{lowest:.16g}"))
     assert raster.valid is not None
     assert np.flatnonzero(~raster.valid).tolist() == [0]
+    for text in ("nan", "inf", "none"):
+        assert read_raster(write_tiff(tmp_path / "a.tif", scene(0)[1], no_data=text)).no_data is None
+
+
+def test_a_pixel_of_8_bit_rgb_is_missing_where_all_its_bands_are() -> None:
+    array = np.full((1, 4, 3), 9, np.uint8)
+    array[0, 1] = 0
+    array[0, 2] = (255, 0, 0)
+    rgb, many = read_raster(array, no_data=0), read_raster(array[:, :, [0, 1, 2, 2]], no_data=0)
+    assert rgb.valid is not None
+    assert rgb.valid.tolist() == [[True, False, True, True]]
+    assert many.valid is not None
+    assert many.valid.tolist() == [[True, False, False, True]]
 
 
 def test_pictures_stay_pictures(tmp_path: Path) -> None:
@@ -118,8 +158,9 @@ def test_pictures_stay_pictures(tmp_path: Path) -> None:
         assert kind_of(data) is None
         assert kind_of(data, no_data=0) is not None
     assert kind_of(encoded(rgb[:, :, [0, 1, 2, 0]], photometric="rgb", extrasamples=["unassalpha"])) is None
-    assert kind_of(b"not an image") is None
-    assert kind_of(tmp_path / "missing.tif") is None
+    for unreadable in (b"not an image", b"II*\0", tmp_path / "missing.tif"):
+        with pytest.raises(HeaderError):
+            kind_of(unreadable)
     Image.fromarray(rgb).save(tmp_path / "a.png")
     assert np.array_equal(read_raster(tmp_path / "a.png").array, rgb)
 
@@ -130,6 +171,18 @@ def test_a_picture_of_a_tiff_that_pillow_has_no_mode_for_is_scaled() -> None:
     assert np.array_equal(np.asarray(read_image(data)), np.round(array / 257).astype(np.uint8))
     with pytest.raises(ImageError, match=r"has 5 bands, and a picture has 1 .* or 3"):
         read_image(encoded(values_in("uint16", (8, 9, 5)), photometric="minisblack", planarconfig="contig"))
+
+
+def test_a_place_that_is_named_in_other_letters_is_kept(tmp_path: Path) -> None:
+    raster = read_raster(write_tiff(tmp_path / "a.tif", scene(0)[0]))
+    kind, count, _ = raster.georeference[GEO_TEXT]
+    raster.georeference[GEO_TEXT] = (kind, count, "M\u00fcnchen \u0160|")
+    raster.save(tmp_path / "b.tif")
+    saved = georeference_of(tmp_path / "b.tif")
+    assert saved[GEO_TEXT][2] == "M\u00fcnchen ?|"
+    assert {code: saved[code] for code in PLACE if code != GEO_TEXT} == {
+        code: raster.georeference[code] for code in PLACE if code != GEO_TEXT
+    }
 
 
 def test_png_holds_what_it_can(tmp_path: Path) -> None:
@@ -206,8 +259,27 @@ def test_the_range_is_that_of_pixels_with_data_without_outliers() -> None:
     assert values.no_data == -9999
     constant = measured([Raster(array=np.full((3, 3), 7, np.uint16))], dtype="uint16")
     assert (constant.low, constant.high) == ((6.5,), (7.5,))
+    large = measured([Raster(array=np.full((3, 3), 1e20, np.float32), no_data=np.nan)], dtype="float32")
+    assert large.low[0] < 1e20 < large.high[0]
+    assert large.no_data is None
     eight = measured([Raster(array=np.full((3, 3, 4), 7, np.uint8))], dtype="uint8")
     assert (eight.low, eight.high) == ((0.0,) * 4, (255.0,) * 4)
+
+
+def test_many_bands_are_measured_in_little_memory() -> None:
+    def images() -> Iterator[Raster]:
+        for seed in range(60):
+            array = np.random.default_rng(seed).random((160, 160, 13), dtype=np.float32)
+            array[:, :, 12] *= 100
+            yield Raster(array=array)
+
+    tracemalloc.start()
+    values = measured(images(), dtype="float32")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20e6  # an image has 1.3 MB
+    assert values.low == pytest.approx((0.0,) * 13, abs=0.01)
+    assert values.high == pytest.approx((1.0,) * 12 + (100.0,), rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +321,26 @@ def test_resizing_spreads_nothing_of_what_is_missing() -> None:
     assert made.dtype == np.uint16
 
 
+def test_resizing_keeps_small_differences_of_large_values_and_never_overflows() -> None:
+    random = np.random.default_rng(0).random((1, 20, 24))
+    for dtype, base in (("float64", 5e6), ("int32", 2**30)):
+        scaled = (random * (1 if dtype == "float64" else 1000)).astype(dtype)
+        wanted, _ = resized_bands(scaled, None, size=(10, 12))
+        some = np.ones((20, 24), bool)
+        some[3:6, 2:9] = False
+        for valid in (None, some):
+            wanted, known = resized_bands(scaled, valid, size=(10, 12))
+            made, _ = resized_bands((scaled + base).astype(dtype), valid, size=(10, 12))
+            known = np.ones((12, 10), bool) if known is None else known
+            assert made.dtype == dtype
+            assert (made - base)[:, known] == pytest.approx(wanted[:, known], abs=1e-4 if dtype == "float64" else 1)
+    lowest = random.astype(np.float32)
+    lowest[:, :3, :3] = np.finfo(np.float32).min
+    made, _ = resized_bands(lowest, None, size=(30, 40))
+    assert np.isfinite(made).all()
+    assert made[:, 20:, 15:] == pytest.approx(resized_bands(random, None, size=(30, 40))[0][:, 20:, 15:], abs=1e-4)
+
+
 # --- translation.json and the translator ------------------------------------------------------------------------------
 
 MANY = BandValues(dtype="uint16", low=(0.0,) * 5, high=(1000.0,) * 5, no_data=0)
@@ -266,6 +358,7 @@ def test_ranges_are_kept_in_translation_json(tmp_path: Path) -> None:
         ({"dtype": "float32", "low": [0, 3], "high": [1, 2]}, "source_values: low must be below high.* band 2"),
         ({"dtype": "float32", "low": [0], "high": [1, 2]}, "source_values: low and high must be as many"),
         ({"dtype": "float32", "low": [0], "high": [1e999]}, "source_values: high must be 1 to 1024 numbers"),
+        ({"dtype": "float32", "low": [0], "high": [10**400]}, "source_values: high must be 1 to 1024 numbers"),
         ({"dtype": "float32", "low": [0], "high": [1], "unit": "m"}, "source_values: an object .* unknown key unit"),
         ([1], r"source_values: an object .* got \[1\]"),
         ({"dtype": "float32", "low": [0], "high": [1]}, "source_channels must be a whole number, 1, got 5"),

@@ -53,6 +53,8 @@ def test_unpaired_data_too(unpaired_folder):
     assert data.show().mode == "RGB"
     with pytest.raises(ValueError, match="open them by open_pairs"):
         train(Pix2Pix(), TrainConfig(output_dir="nowhere"), data)
+    with pytest.raises(ValueError, match="data is a str: give open_pairs"):
+        train(Pix2Pix(), TrainConfig(output_dir="nowhere"), "facades")
 
 
 @by_name

@@ -1,8 +1,11 @@
 """Images that do not fit into memory: strip by strip as at once, statistics of the whole image, little memory."""
 
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from img2img_hub.translation.feature_maps import FeatureMap
 from img2img_hub.translation.layers import Border, Normalise
 from img2img_hub.translation.recording import NotByRows, record
 from img2img_hub.translation.settings import TranslationSettings
+from tests.originals import original_unet
 
 WIDTH, HEIGHT = 260, 394  # neither divides by the multiples of the U-Nets
 MIB = 1 / 1024
@@ -126,9 +130,13 @@ def test_fast_has_no_seams():
     engine.translate_rows(lambda first, last: batch[0, :, first:last], write, height=HEIGHT, width=WIDTH)
     assert edges == sorted(edges)
     assert len(edges) > 3
-    steps = (made[:, 1:] - made[:, :-1]).abs().mean(dim=(0, 2))
-    at_edges = torch.stack([steps[edge - 1] for edge in edges[1:]])
-    assert float(at_edges.mean()) < 1.3 * float(steps.mean())
+
+    def steps(image: Tensor) -> Tensor:
+        """The mean difference of each of these rows from the one above it."""
+        return torch.stack([(image[:, edge] - image[:, edge - 1]).abs().mean() for edge in edges[1:]])
+
+    at_once = Engine(network, memory=100)(batch)[0]
+    assert float((steps(made) / steps(at_once)).max()) < 1.3
 
 
 def test_what_is_kept_in_a_file_is_what_is_kept_in_memory():
@@ -140,6 +148,21 @@ def test_what_is_kept_in_a_file_is_what_is_kept_in_memory():
         torch.testing.assert_close(kept.read(0, 10), values, rtol=0, atol=0)
         torch.testing.assert_close(kept.read(3, 6), values[:, :, 3:6], rtol=0, atol=0)
         assert kept.in_memory == in_memory
+
+
+def test_a_folder_for_temporary_files_that_cannot_be_used_is_said_in_one_line(monkeypatch, tmp_path):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"temporary file .*nowhere.* \(No such file .* TMPDIR .*--memory"):
+        FeatureMap((3, 10, 7), device=torch.device("cpu"), in_memory=False)
+
+
+def test_a_temporary_file_that_ends_too_early_is_no_endless_loop():
+    kept = FeatureMap((3, 10, 7), device=torch.device("cpu"), in_memory=False)
+    kept.write(0, torch.zeros(1, 3, 5, 7))
+    with pytest.raises(ValueError, match="ends too early"):
+        kept.read(0, 10)
 
 
 def test_a_full_disk_is_said_in_one_line(monkeypatch):
@@ -185,6 +208,23 @@ def test_statistics_of_strips_are_those_of_the_whole():
     variance, mean = torch.var_mean(values.double(), dim=(0, 2, 3), correction=0)
     torch.testing.assert_close(gathered.statistics[0].double(), mean, rtol=0, atol=1e-5)
     torch.testing.assert_close(gathered.statistics[1].double(), variance, rtol=1e-4, atol=0)
+
+
+def test_statistics_ask_no_device_for_float64():
+    class Without(Tensor):
+        """On a device like mps, as far as `double` goes."""
+
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            if function is Tensor.double:
+                raise TypeError("no float64 on this device")
+            made = super().__torch_function__(function, types, args, kwargs)
+            return made.as_subclass(Tensor) if function is Tensor.cpu else made
+
+    gathered = tiling._Gathered()
+    for _ in range(2):
+        gathered.add(torch.ones(1, 2, 4, 4).as_subclass(Without))
+    assert gathered.statistics[0].tolist() == [1, 1]
 
 
 def test_the_sample_of_fast_covers_the_image_and_not_more_memory_than_allowed():
@@ -282,16 +322,87 @@ def test_a_network_in_training_is_left_in_training():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"tiles": "none"}, "'fast' or 'exact'"), ({"memory": 0}, "more than 0"), ({"memory": float("nan")}, "more than")],
+    [
+        ({"tiles": "none"}, "'fast' or 'exact'"),
+        ({"memory": 0}, "more than 0"),
+        ({"memory": float("nan")}, "more than 0"),
+        ({"memory": "2"}, "more than 0, got '2'"),
+    ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Engine(NETWORKS["unet"](), **options)
 
 
+def test_what_an_image_is_padded_to_counts():
+    engine = Engine(UNetGenerator(width=4), memory=1)  # of 8 levels: to multiples of 256
+    assert engine.fits(256, 256)
+    engine.memory = engine.bytes_a_pixel * 256 * 4096 / 2**30
+    assert engine.fits(1, 4096)
+    assert not engine.fits(1, 4097)
+    assert not engine.fits(1, 4096, images=2)
+
+
+def test_a_variation_that_does_not_fit_is_refused_with_what_it_takes():
+    network = NETWORKS["unet"]()
+    engine = Engine(network, memory=part_of(network, 1 / 2))
+    with pytest.raises(ValueError, match=r"variation \(seed\) of 260×394 .* about 0\.\d GiB: .*--memory.*--resize fit"):
+        engine(batch_for(network), seed=1)
+    assert engine(batch_for(network, 64, 64), seed=1).shape == (1, 3, 64, 64)
+
+
+def test_each_translator_warns_of_estimated_statistics_once():
+    network = NETWORKS["unet"]()
+
+    def warned(network: Network, **options: Any) -> int:
+        translator = Translator(network, **options)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            translator([photo(), photo()])
+        assert all("--tiles exact" in str(one.message) for one in said)
+        return len(said)
+
+    little = part_of(network, 1 / 2)
+    assert [warned(network, memory=little) for _ in range(2)] == [1, 1]
+    assert not warned(network, memory=little, tiles="exact")
+    assert not warned(network, memory=100)
+    assert not warned(NETWORKS["resnet none"](), memory=part_of(NETWORKS["resnet none"](), 1 / 2))
+
+
+def test_original_checkpoints_take_the_options_too(tmp_path):
+    torch.save(original_unet(5, 4, 3, 3, "batch", dropout=False).state_dict(), tmp_path / "latest_net_G.pth")
+    translator = Translator.from_official(tmp_path / "latest_net_G.pth", device="cpu", tiles="exact", memory=3)
+    assert (translator.engine.tiles, translator.engine.memory) == ("exact", 3)
+
+
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system does not say how much memory there is")
 def test_the_memory_that_is_free_is_asked_for():
     assert 2**26 < tiling.available_memory(torch.device("cpu")) < 2**45
+
+
+@pytest.mark.parametrize(("version", "prefix"), [(2, ""), (1, "total_")])
+def test_a_containers_limit_counts_and_copies_of_files_are_free(version, prefix, tmp_path, monkeypatch):
+    limit, used, stat, system = (tmp_path / name for name in ("limit", "used", "memory.stat", "meminfo"))
+    monkeypatch.setattr(tiling, "_CGROUPS", ((tmp_path / "nowhere", "limit", "used"), (tmp_path, "limit", "used")))
+    monkeypatch.setattr(tiling, "_MEMINFO", system)
+
+    def free() -> int:
+        return tiling.available_memory(torch.device("cpu"))
+
+    assert free() == tiling._ASSUMED
+    system.write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    assert free() == 8000 * 1024
+    limit.write_text("max\n" if version == 2 else "9223372036854771712\n")
+    used.write_text("900000\n")
+    stat.write_text(f"anon 100000\n{prefix}inactive_file 300000\n{prefix}active_file 500000\nfile 1\n")
+    assert free() == 8000 * 1024
+    limit.write_text("1000000\n")
+    assert free() == 1000000 - 100000
+    used.write_text("700000\n")  # between the two readings files were let go
+    assert free() == 1000000
+    stat.write_text("anon 700000\n")
+    limit.write_text("600000\n")
+    assert free() == 0
 
 
 @pytest.mark.slow
@@ -307,6 +418,7 @@ def test_resident_memory_stays_near_the_budget(tiles):
         "translator(np.random.default_rng(0).integers(0, 256, (2048, 2048, 3), dtype=np.uint8))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    # GiB. The images take 0.05, and what the C library does not give back at once some more.
-    assert int(answer.stdout.split()[-1]) / 2**20 < 0.15 + 0.25
+    # glibc is told to give back what is freed. Left to itself it keeps up to 0.25 GiB more, another time less.
+    own = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=own)
+    assert int(answer.stdout.split()[-1]) / 2**20 < 0.15 + 0.06  # GiB; the images take 0.05

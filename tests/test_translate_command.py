@@ -25,6 +25,7 @@ from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.values import BandValues
 from tests.conftest import picture
+from tests.scenes import write_tiff
 from tests.test_images import png_of_size
 
 
@@ -158,6 +159,24 @@ def test_what_a_picture_format_cannot_hold_is_refused_before_any_image_is_read(c
     assert read_raster("out/a.tif").array.shape == (16, 20, 2)
 
 
+def test_png_says_what_it_does_not_keep_and_pictures_with_holes_take_any_format(capsys):
+    ResNetGenerator(width=4, blocks=1, in_channels=1, out_channels=1).save_pretrained("model")
+    for dtype, most, formats in (
+        ("uint8", 255.0, [("tif", "jpg", False), ("tif", "webp", False), ("tif", "png", False)]),
+        ("uint16", 9.0, [("tif", "png", True), ("tif", "tif", False), ("png", "png", False)]),
+    ):
+        values = BandValues(dtype=dtype, low=(0.0,), high=(most,))
+        both = {"source_channels": 1, "target_channels": 1, "source_values": values, "target_values": values}
+        TranslationSettings(working_size=32, **both).save("model")
+        array = np.ones((20, 20), dtype)
+        array[:4] = 0
+        Image.fromarray(array).save(f"{dtype}.png")
+        write_tiff(Path(f"{dtype}.tif"), array, no_data="0")
+        for ending, format, warned in formats:
+            assert run(f"{dtype}.{ending} --format {format} --overwrite") == 0
+            assert ("PNG keeps neither" in capsys.readouterr().err) == warned
+
+
 def test_tif_holds_alpha_and_profile():
     source = picture(seed=0, size=(20, 16))
     source.putalpha(Image.linear_gradient("L").resize(source.size))
@@ -202,7 +221,7 @@ def test_every_bad_file_has_a_line_with_its_cure_and_the_rest_is_done(capsys):
         "cut.png": "is damaged or cut short (",
         "empty.png": "is empty (0 bytes): copy or download it again",
         "loop.png": "is a link to what is not there: copy the file here, or delete the link",
-        "nan.tif": "nan",
+        "nan.tif": "has pixels that are NaN: fill them, or use a model of rasters",
         "text.png": "is not an image that can be read: save it as PNG, JPEG, WebP or TIFF",
     }
     assert len(lines) == len(expected)

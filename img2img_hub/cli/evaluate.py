@@ -76,6 +76,7 @@ def evaluate(
     paired = metrics == "paired" if metrics != "auto" else family is None or family.paired
     metric_names(paired=paired, extra=extra_metrics)  # refuses what these data cannot give
     back = None if paired else _load_reverse(translator, reverse, device=device)
+    _check_that_they_fit(translator, back)
     size = image_size or translator.settings.working_size
     if difference := difference_from_training(translator, data, revision=revision):
         warnings.warn(difference, stacklevel=2)
@@ -128,3 +129,22 @@ def _load_reverse(translator: "Translator", reverse: str | None, *, device: str 
             f"the reverse model {named} cannot be loaded ({one_line(error)}): "
             "name another by --reverse, or type --reverse none to go without the round trip"
         ) from error
+
+
+def _check_that_they_fit(translator: "Translator", back: "Translator | None") -> None:
+    """Refuse a reverse model that takes other images than the model makes, or makes others than it takes."""
+    if back is None:
+        return
+    forth, home = translator.settings, back.settings
+    for verb, own, other in (
+        ("takes", (forth.target_channels, forth.target_values), (home.source_channels, home.source_values)),
+        ("makes", (forth.source_channels, forth.source_values), (home.target_channels, home.target_values)),
+    ):
+        needed, found = (
+            f"{bands} bands of {'8-bit pictures' if values is None else 'rasters'}" for bands, values in (own, other)
+        )
+        if needed != found:
+            raise ValueError(
+                f"the reverse model {back.name} {verb} {found}, where {needed} are needed: "
+                "name another by --reverse, or type --reverse none to go without the round trip"
+            )

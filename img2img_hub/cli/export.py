@@ -49,7 +49,7 @@ def export(
     need("onnx", "onnxscript", "onnxruntime", extra="onnx", what="export")
     make_folder(output.parent)
     translator = load(model, device="cpu", revision=revision)
-    batches = calibration_batches(translator, calibration, revision=revision) if int8 else []
+    batches = calibration_batches(translator, calibration, revision=revision) if int8 else None
     facts = export_model(
         translator.network,
         output,

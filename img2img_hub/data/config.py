@@ -67,8 +67,8 @@ class DataConfig:
     out_channels: int | None = None
     """Bands of the targets, likewise."""
     no_data: float | None = None
-    """Pixels of this value are no data, left out of loss and statistics as NaN always is. Default: the value that each
-    file names (GDAL_NODATA)."""
+    """Pixels of this value, of 8-bit RGB in all three bands, are no data, left out of loss and statistics as NaN always
+    is. Default: the value that each file names (GDAL_NODATA)."""
     source_range: tuple[float, float] | None = None
     """Values of the sources that become -1 and 1, of rasters of 16 bits or floats. Default: each band's own, from the
     training images, without outliers."""
@@ -102,6 +102,8 @@ class DataConfig:
                 object.__setattr__(self, name, tuple(values))  # a list out of a JSON file
                 if len(values) != 2 or not -math.inf < values[0] < values[1] < math.inf:
                     raise DataError(f"{name} is {list(values)}: type two numbers, the lower one first")
+        if self.no_data is not None and not math.isfinite(self.no_data):
+            raise DataError(f"no_data is {self.no_data}, and NaN and infinity are never data: leave --no_data out")
         if self.max_samples is not None and self.max_samples < 1:
             raise DataError(f"max_samples is {self.max_samples}: type 1 or more, or leave it out for all")
         if self.shuffle_buffer < 1:
@@ -142,7 +144,10 @@ class DataConfig:
             )
 
     def _check_that_one_set_is_named(self) -> None:
-        """With corrupt there is nothing to say of sources."""
+        """With corrupt there is nothing to say of sources, nor of rasters."""
+        for name in ("no_data", "target_range"):
+            if getattr(self, name) is not None:
+                raise DataError(f"--corrupt takes 8-bit pictures, and --{name} is for rasters: leave one of them out")
         sources = ["target_dataset", "source_column", "source_split", "target_split", "source_label", "target_label"]
         sources += ["in_channels", "source_range"]
         named = [name for name in sources if getattr(self, name) is not None]

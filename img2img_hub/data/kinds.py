@@ -8,16 +8,19 @@ Both are found by looking: what the images are, at the headers of a few; the ran
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import cast
 
 import numpy as np
 
 from img2img_hub.data.config import DataConfig, DataError
 from img2img_hub.data.reading import Images
+from img2img_hub.raster_kinds import HeaderError
 from img2img_hub.rasters import Raster, RasterKind
 from img2img_hub.values import BandValues, measured, spread
 
 _LOOKED_AT = 4  # images of each side whose headers are read
+_MOST_LOOKED_AT = 100  # where some of them cannot be
 _MEASURED = 200  # images of each side whose pixels are read for the range of values
 
 
@@ -32,20 +35,26 @@ def side_kind(images: Images, *, config: DataConfig, asked: int | None, role: st
         asked: bands that somebody wants; 1 and 3 where the files have another number: as 8-bit pictures, grey or RGB.
 
     Raises:
-        KindError: rasters of several kinds, or a number of bands that is not there.
+        KindError: rasters of several kinds, a number of bands that is not there, or options that say nothing of
+            8-bit pictures.
     """
-    found: dict[int, RasterKind] = {}
-    for row in spread(len(images), _LOOKED_AT):
-        kind = images.kind(row, no_data=config.no_data)
-        if kind is None:  # a picture, or a file that cannot be read, of which its reader says why
-            found = {}
-            break
-        found[row] = kind
-    if not found or (asked in (1, 3) and all(asked != kind.bands for kind in found.values())):
+    kinds = _looked_at(images, config=config)
+    found = {row: kind for row, kind in kinds.items() if kind is not None}
+    flag = f"--{'in' if role == 'source' else 'out'}_channels"
+    if found and config.no_data is not None and asked in (1, 3) and all(asked != kind.bands for kind in found.values()):
+        raise KindError(
+            f"{images.title} has {next(iter(found.values())).describe()}, {flag} {asked} reads that as pictures, and "
+            f"--no_data {config.no_data:g} is for rasters: leave one of the two out"
+        )
+    if len(found) < len(kinds) or all(asked in (1, 3) and asked != kind.bands for kind in found.values()):
         if asked not in (None, 1, 3):
             raise KindError(
-                f"the {role}s are 8-bit pictures, of 1 or 3 bands, and {asked} are asked for, by a model or by "
-                f"--{'in' if role == 'source' else 'out'}_channels"
+                f"the {role}s are 8-bit pictures, of 1 or 3 bands, and {asked} are asked for, by a model or by {flag}"
+            )
+        if kinds and getattr(config, f"{role}_range") is not None:
+            raise KindError(
+                f"--{role}_range is for rasters, and {images.title} is read as 8-bit pictures, whose 0 and 255 are the "
+                f"ends: leave it out"
             )
         return asked or 3, None
     (first, kind), *others = found.items()
@@ -57,11 +66,25 @@ def side_kind(images: Images, *, config: DataConfig, asked: int | None, role: st
             )
     if asked is not None and asked != kind.bands:
         raise KindError(
-            f"{images.where(first)} has {kind.describe()}, and {asked} are asked for, by a model or by "
-            f"--{'in' if role == 'source' else 'out'}_channels"
+            f"{images.where(first)} has {kind.describe()}, and {asked} are asked for, by a model or by {flag}"
         )
     masked = any(each.masked for each in found.values())
     return kind.bands, RasterKind(bands=kind.bands, dtype=kind.dtype, masked=masked, no_data=kind.no_data)
+
+
+def _looked_at(images: Images, *, config: DataConfig) -> dict[int, RasterKind | None]:
+    """What a few of the images are, spread over all; in place of those that cannot be read, the first others."""
+    rows = spread(len(images), _LOOKED_AT)
+    others = (row for row in range(min(len(images), _MOST_LOOKED_AT)) if row not in rows)
+    kinds: dict[int, RasterKind | None] = {}
+    for row in chain(rows, others):
+        if len(kinds) == len(rows):
+            break
+        try:
+            kinds[row] = images.kind(row, no_data=config.no_data)
+        except (HeaderError, DataError):  # its reader says why
+            continue
+    return kinds
 
 
 def side_values(

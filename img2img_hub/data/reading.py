@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from img2img_hub.data.config import DataError, listing
-from img2img_hub.images import IMAGE_EXTENSIONS, read_image
+from img2img_hub.images import IMAGE_EXTENSIONS, ImageError, read_image
 from img2img_hub.raster_kinds import kind_of
-from img2img_hub.rasters import AnyImage, RasterKind, read_raster
+from img2img_hub.rasters import AnyImage, Raster, RasterKind, read_raster
 
 
 class Images(Protocol):
@@ -30,7 +30,8 @@ class Images(Protocol):
         Raises ImageError or DataError, naming the file or row."""
 
     def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
-        """What image ``row`` is, from its file's header; None for an 8-bit picture."""
+        """What image ``row`` is, from its file's header; None for an 8-bit picture. Raises HeaderError where that
+        cannot be read."""
 
     def name(self, row: int) -> str:
         """The file's stem, or the row's number."""
@@ -112,7 +113,11 @@ class Half:
     def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
         image = self.both.whole(row, channels=channels, kind=kind)
         middle = image.width // 2
-        return image.crop((0, 0, middle, image.height) if self.left else (middle, 0, image.width, image.height))
+        half = image.crop((0, 0, middle, image.height) if self.left else (middle, 0, image.width, image.height))
+        if isinstance(half, Raster) and half.valid is not None and not half.valid.any():
+            side = "left" if self.left else "right"
+            raise ImageError(f"{self.where(row)}: its {side} half holds no data: leave it out")
+        return half
 
     def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
         return self.both.images.kind(row, no_data=no_data)

@@ -43,6 +43,7 @@ __all__ = [
 
 _VALIDATION_SPLITS = ("validation", "val", "test")
 _HEAD, _PREVIEW = 500, 32  # rows of a stream read into memory to validate on, and to show without a validation split
+_FIRST = 4  # and to tell what the images are
 _HOLD_OUT_STREAM = 3  # the first number of the seed; transforms.py has the other streams
 
 
@@ -172,13 +173,15 @@ def _open_stream(
 ) -> StreamedData:
     where: dict[str, Any] = {"paired": paired, "split": config.train_split, "channels": channels}
     source, target, about = _find(opened, config, **where)
-    try:  # the first row tells what the images are
-        first = _open_split(_heads(opened, config, rows=1), config, **where)
-        about = replace(about, **{name: getattr(first.about, name) for name in _OF_THE_IMAGES})
-    except KindError:
-        raise
-    except ValueError:  # what cannot be read is for whoever reads all of it to say
-        pass
+    for rows in (_FIRST, 1):  # they tell what the images are, or the first one does where another cannot be used
+        try:
+            first = _open_split(_heads(opened, config, rows=rows), config, **where)
+            about = replace(about, **{name: getattr(first.about, name) for name in _OF_THE_IMAGES})
+            break
+        except KindError:
+            raise
+        except ValueError:  # what cannot be read is for whoever reads all of it to say
+            continue
     return StreamedData(
         source,
         target,
@@ -233,9 +236,9 @@ def _with_kinds(about: About, source: Images, target: Images, *, config: DataCon
     out_channels, target_kind = side_kind(target, config=config, asked=asked[1], role="target")
     if about.corrupter is not None:
         if target_kind is not None:
+            cure = ", or type --out_channels 3" if asked[1] is None and target_kind.bands != 3 else ""
             raise KindError(
-                f"{target.title} holds {target_kind.describe()}, and --corrupt takes 8-bit pictures: leave it out, or "
-                f"type --out_channels 3"
+                f"{target.title} holds {target_kind.describe()}, and --corrupt takes 8-bit pictures: leave it out{cure}"
             )
         return about
     in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")

@@ -51,6 +51,9 @@ def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, 
             opening = "open_pairs" if family.paired else "open_unpaired"
             raise ValueError(f"{family.title} does not train on these data: open them by {opening}")
         data = data.config
+    if not isinstance(data, DataConfig):
+        opening = "open_pairs" if family.paired else "open_unpaired"
+        raise ValueError(f"data is a {type(data).__name__}: give {opening}(…) or DataConfig(dataset=…)")
     folder = RunFolder(family=family, config=config, data=data, architecture=architecture or Architecture())
     with closing(folder), errors_of_writing(folder.checkpoints):
         finished = _train(folder)

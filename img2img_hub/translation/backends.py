@@ -10,6 +10,7 @@ ONNX Runtime and OpenVINO take the repo's model.onnx; where it has none, the net
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,7 +19,15 @@ from torch import Tensor
 
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import fetch
-from img2img_hub.translation.export import fingerprint, need, open_session, working_shape, write_onnx
+from img2img_hub.translation.export import (
+    EXPORT_VERSION,
+    OPSET,
+    fingerprint,
+    need,
+    open_session,
+    working_shape,
+    write_onnx,
+)
 
 Backend = Literal["torch", "compile", "onnx", "openvino"]
 Forward = Callable[[Tensor], Tensor]
@@ -36,7 +45,7 @@ def check_backend(
     """
     if backend not in get_args(Backend):
         raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
-    if backend in _CPU_ONLY and device is not None and torch.device(device).type != "cpu":
+    if backend in _CPU_ONLY and device is not None and str(device).split(":")[0] != "cpu":
         raise ValueError(f"backend {backend!r} runs on the CPU, got device {str(device)!r}: leave device out")
     if backend not in _CPU_ONLY and onnx_file is not None:
         raise ValueError(f"onnx_file is for the backends onnx and openvino, got backend {backend!r}: leave one out")
@@ -71,39 +80,53 @@ def make_forward(
         return None
     if backend == "compile":
         return torch.compile(lambda batch: network(batch))
-    path = _onnx_file(network, where=where, onnx_file=onnx_file, working_size=working_size, **download)
+    own = fingerprint(network)
+    if onnx_file is not None:
+        path = Path(onnx_file) if Path(onnx_file).is_file() else _in_repo(where, str(onnx_file), **download)
+        if path is None:
+            raise ValueError(f"there is no file {str(onnx_file)!r}, here or in {where or 'a repo'}: export makes one")
+        return _opened(path, backend, own=own)
+    if (shipped := _in_repo(where, ONNX_FILE, **download)) is not None:
+        try:
+            return _opened(shipped, backend, own=own, any_size=True)
+        except ValueError as error:
+            warnings.warn(f"{where}: its {ONNX_FILE} is not used: {error}", stacklevel=2)
+    return _opened_cached(network, backend, own=own, working_size=working_size)
+
+
+def _opened_cached(network: Network, backend: Backend, *, own: str, working_size: int) -> Forward:
+    """The kept export of the network, which is made where there is none, or a damaged one."""
+    path = _cache_folder() / f"{own[:40]}-{OPSET}-{EXPORT_VERSION}.onnx"
+    if path.is_file():
+        with suppress(ValueError):
+            return _opened(path, backend, own=own, any_size=True)
+    size = working_shape(network, working_size)
+    write_onnx(network, path, size=size, dynamic=True, instead="set XDG_CACHE_HOME to a folder that can be")
+    return _opened(path, backend, own=own)
+
+
+def _opened(path: Path, backend: Backend, *, own: str, any_size: bool = False) -> Forward:
+    """The file as a function of a batch.
+
+    Raises:
+        ValueError: it cannot be read, is of another network than `own` says, or of one size alone, not `any_size`.
+    """
+    model = _read(path)
+    if (said := {entry.key: entry.value for entry in model.metadata_props}.get("img2img_hub", "")) != own:
+        raise ValueError(
+            f"{path} was not exported from this network as it is now "
+            f"({'other weights or norm statistics' if said else 'it does not name its weights'}): export it anew"
+        )
+    height, width = (entry.dim_value for entry in model.graph.input[0].type.tensor_type.shape.dim[2:])
+    if height and any_size:
+        raise ValueError(f"{path} was exported for {width}×{height} pixels alone: export it anew with --dynamic")
     try:
         run = open_session(path) if backend == "onnx" else _open_openvino(path)
     except ValueError:
         raise
     except Exception as error:  # each runtime has its own classes
         raise ValueError(f"{path} cannot be opened by {backend} ({_said(error)})") from None
-    return _sized(run, path)
-
-
-def _onnx_file(
-    network: Network, *, where: str, onnx_file: str | Path | None, working_size: int, **download: Any
-) -> Path:
-    own = fingerprint(network)
-    if onnx_file is not None:
-        path = Path(onnx_file) if Path(onnx_file).is_file() else _in_repo(where, str(onnx_file), **download)
-        if path is None:
-            raise ValueError(f"there is no file {str(onnx_file)!r}, here or in {where or 'a repo'}: export makes one")
-        if (said := _fingerprint_of(path)) != own:
-            raise ValueError(
-                f"{path} was not exported from {where or 'this network'} as it is now "
-                f"({'other weights or norm statistics' if said else 'it does not name its weights'}): export it anew"
-            )
-        return path
-    shipped = _in_repo(where, ONNX_FILE, **download)
-    if shipped is not None:
-        if _fingerprint_of(shipped) == own:
-            return shipped
-        warnings.warn(f"{where}: {ONNX_FILE} was exported from other weights and is not used", stacklevel=2)
-    cached = _cache_folder() / f"{own[:40]}.onnx"
-    if not cached.is_file():
-        write_onnx(network, cached, size=working_shape(network, working_size), dynamic=True)
-    return cached
+    return _of_one_size(run, path, height=height, width=width) if height else run
 
 
 def _in_repo(where: str, name: str, **download: Any) -> Path | None:
@@ -117,18 +140,16 @@ def _in_repo(where: str, name: str, **download: Any) -> Path | None:
         return None
 
 
-def _fingerprint_of(path: Path) -> str:
-    """What `export` wrote into the file; "" where it did not write it."""
+def _read(path: Path) -> Any:
     need("onnx", extra="onnx", what="reading an ONNX file")
     import onnx
 
     try:
-        model = onnx.load(path, load_external_data=False)
+        return onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's, of several classes
         raise ValueError(
             f"{path} is no readable ONNX file ({str(error).splitlines()[0]:.100}): export it anew"
         ) from None
-    return {entry.key: entry.value for entry in model.metadata_props}.get("img2img_hub", "")
 
 
 def _said(error: Exception) -> str:
@@ -159,20 +180,13 @@ def _open_openvino(path: Path) -> Forward:
     return run
 
 
-def _sized(run: Forward, path: Path) -> Forward:
-    """`run` for any batch that the file was exported for: one by one, and of its one size, where it is not dynamic."""
-    import onnx
-
-    shape = onnx.load(path, load_external_data=False).graph.input[0].type.tensor_type.shape.dim
-    fixed = [entry.dim_value for entry in shape]
-    if not fixed[2]:
-        return run
+def _of_one_size(run: Forward, path: Path, *, height: int, width: int) -> Forward:
+    """`run`, of a file that is not dynamic, for batches of its size: one image at a time."""
 
     def forward(batch: Tensor) -> Tensor:
-        height, width = batch.shape[2:]
-        if [height, width] != fixed[2:]:
+        if batch.shape[2:] != (height, width):
             raise ValueError(
-                f"{path} was exported for {fixed[3]}×{fixed[2]} pixels, got {width}×{height} (padded): "
+                f"{path} was exported for {width}×{height} pixels, got {batch.shape[3]}×{batch.shape[2]} (padded): "
                 "use resize='fit' (--resize fit), or export with --dynamic"
             )
         return torch.cat([run(image[None]) for image in batch])

@@ -40,7 +40,9 @@ def calibration_batches(
         batches.append(batch.clone())
         return translator.network(batch)
 
-    recorder = Translator(translator.network, translator.settings, name=translator.name, device="cpu", forward=record)
+    recorder = Translator(  # whose images never go by strips: the network itself would run these
+        translator.network, translator.settings, name=translator.name, device="cpu", forward=record, memory=2**20
+    )
     for image in islice(_images(translator, calibration, revision=revision), MOST):
         recorder(image, resize="fit")
     return batches

@@ -9,6 +9,7 @@ through strip by strip, see `tiling`.
 
 import math
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import get_args
@@ -20,9 +21,11 @@ from img2img_hub.images import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
 from img2img_hub.translation.recording import NotByRows
-from img2img_hub.translation.tiling import Tiles, available_memory, bytes_a_pixel, translate_strips
+from img2img_hub.translation.tiling import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
 
 _ALWAYS_FITS = 2**18  # pixels; below, nobody needs to look how much memory there is
+_FOREIGN = 4 / 3  # of what PyTorch takes; measured with ONNX Runtime, which takes the most
+_OUT_OF_MEMORY = ("allocate memory", "tried to allocate", "out of memory", "bad_alloc")  # as the runtimes say it
 
 
 class Engine:
@@ -52,7 +55,7 @@ class Engine:
     ) -> None:
         if tiles not in get_args(Tiles):
             raise ValueError(f"tiles must be 'fast' or 'exact', got {tiles!r}")
-        if memory is not None and not memory > 0:
+        if memory is not None and not (isinstance(memory, int | float) and memory > 0):
             raise ValueError(f"memory must be some GiB, more than 0, got {memory!r}")
         self.network = network if device is None else _moved(network, device)
         self.device = next(self.network.parameters()).device
@@ -60,6 +63,7 @@ class Engine:
         self.memory = memory
         self._forward = self.network if forward is None else forward
         self._pixel_bytes = 0.0  # not known yet
+        self._warned = False
         self._lock = threading.Lock()
 
     def __call__(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
@@ -71,7 +75,7 @@ class Engine:
             seed: None: the one deterministic output. A number: dropout and noise act as in training.
 
         Raises:
-            ValueError: another shape, a bad seed, or not enough memory for that size.
+            ValueError: another shape, a bad seed, not enough memory for that size, or the backend failed.
         """
         if batch.ndim != 4 or batch.shape[1] != self.network.in_channels or 0 in batch.shape:
             raise ValueError(f"a batch (N, {self.network.in_channels}, H, W) is needed, got {tuple(batch.shape)}")
@@ -84,12 +88,18 @@ class Engine:
         height, width = batch.shape[-2:]
         if seed is None and not self.fits(height, width, images=len(batch)):
             return self._one_by_one(batch)
+        if seed is not None and not self.fits(height, width):
+            raise ValueError(
+                f"a variation (seed) of {width}×{height} pixels is computed at once, which takes about "
+                f"{self._gib(height, width):.1f} GiB: give memory= (--memory), use resize='fit' (--resize fit), or "
+                "drop seed"
+            )
         padded, (top, left) = pad_to_multiple(
             batch.to(self.device, torch.float32), multiple=self._multiple(height, width)
         )
         with self._running(height, width):
             if seed is None:
-                output = self._forward(padded)
+                output = self._by_backend(padded)
             else:  # one by one, so that an image's noise does not depend on its batch-mates
                 output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
         return crop(output, top=top, left=left, height=height, width=width).to(batch.device)
@@ -99,14 +109,14 @@ class Engine:
         """What an image takes for each of its pixels when it goes through the network at once."""
         if not self._pixel_bytes:
             with self._lock, self._evaluating():
-                self._pixel_bytes = bytes_a_pixel(self.network)
+                foreign = self._forward is not self.network
+                self._pixel_bytes = bytes_a_pixel(self.network) * (_FOREIGN if foreign else 1)
         return self._pixel_bytes
 
     def fits(self, height: int, width: int, *, images: int = 1) -> bool:
         """Whether so many images of that size go through the network at once, in the memory that there is."""
-        if images * height * width <= _ALWAYS_FITS:
-            return True
-        return images * height * width * self.bytes_a_pixel <= self._budget()
+        pixels = images * self._padded_pixels(height, width)
+        return pixels <= _ALWAYS_FITS or pixels * self.bytes_a_pixel <= self._budget()
 
     def translate_rows(
         self, read: Callable[[int, int], Tensor], write: Callable[[int, Tensor], None], *, height: int, width: int
@@ -122,6 +132,7 @@ class Engine:
         Raises:
             ValueError: the network has self-attention, which looks at the whole image, or there is not enough memory.
         """
+        self._warn_once()
         multiple, cpu = self._multiple(height, width), torch.device("cpu")
         rows, top = reflected(height, multiple, cpu)
         columns, left = reflected(width, multiple, cpu)
@@ -168,8 +179,42 @@ class Engine:
         multiple, smallest = int(self.network.multiple), int(self.network.min_size)  # type: ignore[arg-type]
         return smallest if min(height, width) < smallest else multiple  # a smallest size is such a multiple too
 
+    def _padded_pixels(self, height: int, width: int) -> int:
+        multiple = self._multiple(height, width)
+        return math.ceil(height / multiple) * math.ceil(width / multiple) * multiple**2
+
+    def _gib(self, height: int, width: int) -> float:
+        """What an image takes at once."""
+        return self._padded_pixels(height, width) * self.bytes_a_pixel / 2**30
+
     def _budget(self) -> float:
         return available_memory(self.device) / 2 if self.memory is None else self.memory * 2**30
+
+    def _warn_once(self) -> None:
+        if self._warned or self.tiles != "fast":
+            return
+        with self._lock, self._evaluating():
+            estimates, self._warned = not self._warned and needs_statistics(self.network), True
+        if estimates:
+            warnings.warn(
+                "an image does not fit into the memory and is translated strip by strip by estimated statistics, so "
+                "that it differs a little from the image at once: tiles='exact' (--tiles exact) or more memory= "
+                "(--memory) avoid that",
+                stacklevel=3,
+            )
+
+    def _by_backend(self, padded: Tensor) -> Tensor:
+        if self._forward is self.network:
+            return self.network(padded)
+        try:
+            return self._forward(padded)
+        except ValueError:  # in our own words
+            raise
+        except Exception as error:  # each runtime has its own classes
+            if _out_of_memory(error):
+                raise
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ValueError(f"the backend failed ({said}): use backend='torch' (--backend torch)") from error
 
     @contextmanager
     def _running(self, height: int, width: int) -> Iterator[None]:
@@ -179,14 +224,14 @@ class Engine:
             with self._lock, torch.no_grad(), self._evaluating():
                 yield
         except NotByRows:
-            needed = height * width * self.bytes_a_pixel / 2**30
+            needed = self._gib(height, width)
             raise ValueError(
                 f"{size} at once take about {needed:.1f} GiB, and this network cannot work in strips, because its "
                 f"self-attention looks at the whole image: give it memory={math.ceil(needed)} (--memory) if there is "
                 "as much, use resize='fit' (--resize fit), or a smaller image"
             ) from None
-        except RuntimeError as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        except Exception as error:
+            if not _out_of_memory(error):
                 raise
             raise ValueError(
                 f"not enough memory to translate {size} on {self.device}: give less to it with memory= (--memory), use "
@@ -221,6 +266,11 @@ class Engine:
                 return self.network(source, noise=noise.to(self.device))
         finally:
             set_variation(self.network, False)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in said for words in _OUT_OF_MEMORY)
 
 
 def _moved(network: Network, device: str | torch.device) -> Network:

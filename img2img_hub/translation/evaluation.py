@@ -64,8 +64,8 @@ def evaluate_paired(
     images are resized to image_size × image_size (bicubic), the output is rounded to 8 bits.
 
     Of rasters 0 and 1 are the ends of each band's range in training, and outputs are rounded to their own type: l1
-    times a band's range is the error in its units. Pixels without data are left out of l1 and psnr; the others, which
-    compare neighbourhoods, take them as equal.
+    times a band's range is the error in its units. Pixels without data, in source or target, are left out of l1 and
+    psnr; the others, which compare neighbourhoods, take them as equal.
 
     Args:
         image_size: pixels, 11 or more.
@@ -84,10 +84,11 @@ def evaluate_paired(
     rows = []
     for index in tqdm(share.places(count), desc="evaluating", unit="image", disable=not progress):
         source, target = data.pair(index)
-        made = translated(translator, prepared(source, translator, "source", image_size))
+        image = prepared(source, translator, "source", image_size)
+        made = translated(translator, image)
         real = prepared(target, translator, "target", image_size)
         output, wanted = unit(made, translator, "target"), unit(real, translator, "target")
-        output, share_known = where_known(output, wanted, made, real)
+        output, share_known = where_known(output, wanted, image, made, real)
         row = {
             "l1": metrics.l1(output, wanted).item() / share_known,
             "psnr": min(metrics.psnr(output, wanted).item() + 10 * math.log10(share_known), MAX_PSNR),

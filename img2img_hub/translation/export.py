@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -31,6 +32,8 @@ from img2img_hub.translation.quantisation import quantise
 OPSET = 20
 """The newest that today's runtimes read: ONNX Runtime from 1.17, OpenVINO from 2024.1."""
 FORMAT_VERSION = 1
+EXPORT_VERSION = 1
+"""Of the graph that is made of a network: raised where that changes, so that files kept by others are made anew."""
 _LIMIT = 2**31 - 2**24  # bytes of a protobuf file, with room for the graph itself
 
 
@@ -60,7 +63,13 @@ def working_shape(network: Network, working_size: int) -> tuple[int, int]:
 
 
 def write_onnx(
-    network: Network, path: Path, *, size: tuple[int, int], dynamic: bool = True, half: bool = False
+    network: Network,
+    path: Path,
+    *,
+    size: tuple[int, int],
+    dynamic: bool = True,
+    half: bool = False,
+    instead: str = "name another place",
 ) -> None:
     """Write the graph, whole or not at all: input "source", output "target", both float32 (N, C, H, W) in [-1, 1].
 
@@ -68,9 +77,10 @@ def write_onnx(
         network: its batch norm's statistics are baked in as they are set.
         size: (height, width), fitting the network. Without `dynamic` the only one, at N = 1.
         half: weights and arithmetic in float16; input and output stay float32.
+        instead: what to do where `path` cannot be written, for the message.
 
     Raises:
-        ValueError: onnx or onnxscript is missing, or the weights do not fit into one file.
+        ValueError: onnx or onnxscript is missing, the weights do not fit into one file, or it cannot be written.
     """
     need("onnx", "onnxscript", extra="onnx", what="writing an ONNX file")
     import onnx
@@ -111,7 +121,7 @@ def write_onnx(
     model.producer_name, model.producer_version = "img2img_hub", version("torch")
     onnx.helper.set_model_props(model, {"img2img_hub": fingerprint(network)})
     onnx.checker.check_model(model)
-    save_whole(model.SerializeToString(), path)
+    save_whole(model.SerializeToString(), path, instead=instead)
 
 
 def export_model(
@@ -122,7 +132,7 @@ def export_model(
     about: dict[str, Any],
     dynamic: bool = False,
     half: bool = False,
-    calibration: Sequence[Tensor] = (),
+    calibration: Sequence[Tensor] | None = None,
 ) -> dict[str, Any]:
     """Write `output` and the JSON beside it; run ONNX Runtime on it and compare. Returns the JSON's content.
 
@@ -131,16 +141,18 @@ def export_model(
         working_size: side of the images it was trained on; without `dynamic` the only size.
         about: what else the JSON should say (the model's name, its translation settings).
         calibration: padded batches (1, C, H, W) of typical images: quantise to int8 by them. One in four is kept out,
-            where there are four, to measure by.
+            to measure by, where that makes four or more; else all are for both.
 
     Raises:
-        ValueError: a missing package, or weights that do not fit into one file.
+        ValueError: a missing package, weights that do not fit into one file, or no image to quantise by.
     """
+    if calibration is not None and not calibration:
+        raise ValueError("there is no image to quantise by: name a folder of source images by --calibration photos/")
     need("onnx", "onnxscript", "onnxruntime", extra="onnx", what="export")
     size = working_shape(network, working_size)
     reference = network.eval()
     if calibration:
-        kept = len(calibration) // 4
+        kept = len(calibration) // 4 if len(calibration) >= 16 else 0  # a few say little of all
         learnt, judged = calibration[: len(calibration) - kept], calibration[-kept:] if kept else calibration
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder, "float.onnx")
@@ -167,7 +179,8 @@ def export_model(
         "precision": "int8" if calibration else "float16" if half else "float32",
         "source": {"name": "source", "type": "float32", "shape": _shape(network.in_channels, size, dynamic)},
         "target": {"name": "target", "type": "float32", "shape": _shape(network.out_channels, size, dynamic)},
-        "values": "-1 to 1, bands first; see value_min, value_max and the other keys of translation",
+        "values": "-1 to 1, bands first. source_values and target_values of translation give each band's low, which "
+        "is -1, and high, which is 1; null: 8-bit pictures, whose 0 is -1 and whose 255 is 1",
         "padding": {
             "multiple": multiple,
             "min_size": int(network.min_size),  # type: ignore[arg-type]
@@ -179,13 +192,13 @@ def export_model(
     }
     if calibration:
         with torch.no_grad():
-            psnr = [_psnr(run(source), reference(source)) for source in judged]
+            decibels = [psnr(run(source), reference(source)) for source in judged]
         facts["int8"] = {
             "calibration_images": len(learnt),
             "measured_on": len(judged),
             "measured_on_other_images": kept > 0,
-            "psnr_mean": round(sum(psnr) / len(psnr), 2),
-            "psnr_min": round(min(psnr), 2),
+            "psnr_mean": round(sum(decibels) / len(decibels), 2),
+            "psnr_min": round(min(decibels), 2),
         }
     save_whole((json.dumps(facts, indent=2) + "\n").encode(), output.with_suffix(".json"))
     return facts
@@ -207,18 +220,18 @@ def open_session(path: Path) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def save_whole(content: bytes, path: Path) -> None:
+def save_whole(content: bytes, path: Path, *, instead: str = "name another place") -> None:
     """Written under another name, then renamed: an interrupted export leaves no half file behind."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         try:
             part.write_bytes(content)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise ValueError(f"{path} cannot be written ({error.strerror}): name another place") from None
+        raise ValueError(f"{path} cannot be written ({error.strerror}): {instead}") from None
 
 
 class _Half(nn.Module):
@@ -252,7 +265,7 @@ def _picture(bands: int, height: int, width: int) -> Tensor:
     return (0.5 * forms + 0.05 * torch.randn(1, bands, height, width, generator=made)).clamp(-1, 1)
 
 
-def _psnr(one: Tensor, other: Tensor) -> float:
+def psnr(one: Tensor, other: Tensor) -> float:
     """In dB, of values in [-1, 1]."""
     error = float((one - other).square().mean())
     return 10 * math.log10(4 / error) if error else 99.0

@@ -26,7 +26,10 @@ class FeatureMap:
         self.device = device
         self.bytes = BYTES * self.channels * self.height * self.width
         self._values = torch.empty((1, *shape), device=device) if in_memory else None
-        self._file = None if in_memory else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # as long as the map
+        try:
+            self._file = None if in_memory else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # as long as the map
+        except OSError as error:
+            raise self._unusable(error.strerror) from None
 
     @property
     def in_memory(self) -> bool:
@@ -48,23 +51,36 @@ class FeatureMap:
             while len(left):  # an unbuffered file may take a part
                 left = left[self._file.write(left) :]
         except OSError as error:
-            raise ValueError(
-                f"a temporary file in {tempfile.gettempdir()}, which has to grow to {self.bytes / 2**30:.1f} GiB, "
-                f"cannot be written ({error.strerror}): set TMPDIR to a folder with more space, allow more memory= "
-                "(--memory), or use tiles='fast' (--tiles fast)"
-            ) from None
+            raise self._unusable(error.strerror) from None
 
     def read(self, first: int, last: int) -> Tensor:
-        """(1, channels, last - first, width); not to be written to."""
+        """(1, channels, last - first, width); not to be written to.
+
+        Raises:
+            ValueError: the temporary file cannot be read.
+        """
         if self._values is not None:
             return self._values[:, :, first:last]
         assert self._file is not None
         rows = np.empty((last - first, self.channels, self.width), dtype=np.float32)
         self._file.seek(first * self._row)
         left = rows.data.cast("B")
-        while len(left):
-            left = left[self._file.readinto(left) :]
+        try:
+            while len(left):
+                if not (count := self._file.readinto(left)):
+                    raise self._unusable("it ends too early")
+                left = left[count:]
+        except OSError as error:
+            raise self._unusable(error.strerror) from None
         return torch.from_numpy(rows).to(self.device).transpose(0, 1).contiguous()[None]
+
+    def _unusable(self, reason: str | None) -> ValueError:
+        # Not gettempdir(), which raises again where no folder can be used.
+        return ValueError(
+            f"a temporary file in {tempfile.tempdir or 'the temporary folder'}, which has to grow to "
+            f"{self.bytes / 2**30:.1f} GiB, cannot be used ({reason}): set TMPDIR to a folder with more space, allow "
+            "more memory= (--memory), or use tiles='fast' (--tiles fast)"
+        )
 
     @property
     def _row(self) -> int:

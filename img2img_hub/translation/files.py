@@ -4,6 +4,7 @@ python -m img2img_hub translate photos/ --model model_cards/facades-label2photo 
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +182,10 @@ def save_output(output: AnyImage, destination: Path) -> None:
         ImageError: the format cannot hold that image, or the place cannot be written.
     """
     if isinstance(output, Raster):
+        if destination.suffix == ".png" and (output.georeference or output.valid is not None):
+            warnings.warn(
+                "PNG keeps neither where an image lies nor which pixels have no data: --format tif does", stacklevel=2
+            )
         output.save(destination)
         return
     options = SAVE_OPTIONS[destination.suffix]

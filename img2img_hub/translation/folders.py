@@ -119,7 +119,9 @@ def check_format(translator: Translator, format: str) -> None:
     """Refuse a format that cannot hold what the model makes. Raises ValueError."""
     values = translator.settings.target_values
     in_png = {("uint8", 1), ("uint8", 3), ("uint16", 1)}
-    if values is None or format == "tif" or (format == "png" and (values.dtype, values.bands) in in_png):
+    if values is None or values.is_picture or format == "tif":
+        return
+    if format == "png" and (values.dtype, values.bands) in in_png:
         return
     bands = f"{values.bands} band{'s' if values.bands > 1 else ''}"
     raise ValueError(f"{translator.name} makes {bands} of {values.dtype}, which {format} cannot hold: add --format tif")

@@ -134,7 +134,7 @@ class Canvas:
 def _from_tensor(tensor: Tensor, values: BandValues, *, name: str) -> Raster:
     """A tensor holds what the network sees, not units, be it of pictures or of rasters."""
     tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
-    if tensor.ndim != 3 or len(tensor) != values.bands or not tensor.is_floating_point():
+    if tensor.ndim != 3 or len(tensor) != values.bands or not tensor.is_floating_point() or not tensor.numel():
         wanted = f"floats ({values.bands}, H, W)"
         raise ImageError(f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give {wanted} in [-1, 1]")
     low, high = float(tensor.min()), float(tensor.max())

@@ -7,6 +7,7 @@ divide by what they measure, so that an error before them would be theirs too, a
 """
 
 import logging
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
 
     root, level = logging.getLogger(), logging.root.level
     root.setLevel(logging.ERROR)  # it advises, on the root logger, a preparation that changes nothing here
-    part = output.with_name(f".{output.name}.part")
+    part = output.with_name(f".{output.name}.{uuid.uuid4().hex}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         quantize_static(

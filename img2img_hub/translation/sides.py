@@ -25,6 +25,8 @@ def prepared(image: AnyImage, translator: Translator, side: str, image_size: int
         bands = translator.network.in_channels if side == "source" else translator.network.out_channels
         return evaluation_image(read_image(image, channels=bands), image_size=image_size)
     raster = read_raster(image)
+    if raster.no_data is None and values.no_data is not None:
+        raster = read_raster(raster, no_data=values.no_data)
     if raster.bands != values.bands:
         raise ImageError(f"{raster.name} has {raster.bands} bands, the {side}s of the model have {values.bands}")
     if raster.array.dtype.name != values.dtype:
@@ -37,14 +39,15 @@ def translated(translator: Translator, image: AnyImage) -> AnyImage:
     made = translator.translate_tensor(translator.pixels.tensor(image, size=image.size)[None])
     if translator.settings.target_values is None:
         return to_image(made)
-    return translator.pixels.finished(made[0].cpu(), original=image, source=image)
+    output = translator.pixels.finished(made[0].cpu(), original=image, source=image)
+    return output if isinstance(output, Raster) else read_raster(output)  # a picture's alpha says what is missing
 
 
 def unit(image: AnyImage, translator: Translator, side: str) -> Tensor:
     """(1, C, H, W) float64 in [0, 1]."""
     values = _values(translator, side)
     if values is not None:
-        raster = read_raster(image)
+        raster = image if isinstance(image, Raster) else read_raster(image)
         return (values.to_network(raster.array.transpose(2, 0, 1), raster.valid)[None].double() + 1) / 2
     assert isinstance(image, Image.Image)
     return torch.round(to_tensor(image).double()[None] * 127.5 + 127.5) / 255

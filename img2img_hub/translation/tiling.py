@@ -43,6 +43,13 @@ _PIECES, _SIDE = 9, 512
 _PART, _LEAST = 1 / 16, 2**20
 _ASSUMED = 4 * 2**30  # bytes free, where the system does not say
 
+_MEMINFO = Path("/proc/meminfo")
+# Of a container: the files with its limit, what it uses, and of what kinds that is; of cgroup version 2 and 1.
+_CGROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+
 
 def translate_strips(
     network: Network, read: Read, write: Write, *, height: int, width: int, tiles: Tiles, memory: int
@@ -118,12 +125,25 @@ def estimate_statistics(network: Network, read: Read, *, height: int, width: int
 
 def bytes_a_pixel(network: Network) -> float:
     """What an image takes for each of its pixels when it is translated at once, in memory beside its own."""
-    side = 4 * max(int(network.multiple), int(network.min_size))  # type: ignore[arg-type]
+    side = _some_side(network)
     try:
         layers = record(network, height=side, width=side)
     except NotByRows as error:
         layers = error.layers
     return cost(layers, layers[-1], (0, layers[-1].height)).bytes / side**2
+
+
+def needs_statistics(network: Network) -> bool:
+    """Whether it can go by strips and normalises with the image's own statistics, so that "fast" estimates any."""
+    try:
+        return bool(_norms(record(network, height=_some_side(network), width=_some_side(network))))
+    except NotByRows:
+        return False
+
+
+def _some_side(network: Network) -> int:
+    """Of an image that the network takes, and that is several times what it takes at least."""
+    return 4 * max(int(network.multiple), int(network.min_size))  # type: ignore[arg-type]
 
 
 def available_memory(device: torch.device) -> int:
@@ -133,15 +153,22 @@ def available_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + unused
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    free = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+    free = [_free_in_container(*files) for files in _CGROUPS]
+    if _MEMINFO.exists():
+        lines = dict(line.split(":", 1) for line in _MEMINFO.read_text(encoding="ascii").splitlines())
         free.append(int(lines["MemAvailable"].split()[0]) * 1024)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")  # of a container
-    if limit.exists() and (most := limit.read_text(encoding="ascii").strip()).isdigit():
-        free.append(int(most) - int(used.read_text(encoding="ascii")))
-    return max(min(free, default=_ASSUMED), 0)
+    return min((one for one in free if one is not None), default=_ASSUMED)
+
+
+def _free_in_container(folder: Path, limit: str, usage: str) -> int | None:
+    """Bytes up to its limit; None: it has none. Copies of files in memory give way, so they count as free."""
+    if not (folder / limit).exists() or not (most := (folder / limit).read_text(encoding="ascii").strip()).isdigit():
+        return None
+    used = int((folder / usage).read_text(encoding="ascii"))
+    kinds = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+    # Version 1 counts the groups inside it under names of their own.
+    files = sum(int(kinds.get(f"total_{kind}", kinds.get(kind, 0))) for kind in ("inactive_file", "active_file"))
+    return max(int(most) - max(used - files, 0), 0)
 
 
 class _Gathered:
@@ -156,7 +183,8 @@ class _Gathered:
         self._squares = torch.zeros(())  # sum of squared differences from the mean
 
     def add(self, rows: Tensor) -> None:
-        variance, mean = (value.double() for value in torch.var_mean(rows, dim=(0, 2, 3), correction=0))
+        # On the CPU, as not every device has float64.
+        variance, mean = (value.cpu().double() for value in torch.var_mean(rows, dim=(0, 2, 3), correction=0))
         count = rows.shape[2] * rows.shape[3]
         if not self._count:
             self._mean, self._squares = torch.zeros_like(mean), torch.zeros_like(mean)

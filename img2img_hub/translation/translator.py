@@ -28,7 +28,10 @@ from img2img_hub.values import BandValues
 class Translator:
     """A generator and what its repo says about images, as one function from image to image.
 
-    Deterministic unless a seed asks for a variation; safe to call from several threads.
+    Deterministic unless a seed asks for a variation; safe to call from several threads. One thing more decides about
+    an image that is too large for the memory: by strips, with `tiles="fast"`, it differs a little from the image at
+    once (there is a warning then), and with `memory=None` it depends on what is free at the moment which of the two it
+    is. Where that matters, set `memory`, or `tiles="exact"`.
 
     Args:
         network: a generator. It stays on its device unless `device` is given, and in its mode between calls.
@@ -139,11 +142,14 @@ class Translator:
         norm_statistics: NormStatistics | None = None,
         working_size: int | None = None,
         device: str | torch.device | None = None,
+        tiles: Tiles = "fast",
+        memory: float | None = None,
     ) -> Self:
         """Load a generator from a .pth of the original PyTorch code, onto `device` (None: cuda, else mps, else cpu).
 
-        Architecture, width, channels and norm are read off names and shapes; no code in the file is run. The other
-        arguments override what is inferred or assumed, see `translation.official.convert_official`.
+        Architecture, width, channels and norm are read off names and shapes; no code in the file is run. `tiles` and
+        `memory` are for large images, see above. The other arguments override what is inferred or assumed, see
+        `translation.official.convert_official`.
 
         Raises:
             ValueError: the file is not readable as tensors alone, of no original layout, or a discriminator.
@@ -158,7 +164,14 @@ class Translator:
             norm_statistics=norm_statistics,
             working_size=working_size,
         )
-        return cls(converted.network, converted.settings, name=str(path), device=device or _best_device())
+        return cls(
+            converted.network,
+            converted.settings,
+            name=str(path),
+            device=device or _best_device(),
+            tiles=tiles,
+            memory=memory,
+        )
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
