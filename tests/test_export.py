@@ -184,6 +184,18 @@ def test_of_many_images_one_in_four_is_kept_out_to_measure_by(tmp_path, unet):
     assert facts["int8"]["measured_on_other_images"]
 
 
+def test_the_innermost_convolutions_stay_in_float(tmp_path):
+    """Norms over four values would make noise of their rounding."""
+    network = lively(UNetGenerator(width=4, levels=4))  # 32 → 16 → 8 → 4 → 2 → 4 → …
+    set_norm_statistics(network, "image")
+    export_model(network, tmp_path / "m.onnx", working_size=32, about={}, calibration=[sources(3, 32, 32)])
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    whole = [made_by.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
+    assert whole == [True, True, True, False, True, True, True, True]
+
+
 def test_without_images_there_is_no_int8(tmp_path, unet):
     with pytest.raises(ValueError, match=r"no image to quantise by.*--calibration"):
         export_model(unet, tmp_path / "m.onnx", working_size=30, about={}, calibration=[])

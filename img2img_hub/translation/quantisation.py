@@ -3,7 +3,9 @@
     python -m img2img_hub export --model model_cards/facades-label2photo --output facades_int8.onnx --int8
 
 Weights are quantised a band at a time, activations by the range they have on typical images. Norms stay in float: they
-divide by what they measure, so that an error before them would be theirs too, and cost next to nothing.
+divide by what they measure, so that an error before them would be theirs too, and cost next to nothing. So do the
+innermost convolutions of a U-Net, whose results are of a few pixels: a norm over four values makes noise of rounding
+(on the shipped facades model the worst example has 41 dB with them in float, 30 dB without).
 """
 
 import logging
@@ -15,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 _CONVOLUTIONS = ["Conv", "ConvTranspose"]
+_FEW_PIXELS = 4
 
 
 def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
@@ -44,6 +47,7 @@ def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
             part,
             Reader(),
             op_types_to_quantize=_CONVOLUTIONS,
+            nodes_to_exclude=_of_few_pixels(plain, batches[0]),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -62,6 +66,20 @@ def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
     finally:
         root.setLevel(level)
         part.unlink(missing_ok=True)
+
+
+def _of_few_pixels(plain: Path, batch: Tensor) -> list[str]:
+    """Names of the convolutions that make no more than a few pixels of such a batch."""
+    import onnx
+    import onnxruntime
+
+    model = onnx.load(plain)
+    names = {node.output[0]: node.name for node in model.graph.node if node.op_type in _CONVOLUTIONS}
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=output) for output in names)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    made = session.run(list(names), {"source": batch.numpy()})
+    return [name for name, result in zip(names.values(), made, strict=True) if result[0, 0].size <= _FEW_PIXELS]
 
 
 def _quantise_before_padding(graph: Any) -> None:
