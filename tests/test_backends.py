@@ -203,6 +203,31 @@ def test_compile_gives_the_same(model):
     assert abs(values(made) - expected).max() <= 1
 
 
+FREED = """
+import signal, sys, threading
+from img2img_hub import Translator
+
+freed, model = sys.argv[1:]
+opened = [Translator.from_pretrained(model, backend="openvino") for _ in range(2)]
+if freed == "by another thread":
+    thread = threading.Thread(target=opened.clear)
+    thread.start()
+    thread.join()
+else:
+    opened.pop(0)
+    opened.pop(0)
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("Ctrl-C as ever")
+"""
+
+
+@pytest.mark.parametrize("freed", ["in the order they came", "by another thread"])
+def test_signals_are_handled_after_openvino_translators_were_freed(model, freed):
+    assert run_client(["-c", FREED, freed, model], dict(os.environ)).stdout == "Ctrl-C as ever\n"
+
+
 @pytest.mark.parametrize("backend", ON_CPU)
 def test_variations_need_torch(model, backend):
     translator = Translator.from_pretrained(model, backend=backend)

@@ -8,9 +8,11 @@ ONNX Runtime and OpenVINO take the repo's model.onnx; where it has none, the net
 """
 
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -33,6 +35,7 @@ Backend = Literal["torch", "compile", "onnx", "openvino"]
 Forward = Callable[[Tensor], Tensor]
 ONNX_FILE = "model.onnx"
 _CPU_ONLY = ("onnx", "openvino")
+_one_at_a_time = threading.Lock()
 
 
 def check_backend(
@@ -161,16 +164,29 @@ def _cache_folder() -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub" / "onnx"
 
 
-def _open_openvino(path: Path) -> Forward:
+@cache
+def _openvino_core() -> Any:
+    """OpenVINO's one Core in this process, never freed.
+
+    A Core gives the thread that first opens a model by it a stack for signals. It takes that away with its last model,
+    which is freed in any order and by any thread: a thread can be left with a stack that is gone, and the next signal
+    that Python handles there (Ctrl-C, the end of a child) ends the process by a SIGSEGV.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _open_openvino(path: Path) -> Forward:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         # Otherwise it takes bfloat16 where the processor has it, and says nothing.
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    with _one_at_a_time:  # or two threads would make a Core each
+        core = _openvino_core()
+    compiled = core.compile_model(str(path), "CPU", settings)
     request = compiled.create_infer_request()
 
     def run(batch: Tensor) -> Tensor:
