@@ -12,19 +12,13 @@ PORT ?= 7860
 demo: $(VENV)/.installed
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
-# In one process with all others, the tests of the whole loop end it by a SIGSEGV that the kernel sends (si_code 128, in
-# close()), after some 1,850 tests; whose signal stack is broken by then is not found yet. So they have one of their own.
-WHOLE_LOOP := tests/test_whole_loop.py tests/test_whole_loop_mistakes.py
-
 # All tests but the soak tests.
 test: $(VENV)/.installed-dev browser
-	$(BIN)/python -m pytest $(WHOLE_LOOP)
-	$(BIN)/python -m pytest $(WHOLE_LOOP:%=--ignore=%)
+	$(BIN)/python -m pytest
 
 # All tests.
 test-all: $(VENV)/.installed-dev browser
-	$(BIN)/python -m pytest -m "slow or not slow" $(WHOLE_LOOP)
-	$(BIN)/python -m pytest -m "slow or not slow" $(WHOLE_LOOP:%=--ignore=%)
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
