@@ -229,15 +229,49 @@ def test_signals_are_handled_after_openvino_translators_were_freed(model, freed)
 
 
 @pytest.mark.parametrize("backend", ON_CPU)
-def test_variations_need_torch(model, backend):
-    translator = Translator.from_pretrained(model, backend=backend)
-    with pytest.raises(ValueError, match="torch"):
-        translator(picture(seed=1, size=(16, 16)), seed=3)
+def test_pytorch_draws_the_variations_of_every_backend(own_cache, tmp_path, backend):
+    model = model_folder(tmp_path / "model", lively(UNetGenerator(levels=3, width=4, noise_channels=2)))
+    translator, by_torch = Translator.from_pretrained(model, backend=backend), Translator.from_pretrained(model)
+    image = picture(seed=1, size=(16, 16))
+    assert translator(image, seed=3).tobytes() == by_torch(image, seed=3).tobytes()
+    assert translator(image, seed=3).tobytes() != translator(image, seed=4).tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_differs_by_its_rounding_alone(model, dtype):
+    image = picture(seed=1, size=(40, 24))
+    full, half = Translator.from_pretrained(model), Translator.from_pretrained(model, dtype=dtype)
+    batch = full.pixels.tensor(full.pixels.read(image), size=(40, 24))[None]
+    expected, made = full.translate_tensor(batch), half.translate_tensor(batch)
+    assert made.dtype == torch.float32
+    assert 0 < (made - expected).abs().max() < {"float16": 0.01, "bfloat16": 0.08}[dtype]
+    assert half(image).size == image.size
+    assert f"in {dtype}" in half.describe()
+    assert "in float" not in full.describe()
+    again = Translator.from_pretrained(model, dtype=dtype)
+    assert again(image, seed=3).tobytes() == half(image, seed=3).tobytes()
+
+
+def test_strips_are_float32_in_half_precision_too(model):
+    image = picture(seed=1, size=(800, 720))
+    exact = Translator.from_pretrained(model, tiles="exact", memory=0.02)
+    half = Translator.from_pretrained(model, tiles="exact", memory=0.02, dtype="bfloat16")
+    assert not half.engine.fits(*reversed(image.size))
+    assert half(image).tobytes() == exact(image).tobytes()
+
+
+def test_outputs_are_tensors_like_any_other(model):
+    batch = torch.zeros(1, 3, 16, 16)
+    weight = torch.ones(1, requires_grad=True)
+    (Translator.from_pretrained(model).translate_tensor(batch) * weight).sum().backward()
+    assert weight.grad is not None
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ({"dtype": "float64"}, "dtype must be one of float32, float16, bfloat16, got 'float64'"),
+        ({"dtype": "float16", "backend": "onnx"}, "dtype 'float16' is for the backends torch and compile, got 'onnx'"),
         ({"backend": "tensorrt"}, "backend must be one of torch, compile, onnx, openvino, got 'tensorrt'"),
         ({"backend": "onnx", "device": "cuda"}, "runs on the CPU, got device 'cuda': leave device out"),
         ({"backend": "openvino", "device": "foo"}, "runs on the CPU, got device 'foo': leave device out"),

@@ -192,7 +192,7 @@ def test_tif_holds_alpha_and_profile():
     [
         ("--batch_size 0", "--batch_size is 0: type 1 or more"),
         ("--seed -1", "--seed is -1: type a whole number"),
-        ("--seed 1 --backend onnx", "--seed draws a variation, which --backend onnx cannot: leave one of them out"),
+        ("--dtype float16 --backend onnx", "dtype 'float16' is for the backends torch and compile, got 'onnx'"),
     ],
 )
 def test_bad_options_are_refused_before_the_model_is_loaded(capsys, flags, message):

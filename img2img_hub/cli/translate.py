@@ -28,6 +28,7 @@ def translate(
     memory: float | None = None,
     backend: Literal["torch", "compile", "onnx", "openvino"] = "torch",
     onnx_file: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     device: str | None = None,
     revision: str | None = None,
     overwrite: bool = False,
@@ -45,12 +46,15 @@ def translate(
         batch_size: How many images of one size go through the network at once; with 1 each gives to the last bit what
             it gives alone.
         resize: native keeps the resolution, fit works at the size of training and resizes back; default: the model's.
-        seed: Draw a variation (dropout, noise), the same for the same number; default: none, one fixed output.
+        seed: Draw a variation (dropout, noise), the same for the same number, by PyTorch whatever the backend; default:
+            none, one fixed output.
         tiles: How an image that does not fit into the memory goes through strip by strip: fast estimates what the norm
             layers normalise with, exact gathers it from the whole image.
         memory: GiB that a translation may take beside the program and the images; default: half of what is free.
         backend: What runs the network: torch; compile, torch.compile; onnx or openvino, faster on a CPU.
         onnx_file: For onnx and openvino: a file that export wrote, such as an int8 one; default: the model's own.
+        dtype: What the network computes in; float16 and bfloat16 take half of the memory, and on a GPU, or a CPU that
+            computes in bfloat16, about half of the time.
         device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace outputs that are there already.
@@ -58,13 +62,18 @@ def translate(
     from img2img_hub.translation.files import plan_outputs
     from img2img_hub.translation.folders import check_options, translate_folder
 
-    if seed is not None and backend != "torch":
-        raise ValueError(f"--seed draws a variation, which --backend {backend} cannot: leave one of them out")
     check_options(format=format, batch_size=batch_size, seed=seed)
     # Once before the model is loaded, which may take a download, to say at once what is in the way.
     plan_outputs(inputs, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive)
     translator = load(
-        model, device=device, revision=revision, tiles=tiles, memory=memory, backend=backend, onnx_file=onnx_file
+        model,
+        device=device,
+        revision=revision,
+        tiles=tiles,
+        memory=memory,
+        backend=backend,
+        onnx_file=onnx_file,
+        dtype=dtype,
     )
     report = translate_folder(
         translator,

@@ -39,7 +39,11 @@ _one_at_a_time = threading.Lock()
 
 
 def check_backend(
-    backend: str, *, device: str | torch.device | None = None, onnx_file: str | Path | None = None
+    backend: str,
+    *,
+    device: str | torch.device | None = None,
+    onnx_file: str | Path | None = None,
+    dtype: str = "float32",
 ) -> None:
     """Refuse, before anything is loaded, what cannot be: an unknown name, a missing package, another device.
 
@@ -52,6 +56,11 @@ def check_backend(
         raise ValueError(f"backend {backend!r} runs on the CPU, got device {str(device)!r}: leave device out")
     if backend not in _CPU_ONLY and onnx_file is not None:
         raise ValueError(f"onnx_file is for the backends onnx and openvino, got backend {backend!r}: leave one out")
+    if backend in _CPU_ONLY and dtype != "float32":
+        raise ValueError(
+            f"dtype {dtype!r} is for the backends torch and compile, got {backend!r}: leave it out, or run a file that "
+            "`export --half` wrote (onnx_file)"
+        )
     if backend == "onnx":
         need("onnxruntime", extra="onnx", what="backend 'onnx'")
     if backend == "openvino":

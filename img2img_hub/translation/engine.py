@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
 from img2img_hub.translation.recording import NotByRows
 from img2img_hub.translation.tiling import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
+
+Dtype = Literal["float32", "float16", "bfloat16"]
 
 _ALWAYS_FITS = 2**18  # pixels; below, nobody needs to look how much memory there is
 _FOREIGN = 4 / 3  # of what PyTorch takes; measured with ONNX Runtime, which takes the most
@@ -36,6 +38,8 @@ class Engine:
         device: "cpu", "cuda", "cuda:1", "mps" …
         forward: what runs a padded float32 batch (N, in_channels, H, W), on the network's device, in its place (an
             exported or compiled copy of it); None: the network itself. Only the network varies, and goes in strips.
+        dtype: of convolutions, by autocast: "float16" and "bfloat16" take half of the memory and, where the processor
+            computes in them, about half of the time. What goes in strips is float32 all the same.
         tiles: where an image does not fit into the memory: "fast" estimates the statistics that its norm layers
             normalise with, "exact" gathers them, see `tiling`.
         memory: GiB that a translation may take beside the program and the images; None: half of what is free.
@@ -50,15 +54,19 @@ class Engine:
         *,
         device: str | torch.device | None = None,
         forward: Callable[[Tensor], Tensor] | None = None,
+        dtype: Dtype = "float32",
         tiles: Tiles = "fast",
         memory: float | None = None,
     ) -> None:
+        if dtype not in get_args(Dtype):
+            raise ValueError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}")
         if tiles not in get_args(Tiles):
             raise ValueError(f"tiles must be 'fast' or 'exact', got {tiles!r}")
         if memory is not None and not (isinstance(memory, int | float) and memory > 0):
             raise ValueError(f"memory must be some GiB, more than 0, got {memory!r}")
         self.network = network if device is None else _moved(network, device)
         self.device = next(self.network.parameters()).device
+        self.dtype = dtype
         self.tiles = tiles
         self.memory = memory
         self._forward = self.network if forward is None else forward
@@ -72,7 +80,7 @@ class Engine:
         The batch is reflected up to the network's multiple and cropped back.
 
         Args:
-            seed: None: the one deterministic output. A number: dropout and noise act as in training.
+            seed: None: the one deterministic output. A number: dropout and noise act as in training, by PyTorch.
 
         Raises:
             ValueError: another shape, a bad seed, not enough memory for that size, or the backend failed.
@@ -81,10 +89,6 @@ class Engine:
             raise ValueError(f"a batch (N, {self.network.in_channels}, H, W) is needed, got {tuple(batch.shape)}")
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
             raise ValueError(f"a seed is a whole number from 0 on, got {seed!r}")
-        if seed is not None and self._forward is not self.network:
-            raise ValueError(
-                "a variation (seed) needs the torch backend: load the model without backend=, or drop seed"
-            )
         height, width = batch.shape[-2:]
         if seed is None and not self.fits(height, width, images=len(batch)):
             return self._one_by_one(batch)
@@ -97,12 +101,13 @@ class Engine:
         padded, (top, left) = pad_to_multiple(
             batch.to(self.device, torch.float32), multiple=self._multiple(height, width)
         )
-        with self._running(height, width):
+        with self._running(height, width), self._autocast():
             if seed is None:
                 output = self._by_backend(padded)
             else:  # one by one, so that an image's noise does not depend on its batch-mates
                 output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
-        return crop(output, top=top, left=left, height=height, width=width).to(batch.device)
+        # Cloned, it is a tensor like any other again: one of inference mode cannot be used where gradients are wanted.
+        return crop(output, top=top, left=left, height=height, width=width).to(batch.device, torch.float32).clone()
 
     @property
     def bytes_a_pixel(self) -> float:
@@ -221,7 +226,7 @@ class Engine:
         """One call at a time, in eval mode; what does not fit is said in words."""
         size = f"{width}×{height} pixels"
         try:
-            with self._lock, torch.no_grad(), self._evaluating():
+            with self._lock, torch.inference_mode(), self._evaluating():
                 yield
         except NotByRows:
             needed = self._gib(height, width)
@@ -237,6 +242,10 @@ class Engine:
                 f"not enough memory to translate {size} on {self.device}: give less to it with memory= (--memory), use "
                 "resize='fit' (--resize fit) or a smaller image"
             ) from None
+
+    def _autocast(self) -> torch.autocast:
+        half = self.dtype != "float32"
+        return torch.autocast(self.device.type, dtype=getattr(torch, self.dtype) if half else None, enabled=half)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

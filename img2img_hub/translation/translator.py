@@ -18,7 +18,7 @@ from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Norm, NormStatistics, set_norm_statistics
 from img2img_hub.rasters import AnyImage
 from img2img_hub.translation.backends import Backend, Forward, check_backend, make_forward
-from img2img_hub.translation.engine import Engine
+from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import Resize, TranslationSettings
 from img2img_hub.translation.tiling import Tiles
@@ -39,6 +39,7 @@ class Translator:
         name: what messages call it.
         device: "cpu", "cuda", "cuda:1", "mps" …
         forward: what runs the network's padded batches in its place, see `translation.backends`; None: the network.
+        dtype: what the network computes in: "float32", or "float16" or "bfloat16" for speed and memory, mostly on GPUs.
         tiles: how an image that does not fit into the memory is translated strip by strip: "fast" or "exact", see
             `translation.tiling`.
         memory: GiB that a translation may take beside the program and the images; None: half of what is free.
@@ -57,6 +58,7 @@ class Translator:
         name: str = "",
         device: str | torch.device | None = None,
         forward: Forward | None = None,
+        dtype: Dtype = "float32",
         tiles: Tiles = "fast",
         memory: float | None = None,
     ) -> None:
@@ -74,7 +76,7 @@ class Translator:
         self.network = network
         self.settings = settings
         self.pixels = Pixels(settings)
-        self.engine = Engine(network, device=device, forward=forward, tiles=tiles, memory=memory)
+        self.engine = Engine(network, device=device, forward=forward, dtype=dtype, tiles=tiles, memory=memory)
         self.device = self.engine.device
 
     @classmethod
@@ -89,6 +91,7 @@ class Translator:
         device: str | torch.device | None = None,
         backend: Backend = "torch",
         onnx_file: str | Path | None = None,
+        dtype: Dtype = "float32",
         tiles: Tiles = "fast",
         memory: float | None = None,
     ) -> Self:
@@ -96,9 +99,10 @@ class Translator:
 
         Args:
             backend: what runs the network: "torch"; "compile", torch.compile; "onnx" (ONNX Runtime) and "openvino", on
-                the CPU and faster there. Variations (a seed) need "torch".
+                the CPU and faster there. PyTorch draws variations (a seed), whatever the backend.
             onnx_file: for "onnx" and "openvino", what to run, such as an int8 file that `export` wrote: a path, or a
                 file's name in the repo. None: its model.onnx; where it has none, it is exported once and kept.
+            dtype: see above; for "onnx" and "openvino", a file in half precision does that (`export --half`).
             tiles, memory: for images that are too large to be translated at once, see above. PyTorch translates them,
                 whatever the backend.
 
@@ -107,7 +111,7 @@ class Translator:
                 that is not installed, or an ONNX file of another network.
             huggingface_hub.errors.HfHubHTTPError: what the Hub answered.
         """
-        check_backend(backend, device=device, onnx_file=onnx_file)
+        check_backend(backend, device=device, onnx_file=onnx_file, dtype=dtype)
         where = str(repo_or_folder)
         if Path(where).is_file():
             raise ValueError(f"{where} is a file; name the folder that holds it")
@@ -127,7 +131,9 @@ class Translator:
             network, backend, where=where, onnx_file=onnx_file, working_size=settings.working_size, **download
         )
         device = device or ("cpu" if backend in ("onnx", "openvino") else _best_device())
-        translator = cls(network, settings, name=where, device=device, forward=forward, tiles=tiles, memory=memory)
+        translator = cls(
+            network, settings, name=where, device=device, forward=forward, dtype=dtype, tiles=tiles, memory=memory
+        )
         translator.backend = backend
         return translator
 
@@ -142,13 +148,14 @@ class Translator:
         norm_statistics: NormStatistics | None = None,
         working_size: int | None = None,
         device: str | torch.device | None = None,
+        dtype: Dtype = "float32",
         tiles: Tiles = "fast",
         memory: float | None = None,
     ) -> Self:
         """Load a generator from a .pth of the original PyTorch code, onto `device` (None: cuda, else mps, else cpu).
 
-        Architecture, width, channels and norm are read off names and shapes; no code in the file is run. `tiles` and
-        `memory` are for large images, see above. The other arguments override what is inferred or assumed, see
+        Architecture, width, channels and norm are read off names and shapes; no code in the file is run. `dtype`, and
+        `tiles` and `memory` for large images, see above. The other arguments override what is inferred or assumed, see
         `translation.official.convert_official`.
 
         Raises:
@@ -169,6 +176,7 @@ class Translator:
             converted.settings,
             name=str(path),
             device=device or _best_device(),
+            dtype=dtype,
             tiles=tiles,
             memory=memory,
         )
@@ -258,7 +266,9 @@ class Translator:
             normalised,
             f"trained at {settings.working_size}×{settings.working_size}",
             f"resize {settings.resize}",
-            f"on {self.device}" + ("" if self.backend == "torch" else f" by {self.backend}"),
+            f"on {self.device}"
+            + ("" if self.backend == "torch" else f" by {self.backend}")
+            + ("" if self.engine.dtype == "float32" else f" in {self.engine.dtype}"),
         ]
         return " · ".join(parts)
 
