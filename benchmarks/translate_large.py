@@ -3,7 +3,7 @@
     python -m benchmarks.translate_large
     python -m benchmarks.translate_large --tiles exact --memory 1
     python -m benchmarks.translate_large --quality          # what fast costs in fidelity, on 1024×768
-    python -m benchmarks.translate_large --quality --data photo.jpg --model model_cards/facades-label2photo
+    python -m benchmarks.translate_large --quality --data a.jpg --model model_cards/facades-label2photo --sheet s.png
 
 Each size is translated by a process of its own, through the one door that everybody uses (Translator: an array of
 8 bits in, a picture out); its peak is what the system says it had resident in all, program and images included. The
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.harness import Case, cores, report
 from img2img_hub import Network, ResNetGenerator, Translator
-from img2img_hub.images import read_image, to_tensor
+from img2img_hub.images import read_image, to_image, to_tensor
 from img2img_hub.networks.blocks import set_norm_statistics
 from img2img_hub.translation.engine import Engine
 
@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--quality", action="store_true", help="measure the differences, not the time")
     parser.add_argument("--model", type=Path, help="of --quality, a folder (default: a width-16 resnet_9)")
+    parser.add_argument("--sheet", type=Path, help="of --quality: at once, exact and fast by a quarter, tiles")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -134,13 +135,20 @@ def compare_modes(arguments: argparse.Namespace) -> None:
     batch = to_tensor(Image.fromarray(picture(1024, 768, arguments.data)))[None]
     whole = Engine(network, memory=100)
     at_once = whole(batch)
+    sheet = {"at once": at_once}
     print(f"{'1024×768':>12} {'memory':>10} {'largest':>9} {'mean':>9}   (of outputs in -1..1)")
     for share in (1 / 2, 1 / 4, 1 / 8):
         for tiles in ("exact", "fast"):
             memory = share * whole.bytes_a_pixel * batch[0, 0].numel() / 2**30
             made = Engine(network, tiles=tiles, memory=memory)(batch)
             print_row(tiles, f"{memory * 1024:.0f} MiB", made - at_once)
-    print_row("by itself", "256² tiles", tile_by_tile(whole, batch) - at_once)
+            if share == 1 / 4:
+                sheet[tiles] = made
+    sheet["by itself"] = tile_by_tile(whole, batch)
+    print_row("by itself", "256² tiles", sheet["by itself"] - at_once)
+    if arguments.sheet:
+        pictures = [to_image(made[0]).resize((512, 384), Image.Resampling.LANCZOS) for made in sheet.values()]
+        Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], axis=1)).save(arguments.sheet)
 
 
 def print_row(name: str, memory: str, difference: Tensor) -> None:
