@@ -53,8 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(text: str, *, status: int) -> int:
-    """One line on stderr, from the main process only: what stops all of them is the same on each."""
-    if os.environ.get("RANK", "0") == "0":
+    """One line on stderr, from one process a machine: what stops all of them is mostly the same on each."""
+    if "0" in (os.environ.get("RANK", "0"), os.environ.get("LOCAL_RANK")):
         print(f"train_accelerate.py: {' '.join(text.split())}", file=sys.stderr)
     return status
 

@@ -216,6 +216,7 @@ if freed == "by another thread":
 else:
     opened.pop(0)
     opened.pop(0)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a command in the background is born without
 try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:

@@ -190,7 +190,7 @@ def test_the_other_of_two_processes_ends_by_itself(victim, paired_folder, tmp_pa
             rank.kill()
     assert other.returncode == 2, errors
     assert "Traceback" not in errors
-    assert ("another process of this run has stopped" in errors) == (victim == 1), "the main process speaks for all"
+    assert errors.count("another process of this run has stopped") == 1
     _, alive = psutil.wait_procs(tree, timeout=30)
     assert not alive, "processes were left behind"
     assert any(name.startswith("step-") for name in checkpoints(folder))

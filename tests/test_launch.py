@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -72,6 +73,76 @@ def test_an_image_that_one_of_two_processes_cannot_read_is_named_without_a_trace
     assert "train/3.png is damaged" in result.stderr
     ours = result.stderr[: result.stderr.find("torch/distributed/run.py")]  # then the launcher's own account
     assert "loop.py" not in ours
+
+
+DYING = """
+import os, signal, sys
+import train_accelerate
+from img2img_hub.training import loop
+
+def dies(*arguments, **options):
+    calls.append(1)
+    if os.environ["RANK"] == who and len(calls) == int(call):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **options)
+
+who, place, call, *settings = sys.argv[1:]
+owner, name = (loop.Stepper, "step") if place == "step" else (loop, place)
+original, calls = getattr(owner, name), []
+setattr(owner, name, dies)
+sys.exit(train_accelerate.main(settings))
+"""
+
+
+@contextmanager
+def two_processes(*lines, machines=1):
+    """Of one training, started without the launcher, which ends who is left, too, and tells of it at length."""
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": str(2 // machines), "MASTER_ADDR": "127.0.0.1"}
+    group["MASTER_PORT"] = free_port()
+    places = [("0", "0"), ("1", "1" if machines == 1 else "0")]
+    processes = [
+        subprocess.Popen(line, env=environment(RANK=rank, LOCAL_RANK=local, **group), stderr=subprocess.PIPE, text=True)
+        for line, (rank, local) in zip(lines, places, strict=True)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("place", ["open_samples", "step"])
+@pytest.mark.parametrize("who", [0, 1])
+def test_who_loses_another_process_says_so_in_one_line(who, place, paired_folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(DYING)
+    settings = ["pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL, "--max_steps", "40"]
+    settings += ["--checkpoint_steps", "4", "--output_dir", tmp_path / "run"]
+    line = command(who, place, 9 if place == "step" else 1, *settings, script=script)
+    with two_processes(line, line) as processes:
+        _, errors = processes[1 - who].communicate(timeout=120)
+        assert processes[who].wait() == -signal.SIGKILL
+    assert processes[1 - who].returncode == 2
+    assert "Traceback" not in errors
+    (line,) = [line for line in errors.splitlines() if "error" in line]
+    last = f"the last good checkpoint is {tmp_path / 'run/checkpoints/step-8'}"
+    assert "another process of this run has stopped" in line
+    assert f"{last if place == 'step' else 'there is no checkpoint yet'}: mend that, then the same command" in line
+    assert "--resume" in line
+
+
+def test_what_one_machine_alone_lacks_is_said_there(paired_folder, tmp_path):
+    lines = [
+        command("pix2pix", "--dataset", folder, "--side_by_side", *SMALL, "--output_dir", tmp_path / "run")
+        for folder in (paired_folder, tmp_path / "nowhere")
+    ]
+    with two_processes(*lines, machines=2) as processes:
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert "another process of this run has stopped" in errors[0]
+    (line,) = [line for line in errors[1].splitlines() if "error" in line]
+    assert str(tmp_path / "nowhere") in line
 
 
 def test_fp16_on_a_cpu_is_refused_rather_than_left_out(paired_folder, tmp_path):

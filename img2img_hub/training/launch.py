@@ -11,12 +11,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs, set_seed
 from torch import distributed
 
+from img2img_hub.training.checkpoints import describe_last
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.memory import keep_freed_memory
 
@@ -66,22 +68,36 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
 @contextmanager
 def errors_of_each_process(accelerator: Accelerator) -> Iterator[None]:
     """In the loop a process can fail alone (an image that only it reads). Then it has to say so itself, for the script
-    shows the main process's errors only; and that the others lose touch with it is no error of theirs."""
+    shows the errors of one process a machine only."""
     try:
         yield
     except ValueError as error:
-        if not accelerator.is_main_process:
-            text = " ".join(str(error).split())
-            print(f"error in process {accelerator.process_index}: {text}", file=sys.stderr, flush=True)
+        _say_apart(accelerator, str(error))
         raise
+
+
+@contextmanager
+def errors_of_lost_processes(accelerator: Accelerator, checkpoints: Path) -> Iterator[None]:
+    """That a process loses touch with another one is no error of its own; wherever it waits, it says what to do."""
+    try:
+        yield
     except RuntimeError as error:
         lost = isinstance(error, distributed.DistError) or "gloo" in str(error)
-        if accelerator.num_processes > 1 and lost:
-            raise ValueError(
-                "another process of this run has stopped (its own message says why): mend that, then --resume goes on "
-                "from the last checkpoint"
-            ) from None
-        raise
+        if accelerator.num_processes == 1 or not lost:
+            raise
+        said = (
+            "another process of this run has stopped (its own message says why; one that is killed, perhaps for want "
+            f"of memory, says nothing); {describe_last(checkpoints)}: mend that, then the same command with --resume "
+            "goes on"
+        )
+        _say_apart(accelerator, said)
+        raise ValueError(said) from None
+
+
+def _say_apart(accelerator: Accelerator, text: str) -> None:
+    """One line on stderr, where the script itself leaves it to another process."""
+    if not (accelerator.is_main_process or accelerator.is_local_main_process):
+        print(f"error in process {accelerator.process_index}: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
 
 # What `accelerate launch` and its config files say in the environment. Two players with an optimizer each, which share

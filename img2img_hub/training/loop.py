@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from typing import Any
 
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
@@ -18,7 +19,7 @@ from img2img_hub.training.batches import open_samples, open_stream
 from img2img_hub.training.checkpoints import RunState, errors_of_writing, load_checkpoint, save_checkpoint
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.finetune import Start, initialise_from
-from img2img_hub.training.launch import errors_of_each_process, start_accelerator
+from img2img_hub.training.launch import errors_of_each_process, errors_of_lost_processes, start_accelerator
 from img2img_hub.training.logs import Logs
 from img2img_hub.training.optimizers import make_averages, make_optimizers, prepare_networks, set_learning_rates
 from img2img_hub.training.plan import Plan
@@ -56,14 +57,15 @@ def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, 
         raise ValueError(f"data is a {type(data).__name__}: give {opening}(…) or DataConfig(dataset=…)")
     folder = RunFolder(family=family, config=config, data=data, architecture=architecture or Architecture())
     with closing(folder), errors_of_writing(folder.checkpoints):
-        finished = _train(folder)
+        accelerator = start_accelerator(config)
+        with errors_of_lost_processes(accelerator, folder.checkpoints):
+            finished = _train(folder, accelerator)
     return Run(path=folder.path, family=family, config=config, finished=finished)
 
 
-def _train(folder: RunFolder) -> bool:
+def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     """Whether the run came to its end."""
     family, config, data = folder.family, folder.config, folder.data
-    accelerator = start_accelerator(config)
 
     # Where it goes, and whether it may: nothing is touched before everything was found to be in order.
     checkpoint = folder.check()
