@@ -11,6 +11,7 @@ import importlib
 import io
 import logging
 import math
+import struct
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -66,7 +67,7 @@ def tiff_header(content: Any, *, name: str) -> tuple[int, str, bool] | None:
     Pages of one size are bands, but one or three 8-bit ones are a picture and what hangs on it.
 
     Raises:
-        ImageError: tifffile is needed to tell, and it is missing.
+        ImageError: tifffile is needed to tell, and it is missing; or pages are, see `read_tiff`.
     """
     tags = tiff_tags(content)
     if tags is None or tags.get(_PHOTOMETRIC) not in (0, 1, 2):
@@ -80,6 +81,7 @@ def tiff_header(content: Any, *, name: str) -> tuple[int, str, bool] | None:
         return None
     if samples == 1:  # bands may be pages
         with _open(content, name=name) as file:
+            _refuse_missing_pages(file, name=name)
             try:
                 shape, axes = _shape(file, name=name)
             except ImageError:
@@ -95,11 +97,16 @@ def tiff_header(content: Any, *, name: str) -> tuple[int, str, bool] | None:
 def read_tiff(content: Any, *, name: str) -> TiffPixels:
     """The first image of a TIFF, all its bands, be they samples or pages.
 
+    Each page says where the next one begins; that one which lies behind the file's end was cut off, and with it bands.
+    A file whose last page says that it is the last is taken for whole: that there were others, nothing in it tells.
+
     Raises:
         ImageError: tifffile is missing, or the file is damaged, cut short, of too many pixels or of too many axes.
     """
     try:
         with _open(content, name=name) as file:
+            if file.pages[0].samplesperpixel == 1:
+                _refuse_missing_pages(file, name=name)
             shape, axes = _shape(file, name=name)
             page = file.series[0].keyframe
             tags = tiff_tags(content)
@@ -207,6 +214,23 @@ def _stream(content: Any) -> BinaryIO:
 def _open(content: Any, *, name: str) -> Any:
     library = _tifffile(name)
     return library.TiffFile(str(content) if isinstance(content, str | Path) else io.BytesIO(content))
+
+
+def _refuse_missing_pages(file: Any, *, name: str) -> None:
+    """Follow the pages from each to the next: the last one has to say that it is the last."""
+    layout, stream = file.tiff, file.filehandle
+    place, seen = file.pages[0].offset, set[int]()
+    try:
+        while place and place not in seen:
+            seen.add(place)
+            stream.seek(place)
+            (tags,) = struct.unpack(layout.tagnoformat, stream.read(layout.tagnosize))
+            stream.seek(place + layout.tagnosize + tags * layout.tagsize)
+            (place,) = struct.unpack(layout.offsetformat, stream.read(layout.offsetsize))
+    except struct.error:  # here the file ends
+        raise ImageError(
+            f"{name} is damaged or cut short (its page {len(seen)} is missing): copy, download or save it again"
+        ) from None
 
 
 def _bands_last(array: np.ndarray, axes: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Rasters: read as they are, refused in words, saved with their place; values to a network and back."""
 
 import io
+import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,6 +221,34 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=message) as caught:
             read_raster(data, name="row 7")
         assert "\n" not in str(caught.value)
+
+
+def by_pillow(pages: np.ndarray) -> bytes:
+    """Each page with its pixels behind the one before, as most programs write them."""
+    first, *others = map(Image.fromarray, pages)
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=others)
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # says Pillow, besides
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("options", ["pillow", {"metadata": None}, {"compression": "zlib"}, {"imagej": True},
+                                     {"ome": True, "compression": "zlib"}, {"bigtiff": True}])  # fmt: skip
+def test_pages_cut_off_are_no_file_of_fewer_bands(options: object, dtype: type) -> None:
+    """Wherever it is cut: most often every pixel of some pages is still there."""
+    pages = np.random.default_rng(0).integers(0, 256, (5, 4, 4)).astype(dtype)
+    whole = by_pillow(pages) if options == "pillow" else encoded(pages, photometric="minisblack", **options)
+    np.testing.assert_array_equal(read_raster(whole).array, pages.transpose(1, 2, 0))
+    missing = 0
+    for length in range(8, len(whole)):
+        try:
+            raster = read_raster(whole[:length], name="scene.tif")
+        except ImageError as error:
+            missing += bool(re.search(r"scene\.tif is damaged or cut short \(its page \d is missing\)", str(error)))
+        else:
+            np.testing.assert_array_equal(raster.array, pages.transpose(1, 2, 0))
+    assert missing > 16
 
 
 def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
