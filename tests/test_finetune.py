@@ -6,10 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from img2img_hub import Architecture, CycleGAN, Pix2Pix
+from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix
 from img2img_hub.data.transforms import TrainingDataset
 from img2img_hub.training.step import Stepper
 from tests.runs import assert_same_end, checkpoints, interrupt_at, lines
+from tests.scenes import scene, write_tiff
 
 pytest_plugins = ["tests.starting"]
 FAMILIES = [Pix2Pix(), CycleGAN(pool_size=2)]
@@ -48,6 +49,33 @@ def test_fine_tuning_another_architecture_is_refused(start):
         start(Pix2Pix(), "second", init_from=str(first), architecture=wider)
     with pytest.raises(ValueError, match="holds no source2target: name the output folder of a run"):
         start(CycleGAN(), "third", init_from=str(first))
+
+
+def test_other_value_ranges_than_those_of_the_start_are_named(start, tmp_path, capsys):
+    def on(name, *, scale, **more):
+        for index in range(3):
+            source, target = scene(index)
+            write_tiff(tmp_path / name / "train/source" / f"{index}.tif", source[3:-2, :, 0] // scale)
+            write_tiff(tmp_path / name / "train/target" / f"{index}.tif", target[3:-2, :, 0])
+        return DataConfig(dataset=str(tmp_path / name), validation_split="none", **more)
+
+    def said_from(place, data, output):
+        capsys.readouterr()
+        start(Pix2Pix(), output, init_from=str(place), data=data, max_steps=1)
+        return [line for line in capsys.readouterr().err.splitlines() if "alue ranges" in line]
+
+    first = start(Pix2Pix(), "first", data=on("counts", scale=1, source_range=(500, 9000)), max_steps=1)
+    assert said_from(first, on("counts", scale=1, source_range=(500, 9000)), "same") == []
+    (line,) = said_from(first, on("tenths", scale=10, source_range=(50, 900)), "second")
+    assert f"of the sources differ: {first} was trained with 1 band of uint16: 500 … 9000; this run" in line
+    assert "trains with 1 band of uint16: 50 … 900," in line
+    assert "--source_range" in line
+    (first / "translation.json").unlink()
+    (line,) = said_from(first, on("counts", scale=1), "third")
+    assert f"{first} was trained with is not known: it has no translation.json" in line
+    pictures = start(Pix2Pix(), "pictures", max_steps=1)
+    (pictures / "translation.json").unlink()
+    assert said_from(pictures, None, "fourth") == [], "those are always 0 to 255"
 
 
 # --- from a checkpoint ------------------------------------------------------------------------------------------------

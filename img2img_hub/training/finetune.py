@@ -4,6 +4,7 @@ on those of a checkpoint.
 accelerate launch train_accelerate.py pix2pix --init_from user/facades-label2photo …
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from img2img_hub.families import Family
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.training.checkpoints import describe_last
+from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
+from img2img_hub.values import BandValues
+
+Values = tuple[BandValues | None, BandValues | None]
+"""Of sources and targets; None for 8-bit pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +43,9 @@ def discriminators_beside(family: Family, folder: str) -> list[str]:
     return [name for name in discriminators if len(family.published) == 1 or name.endswith(folder.split("2")[-1])]
 
 
-def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: str) -> Start:
-    """Load what `where` (an output folder, a generator's folder, a Hub id, or a checkpoint) holds.
+def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: str, values: Values) -> Start:
+    """Load what `where` (an output folder, a generator's folder, a Hub id, or a checkpoint) holds; the new run's data
+    have these `values`, which need not be the former ones.
 
     Raises:
         ValueError: no generator there, or one of another architecture.
@@ -58,7 +65,8 @@ def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: st
             else:
                 _copy(networks[discriminator], Network.from_pretrained(weights), where=str(weights))
                 said.append(f"{discriminator} starts from {weights}; its optimizer starts afresh.")
-    return Start(said=said, missing=tuple(missing))
+    place = _place(where, next(iter(family.published)))  # the other direction has the same values
+    return Start(said=[*said, *_other_values(place, values)], missing=tuple(missing))
 
 
 def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:
@@ -98,6 +106,25 @@ def _discriminator_place(place: str, name: str) -> Path | None:
         except ValueError:
             return None
     return files[0].parent
+
+
+def _other_values(place: str, values: Values) -> list[str]:
+    """A line for each side of which the network's -1 and 1 are other values than where it was trained."""
+    try:
+        file = fetch(place, SETTINGS_FILE, revision=commit_of(fetch(place, "config.json")))
+        before = TranslationSettings.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, FileNotFoundError):
+        lost = f"Which value ranges {place} was trained with is not known: it has no {SETTINGS_FILE} that can be read."
+        return [] if values == (None, None) else [lost]
+    lines = []
+    for side, own, new in zip(("source", "target"), (before.source_values, before.target_values), values, strict=True):
+        if (own and (own.low, own.high)) != (new and (new.low, new.high)):
+            said, now = (each.describe() if each else "8-bit pictures: 0 … 255" for each in (own, new))
+            lines.append(
+                f"Value ranges of the {side}s differ: {place} was trained with {said}; this run trains with {now}, "
+                f"which the networks have to get used to. --{side}_range sets one for all bands."
+            )
+    return lines
 
 
 def _copy(network: nn.Module, loaded: Network, *, where: str) -> None:

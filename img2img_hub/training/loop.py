@@ -83,7 +83,9 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         )
     )
     fresh = config.init_from is not None and checkpoint is None  # a checkpoint has all that it would bring
-    start = initialise_from(networks, family=family, where=str(config.init_from)) if fresh else Start()
+    start = Start()
+    if fresh:
+        start = initialise_from(networks, family=family, where=str(config.init_from), values=train_data.values)
     batch_norm = any(isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules())
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
