@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -344,3 +346,52 @@ def test_a_hub_repo_gives_its_examples_to_calibrate_by_and_its_file_to_run(alice
     ).stdout
     assert "calibrated on 2, the same images" in said
     assert "there is no file 'other.onnx', here or in alice/resnet" in said
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_a_loaded_translator_goes_over_to_another_backend_and_still_varies(model, backend):
+    translator = Translator.from_pretrained(model, device="cpu")
+    image = picture(seed=1, size=(50, 33))
+    plain, varied = translator(image), translator(image, seed=5)
+    faster = translator.with_backend(backend)
+    assert (translator.backend, faster.backend) == ("torch", backend)
+    assert faster.network is translator.network
+    assert faster.describe().endswith(f"on cpu by {backend}")
+    assert abs(values(faster(image)) - values(plain)).max() <= 1
+    assert translator(image).tobytes() == plain.tobytes()
+    assert translator(image, seed=5).tobytes() == varied.tobytes()
+    with pytest.raises(ValueError, match="needs the torch backend"):
+        faster(image, seed=5)
+
+
+def test_two_backends_of_one_network_take_turns():
+    network = lively(UNetGenerator(levels=2, width=4))
+    busy, meetings = threading.Lock(), []
+
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        meetings.append(not busy.acquire(blocking=False))
+        time.sleep(0.02)
+        busy.release()
+        return batch
+
+    one = Engine(network, forward=forward)
+    engines = [one, one.with_forward(forward)] * 4
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda engine: engine(torch.zeros(1, 3, 8, 8)), engines))
+    assert meetings == [False] * 8
+
+
+def test_the_time_of_a_size_is_foretold_from_the_latest_calls():
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        time.sleep(batch[0, 0, 0, 0].item())
+        return batch
+
+    engine = Engine(lively(UNetGenerator(levels=2, width=4)), forward=forward)
+    assert engine.forecast(16, 16) is None, "nothing is known before the first call"
+    engine(torch.full((1, 3, 16, 16), 0.5))
+    assert engine.forecast(16, 16) == pytest.approx(0.5, rel=0.2)
+    for _ in range(3):
+        engine(torch.full((1, 3, 16, 16), 0.05))
+    assert engine.forecast(16, 16) == pytest.approx(0.05, rel=0.5), "the first call, which prepares, counts no more"
+    assert engine.forecast(30, 62) == pytest.approx(8 * engine.forecast(16, 16)), "as padded: 32 × 64"
+    assert engine.with_forward(None).forecast(16, 16) is None, "another backend has times of its own"

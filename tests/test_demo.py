@@ -221,8 +221,8 @@ def test_every_text_is_there_in_both_languages_with_the_same_places():
         assert re.search("[\u4e00-\u9fff]", chinese), name
 
 
-def test_only_translate_is_public(client):
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/translate"]
+def test_only_what_programs_may_call_is_public(client):
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/variations", "/cycle", "/translate"]
 
 
 def test_cards_become_plain_text(model):

@@ -223,6 +223,16 @@ def test_a_seed_changes_nothing_where_there_is_no_noise():
     assert same(translator(picture(), seed=1), translator(picture()))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "varies"),
+    [({"levels": 5}, True), ({"levels": 5, "dropout": 0.0}, False), ({}, False), ({"noise_channels": 1}, True)],
+)
+def test_a_translator_knows_whether_it_varies(arguments, varies):
+    translator = Translator(unet(**arguments))
+    assert translator.varies is varies
+    assert same(translator(picture(), seed=1), translator(picture(), seed=2)) is not varies
+
+
 def test_variations_leave_the_global_generator_alone():
     translator = Translator(unet(levels=6, noise_channels=1))
     torch.manual_seed(7)

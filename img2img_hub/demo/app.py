@@ -15,6 +15,7 @@ import gradio as gr
 
 from img2img_hub.demo.models import Models, find_models
 from img2img_hub.demo.paint_tab import build_paint_tab, find_papers
+from img2img_hub.demo.speed import candidates
 from img2img_hub.demo.texts import T
 from img2img_hub.demo.theme import CSS_PATH, HEADER, page_theme
 from img2img_hub.demo.translate_tab import build_translate_tab
@@ -27,6 +28,7 @@ MAX_FILE_SIZE = "50mb"
 def build_demo(models: Models | None = None) -> gr.Blocks:
     """The page for `models` (default: `find_models()`). Nothing is loaded and nothing asked of the network yet."""
     models = find_models() if models is None else models
+    candidates()  # an owner's wrong choice is said now, not to the first visitor
     # Visitors' pictures are removed from the server's cache after a day.
     with gr.Blocks(title="img2img_hub", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as demo:
         gr.HTML(HEADER)

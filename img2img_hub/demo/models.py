@@ -36,7 +36,7 @@ class Model:
 
     `location` is what `Translator.from_pretrained` takes, a folder or a Hub repo id; `key` is what visitors see and the
     API takes: the repo id, or the folder's name, since where the server keeps its folders is nobody's business.
-    `story`: plain text, a sentence or two.
+    `story`: plain text, a sentence or two. `sheet`: the sample sheet that a run leaves beside the weights.
     """
 
     key: str
@@ -44,6 +44,7 @@ class Model:
     name: str
     story: str = ""
     examples: tuple[Path, ...] = ()
+    sheet: Path | None = None
 
 
 @dataclass
@@ -80,6 +81,31 @@ class Models:
                 if not Path(location).is_dir():
                     self.models[key] = _card_of_repo(location)
             return self._translators[key]
+
+    def partner(self, key: str) -> str | None:
+        """The key of the opposite direction of a model that is loaded; None where there is none to be had.
+
+        A reverse that was not asked for is offered from now on: a model in the folder beside, or of a Hub model the
+        repo that it names.
+        """
+        translator, here = self.translator(key), self.models[key].location
+        reverse = translator.reverse
+        if reverse is None:
+            return None
+        beside = Path(reverse).resolve() if Path(here).is_dir() else None
+        for other, model in self.models.items():
+            if other != key and model.location in (reverse, str(beside)):
+                return other
+        if beside is not None and beside.parent == Path(here).parent and _is_model(beside):
+            return self._offer(_card_of_folder(beside, key=_free_key(beside, taken=self.models)))
+        if beside is None and _REPO_ID.fullmatch(reverse) and reverse != key:
+            return self._offer(Model(key=reverse, location=reverse, name=_title_from(reverse)))
+        return None
+
+    def _offer(self, model: Model) -> str:
+        self._locks.setdefault(model.key, threading.Lock())
+        self.models = {**self.models, model.key: model}  # anew: others may be walking through it
+        return model.key
 
     def load_all(self) -> None:
         """Load every model now; one that cannot be loaded is left out, and told among the problems."""
@@ -140,14 +166,19 @@ def _card_of_folder(folder: Path, *, key: str) -> Model:
     title, story = _read_card(folder / "README.md")
     examples = sorted(path for path in (folder / "examples").glob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     name = title if " " in title else _title_from(title or folder.resolve().name)
-    return Model(key=key, location=str(folder), name=name, story=story, examples=tuple(examples))
+    sheet = path if (path := folder / "sample_sheet.png").is_file() else None
+    return Model(key=key, location=str(folder), name=name, story=story, examples=tuple(examples), sheet=sheet)
 
 
 def _card_of_repo(repo_id: str) -> Model:
     """The same from the Hub (or its cache). A repo whose card cannot be had is offered without one."""
     try:
         folder = snapshot_download(
-            repo_id, allow_patterns=["README.md", "examples/*.png", "examples/*.jp*g", "examples/*.webp"]
+            repo_id,
+            allow_patterns=[
+                *("README.md", "sample_sheet.png", "translation.json"),
+                *("examples/*.png", "examples/*.jp*g", "examples/*.webp"),
+            ],
         )
     except LOAD_ERRORS:
         return Model(key=repo_id, location=repo_id, name=_title_from(repo_id))

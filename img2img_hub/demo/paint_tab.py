@@ -1,7 +1,8 @@
 """The Paint tab: draw what a model takes for a source, such as a label map, and see what it makes of it at once.
 
 A model that has a paint.json beside its weights is offered here: the size of the sheet and its palette, each colour
-with its name, so that what is drawn is exactly what the model was trained on:
+with its name, so that what is drawn is exactly what the model was trained on. "smooth" is for line drawings: round
+strokes with soft edges. Of two colours the background is the eraser.
 
     cat model_cards/facades-label2photo/paint.json
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
 import io
 import json
 import logging
@@ -22,7 +22,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from img2img_hub.demo.models import LOAD_ERRORS, Models
+from img2img_hub.demo.models import Models
+from img2img_hub.demo.requests import check_key, load, translating
+from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, open_example, refusal, save_png, status_line
 from img2img_hub.demo.zero import gpu
@@ -145,6 +147,8 @@ def check_paper(paper: Any) -> dict[str, Any]:
         value, least = paper.get(name), 0 if name in ("background", "start") else 1
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= top:
             raise ValueError(f"{name} must be a whole number from {least} to {top}, got {value!r:.40}")
+    if not isinstance(paper.get("smooth", False), bool):
+        raise ValueError(f"smooth must be true or false, got {paper.get('smooth')!r:.40}")
     if paper.get("tool") not in TOOLS:
         raise ValueError(f"tool must be one of {', '.join(TOOLS)}, got {paper.get('tool')!r:.40}")
     return paper
@@ -152,17 +156,13 @@ def check_paper(paper: Any) -> dict[str, Any]:
 
 def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Request | None = None) -> tuple[str, str]:
     """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address."""
-    if not isinstance(key, str) or key not in models.models:
-        raise refusal(say("no_model", request, name=html.escape(repr(key))))
+    check_key(models, key, request)
     source = _decoded(drawing, request)
-    try:
-        translator = models.translator(key)
+    translator = fastest(load(models, key))
+    with translating(models, key, request):
         start = time.perf_counter()
         result = translator(source, resize="fit")
         seconds = time.perf_counter() - start
-    except LOAD_ERRORS as error:
-        logger.exception("painting with %s", models.models[key].location)
-        raise refusal(html.escape(models.reason(key, error))) from error
     if isinstance(result, Raster):  # a page shows pictures
         result = result.preview()
     path = save_png(result, name=f"{re.sub(r'[^a-zA-Z0-9_.-]+', '-', key.split('/')[-1])}.png")

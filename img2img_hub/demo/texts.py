@@ -35,6 +35,29 @@ TEXTS: dict[str, tuple[str, str]] = {
     "draw": ("Draw, or start from an example.", "请绘制，或从示例开始。"),
     "start_from": ("Start from an example", "从示例开始"),
     "left_out": ("Some models were left out", "部分模型未能加载"),
+    "direction": ("Direction", "方向"),
+    "variations": ("Variations", "多种结果"),
+    "variations_about": (
+        "This model has noise (dropout stays on): each seed is another plausible answer, the same one each time.",
+        "该模型带有噪声（保留 dropout）：每个种子给出另一种合理的结果，相同的种子结果相同。",
+    ),
+    "seed": ("First seed", "起始种子"),
+    "how_many": ("How many", "数量"),
+    "draw_variations": ("Draw variations", "生成多种结果"),
+    "cycle": ("There and back", "往返转换"),
+    "cycle_about": (
+        "The picture goes through this model and, from there, back through the opposite one.",
+        "图片先经过此模型，再经过相反方向的模型转换回来。",
+    ),
+    "cycle_button": ("Translate there and back", "往返转换一次"),
+    "cycle_error": (
+        "Cycle error: mean difference of source and back (L1), from 0 (the same) to 1",
+        "循环误差：原图与还原图的平均差异（L1），0 为完全相同，最大为 1",
+    ),
+    "faster_coming": (
+        "a faster backend is being prepared; PyTorch serves meanwhile",
+        "正在准备更快的后端；目前由 PyTorch 提供服务",
+    ),
     # The server's answers.
     "done": (
         "Done in {seconds:.2f} s on {device} · {size} · {how}",
@@ -43,7 +66,54 @@ TEXTS: dict[str, tuple[str, str]] = {
     "fitted": ("fit to {pixels} px", "缩放到 {pixels} 像素"),
     "at_native": ("native resolution", "原始分辨率"),
     "painted": ("{seconds:.2f} s on {device}", "{seconds:.2f} 秒（{device}）"),
-    "no_model": ("There is no model {name} here. Choose one from the menu.", "这里没有模型 {name}。请从菜单中选择。"),
+    "without_noise": ("without noise", "无噪声"),
+    "of_seed": ("seed {seed}", "种子 {seed}"),
+    "bad_seed": (
+        "The seed is {value}: give a whole number from 0 to 2147483647.",
+        "种子为 {value}：请输入 0 到 2147483647 的整数。",
+    ),
+    "bad_count": (
+        "The number of variations is {value}: give a whole number from 1 to {most}.",
+        "数量为 {value}：请输入 1 到 {most} 的整数。",
+    ),
+    "no_noise": (
+        "{name} has no noise, so that a picture has one translation and no variations.",
+        "{name} 没有噪声：一张图片只有一个结果。",
+    ),
+    "no_reverse": (
+        "{name} names no model of the opposite direction that this page has.",
+        "{name} 没有本页面可用的相反方向的模型。",
+    ),
+    "cycle_source": ("source", "原图"),
+    "cycle_output": ("output", "转换结果"),
+    "cycle_back": ("and back", "转换回来"),
+    "cycle_done": (
+        "There and back in {seconds:.2f} s on {device} · cycle error (L1, 0–1) {error:.4f}",
+        "往返用时 {seconds:.2f} 秒（{device}）· 循环误差（L1，0–1）{error:.4f}",
+    ),
+    "foretold": (
+        "At native resolution ({width} × {height} px) this takes about {time} on this server.",
+        "以原始分辨率（{width} × {height} 像素）转换，在此服务器上大约需要 {time}。",
+    ),
+    "foretold_longer": (
+        "At native resolution ({width} × {height} px) this does not fit into the server’s memory at once and takes "
+        "longer than {time}.",
+        "以原始分辨率（{width} × {height} 像素）转换，服务器内存不足以一次完成，所需时间将超过 {time}。",
+    ),
+    "not_foretold": (
+        "At native resolution ({width} × {height} px) this takes longer; how long, the first translation will tell.",
+        "以原始分辨率（{width} × {height} 像素）转换需要更长时间；首次转换之后即可预估。",
+    ),
+    "beyond_native": (
+        "This picture has {size}: it is fitted to the working size, native resolution takes up to {limit:.0f}.",
+        "图片大小为 {size}：将缩放到工作尺寸，原始分辨率最多支持 {limit:.0f} 百万像素。",
+    ),
+    "seconds": ("{number} s", "{number} 秒"),
+    "minutes": ("{number} min", "{number} 分钟"),
+    "no_model": (
+        "There is no model {name} here. Choose one from the gallery.",
+        "这里没有模型 {name}。请从列表中选择。",
+    ),
     "bad_resolution": ("Resolution is {value}: give 'fit' or 'native'.", "分辨率为 {value}：请用 'fit' 或 'native'。"),
     "no_picture": (
         "Upload, paste or take a picture first, or pick an example.",

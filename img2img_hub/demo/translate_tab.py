@@ -12,32 +12,23 @@ from __future__ import annotations
 
 import html
 import logging
-import re
 import time
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from img2img_hub.demo.cycle import build_cycle, directions
+from img2img_hub.demo.forecast import default_resize, foretell
+from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
+from img2img_hub.demo.requests import check_request, load, translating
+from img2img_hub.demo.speed import fastest, is_making
 from img2img_hub.demo.texts import T, say
-from img2img_hub.demo.uploads import (
-    BROWSER_FORMATS,
-    device_name,
-    format_of,
-    megapixels,
-    notice,
-    open_example,
-    read_upload,
-    refusal,
-    save_png,
-    status_line,
-)
+from img2img_hub.demo.uploads import device_name, notice, open_example, read_upload, status_line
+from img2img_hub.demo.variations import build_variations
 from img2img_hub.demo.zero import gpu
-from img2img_hub.rasters import Raster
 from img2img_hub.translation.translator import Translator
-
-MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +40,11 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         return
     if models.problems:
         gr.HTML(notice(str(T("left_out")), models.problems))
-    first = next(iter(models.models))
     from_example = gr.State(True)
+    model = model_gallery(models, next(iter(models.models)))
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="inputs", min_width=280):
-            model = gr.Dropdown(models.choices, value=first, label=T("model"), filterable=False, elem_id="model")
-            story = gr.HTML(elem_id="story")
+            direction = gr.Radio([], label=T("direction"), visible=False, elem_id="direction")
             source = gr.Image(
                 label=T("your_picture"),
                 type="filepath",
@@ -82,6 +72,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             resize = gr.Radio(
                 [(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id="resize"
             )
+            forecast = gr.HTML(elem_id="forecast", elem_classes="hint")
             button = gr.Button(T("translate"), variant="primary", size="lg", elem_id="translate")
         with gr.Column(elem_id="outputs", min_width=280):
             slider = gr.ImageSlider(
@@ -96,7 +87,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             status = gr.HTML(status_line(T("choose_picture")), elem_id="status")
             download = gr.DownloadButton(str(T("download")), interactive=False, elem_id="download")
             with gr.Accordion(T("about"), open=True, elem_id="about"):
+                story = gr.HTML(elem_id="story")
                 facts = gr.HTML(f"<p>{T('loading')}</p>", elem_id="facts")
+    variations = build_variations(models, [model, source, resize])
+    cycle = build_cycle(models, [model, source, resize])
 
     def choose(key: str) -> tuple[Any, ...]:
         return choose_model(models, key)
@@ -111,49 +105,54 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     def pick(key: str, event: gr.SelectData) -> tuple[str, bool]:
         return open_example(models.models[key].examples[event.index]), True
 
+    def arrive(key: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[str, Any]:
+        return foretell(models, key, upload, request), default_resize(models, key, upload)
+
     def translate(key: str, upload: dict[str, Any] | None, mode: str, request: gr.Request) -> tuple[Any, ...]:
         return translate_upload(models, key, upload, mode, request)
 
-    gr.on(
-        [demo.load, model.input],
-        choose,
-        model,
-        [story, resize, examples, facts],
-        show_progress="minimal",
-        show_progress_on=facts,
-        trigger_mode="always_last",  # a choice made while another model is loading counts
-        concurrency_limit=8,
-        api_visibility="private",
-    ).then(first_example, [model, from_example], source, show_progress="hidden", api_visibility="private")
-    examples.select(pick, model, [source, from_example], api_visibility="private", show_progress="hidden")
+    def finish(key: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[Any, str, str]:
+        ready = gr.DownloadButton(interactive=True, variant="primary")
+        return ready, foretell(models, key, upload, request), _facts(key, models.translator(key))
+
+    private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for triggers, chosen in (([demo.load, model.input], model), ([direction.input], direction)):
+        gr.on(
+            triggers,
+            choose,
+            chosen,
+            [story, resize, examples, facts, model, direction, variations, cycle],
+            show_progress="minimal",
+            show_progress_on=facts,
+            trigger_mode="always_last",  # a choice made while another model is loading counts
+            concurrency_limit=8,
+            api_visibility="private",
+        ).then(first_example, [model, from_example], source, **private).then(
+            arrive, [model, source], [forecast, resize], preprocess=False, **private
+        )
+    examples.select(pick, model, [source, from_example], **private)
     # preprocess=False: Gradio would open the file itself, and what it says of a bad one is not shown to the visitor.
-    source.input(
-        check_upload, source, [source, from_example], preprocess=False, api_visibility="private", show_progress="hidden"
-    )
+    source.input(check_upload, source, [source, from_example], preprocess=False, **private)
+    source.change(arrive, [model, source], [forecast, resize], preprocess=False, **private)
     translated = button.click(
         gpu(translate),
         [model, source, resize],
         [slider, download, status],
         preprocess=False,
         api_name="translate",
-        api_description="Translate one picture: the pair (before, after), the result as PNG, a line about the run.",
+        api_description="Translate one picture: model key, picture, 'fit' or 'native'. Returns the pair (before, "
+        "after), the result as PNG, a line about the run.",
         concurrency_limit=2,
         concurrency_id="translate",
         scroll_to_output=True,
         show_progress_on=slider,
     )
     # A second step, so that the API's answer is a plain file.
-    translated.success(
-        lambda: gr.DownloadButton(interactive=True, variant="primary"),
-        outputs=download,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    translated.success(finish, [model, source], [download, forecast, facts], preprocess=False, queue=False, **private)
 
 
 def choose_model(models: Models, key: str) -> tuple[Any, ...]:
-    """Load the model and show it: values for story, resize, examples and facts."""
+    """Load the model and show it: values for story, resize, examples, facts, model, direction, variations and cycle."""
     try:
         translator = models.translator(key)
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
@@ -162,12 +161,18 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
         logger.exception("loading %s", models.models[key].location)
         message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
         gr.Warning(message)
-        return "", gr.skip(), gr.Gallery([], visible=False), f"<p>{message}</p>"
+        hidden = [gr.update(visible=False) for _ in range(3)]
+        return "", gr.skip(), gr.Gallery([], visible=False), f"<p>{message}</p>", gr.HTML(key), *hidden
+    both_ways = directions(models, key)
     return (
         f"<p>{html.escape(card.story)}</p>" if card.story else "",
         gr.Radio(value=translator.settings.resize, choices=_resize_choices(translator)),
         gr.Gallery(pictures, visible=bool(pictures)),
-        _facts(key, translator.describe()),
+        _facts(key, translator),
+        gr.HTML(key, cards=cards(models)),
+        gr.Radio(both_ways, value=key, visible=bool(both_ways)),
+        gr.Accordion(visible=translator.varies),
+        gr.Accordion(visible=bool(both_ways)),
     )
 
 
@@ -186,36 +191,18 @@ def translate_upload(
     models: Models, key: Any, upload: dict[str, Any] | None, mode: Any, request: gr.Request | None = None
 ) -> tuple[Any, ...]:
     """Values for slider, download and status. Everything a visitor can do wrong is a `gr.Error` with the cure."""
-    if not isinstance(key, str) or key not in models.models:
-        raise refusal(say("no_model", request, name=html.escape(repr(key))))
-    if mode not in ("fit", "native"):
-        raise refusal(say("bad_resolution", request, value=html.escape(repr(mode))))
-    if upload is None:
-        raise refusal(say("no_picture", request))
-    path, stem, image = read_upload(upload, request)
-    if mode == "native" and image.width * image.height > MAX_NATIVE_PIXELS:
-        raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
-    try:
-        translator = models.translator(key)
+    picture, resize = check_request(models, key, upload, mode, request)
+    translator = fastest(load(models, key))
+    with translating(models, key, request):
         start = time.perf_counter()
-        result = translator(path, resize=mode)
+        result = translator(picture.path, resize=resize)
         seconds = time.perf_counter() - start
-    except (MemoryError, RuntimeError) as error:  # torch reports exhausted memory as a RuntimeError
-        logger.exception("translating with %s", models.models[key].location)
-        raise refusal(say("not_finished", request)) from error
-    except LOAD_ERRORS as error:
-        logger.exception("translating with %s", models.models[key].location)
-        raise refusal(html.escape(models.reason(key, error))) from error
-    if isinstance(result, Raster):  # a page shows pictures
-        result = result.preview()
-    name = re.sub(r"[^\w.-]+", "-", key.split("/")[-1])
-    after = save_png(result, name=f"{stem}-{name}.png" if stem != "image" else f"{name}.png")
-    before = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
+    after = picture.save(result, key=key)
     size = f"{result.width} × {result.height} px"
     fitted = say("fitted", request, pixels=translator.settings.working_size)
     how = fitted if mode == "fit" else say("at_native", request)
     line = status_line(say("done", request, seconds=seconds, device=device_name(translator), size=size, how=how))
-    return (before, after), after, line
+    return (picture.shown, after), after, line
 
 
 def _caption(path: Path) -> str:
@@ -227,9 +214,11 @@ def _resize_choices(translator: Translator) -> list[tuple[str, str]]:
     return [(f"{T('fit')} ({size} px)", "fit"), (str(T("native")), "native")]
 
 
-def _facts(key: str, description: str) -> str:
-    facts = [*description.split(" · "), f"loaded from {key}"]
-    return "<ul>" + "".join(f"<li>{html.escape(fact)}</li>" for fact in facts) + "</ul>"
+def _facts(key: str, translator: Translator) -> str:
+    runner = fastest(translator)
+    facts = [*runner.describe().split(" · ")[:-1], f"on {device_name(runner)}", f"loaded from {key}"]
+    items = [html.escape(fact) for fact in facts] + ([str(T("faster_coming"))] if is_making(translator) else [])
+    return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
 
 
 def _no_models(problems: list[str]) -> str:

@@ -20,6 +20,7 @@ from gradio.i18n import I18nData
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from img2img_hub.demo.speed import TITLES
 from img2img_hub.demo.texts import say
 from img2img_hub.images import ImageError, read_image
 from img2img_hub.translation.translator import Translator
@@ -34,7 +35,7 @@ def read_upload(upload: dict[str, Any], request: gr.Request | None = None) -> tu
     if not path:
         raise refusal(say("not_arrived", request))
     name = Path(upload.get("orig_name") or path).name
-    width, height = _size_of(path)
+    width, height = size_of(path)
     if width * height > MAX_PIXELS:
         raise refusal(
             say("too_large", request, name=html.escape(name), size=megapixels(width, height), limit=MAX_PIXELS / 1e6)
@@ -75,7 +76,7 @@ def format_of(path: str) -> str | None:
         return header.format
 
 
-def _size_of(path: str) -> tuple[int, int]:
+def size_of(path: str) -> tuple[int, int]:
     """(width, height) from the header alone: an enormous picture is refused before it is decoded."""
     try:
         with Image.open(path) as header:
@@ -99,4 +100,6 @@ def notice(title: str, lines: list[str]) -> str:
 
 
 def device_name(translator: Translator) -> str:
-    return {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}.get(str(translator.device).split(":")[0], str(translator.device))
+    """ "GPU", or on a CPU "CPU (OpenVINO)": there the backend makes a difference."""
+    kind = translator.device.type
+    return f"CPU ({TITLES[translator.backend]})" if kind == "cpu" else {"cuda": "GPU", "mps": "GPU"}.get(kind, kind)

@@ -108,13 +108,32 @@ def make_forward(
 
 def _opened_cached(network: Network, backend: Backend, *, own: str, working_size: int) -> Forward:
     """The kept export of the network, which is made where there is none, or a damaged one."""
-    path = _cache_folder() / f"{own[:40]}-{OPSET}-{EXPORT_VERSION}.onnx"
+    path = _kept(own)
     if path.is_file():
         with suppress(ValueError):
             return _opened(path, backend, own=own, any_size=True)
+    return _opened(keep_export(network, working_size=working_size), backend, own=own)
+
+
+def kept_export(network: Network) -> Path:
+    """Where the export of the network is kept, be it there yet or not."""
+    return _kept(fingerprint(network))
+
+
+def keep_export(network: Network, *, working_size: int = 256) -> Path:
+    """Export the network for the backends to find, and say where it is kept. Takes some seconds.
+
+    Raises:
+        ValueError: onnx or onnxscript is missing, the weights do not fit into one file, or it cannot be written.
+    """
+    path = kept_export(network)
     size = working_shape(network, working_size)
     write_onnx(network, path, size=size, dynamic=True, instead="set XDG_CACHE_HOME to a folder that can be")
-    return _opened(path, backend, own=own)
+    return path
+
+
+def _kept(own: str) -> Path:
+    return _cache_folder() / f"{own[:40]}-{OPSET}-{EXPORT_VERSION}.onnx"
 
 
 def _opened(path: Path, backend: Backend, *, own: str, any_size: bool = False) -> Forward:

@@ -7,12 +7,16 @@ What images become before and after is the Translator's business. An image that 
 through strip by strip, see `tiling`.
 """
 
+import copy
 import math
+import statistics
 import threading
+import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -72,6 +76,8 @@ class Engine:
         self._forward = self.network if forward is None else forward
         self._pixel_bytes = 0.0  # not known yet
         self._warned = False
+        self._calls = 0
+        self._paces: deque[float] = deque(maxlen=7)  # seconds a pixel of the latest calls
         self._lock = threading.Lock()
 
     def __call__(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
@@ -102,12 +108,26 @@ class Engine:
             batch.to(self.device, torch.float32), multiple=self._multiple(height, width)
         )
         with self._running(height, width), self._autocast():
+            began = time.perf_counter()
             if seed is None:
                 output = self._by_backend(padded)
             else:  # one by one, so that an image's noise does not depend on its batch-mates
                 output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
-        # Cloned, it is a tensor like any other again: one of inference mode cannot be used where gradients are wanted.
-        return crop(output, top=top, left=left, height=height, width=width).to(batch.device, torch.float32).clone()
+            output = crop(output, top=top, left=left, height=height, width=width).to(batch.device, torch.float32)
+            self._note(time.perf_counter() - began, pixels=len(padded) * padded.shape[2] * padded.shape[3])
+        return output.clone()  # a tensor like any other: one of inference mode cannot be used where gradients are
+
+    def with_forward(self, forward: Callable[[Tensor], Tensor] | None) -> Self:
+        """This engine with something else to run its batches; the two share the network and take turns."""
+        other = copy.copy(self)  # with the same lock
+        other._forward = self.network if forward is None else forward
+        other._pixel_bytes, other._calls, other._paces = 0.0, 0, deque(maxlen=self._paces.maxlen)
+        return other
+
+    def forecast(self, height: int, width: int) -> float | None:
+        """Seconds that an image of that size takes at once, judging by the latest calls; None before the first."""
+        paces = list(self._paces)
+        return statistics.median(paces) * self._padded_pixels(height, width) if paces else None
 
     @property
     def bytes_a_pixel(self) -> float:
@@ -178,6 +198,12 @@ class Engine:
 
         self.translate_rows(lambda first, last: batch[0, :, first:last], write, height=height, width=width)
         return made
+
+    def _note(self, seconds: float, *, pixels: int) -> None:
+        if self._calls == 1:  # the first call prepares what later ones find ready
+            self._paces.clear()
+        self._calls += 1
+        self._paces.append(seconds / pixels)
 
     def _multiple(self, height: int, width: int) -> int:
         """What height and width are padded to a multiple of."""

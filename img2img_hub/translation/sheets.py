@@ -30,7 +30,7 @@ def sample_sheet(rows: list[list[Image.Image]], *, titles: list[str]) -> Image.I
         raise ValueError(f"every row needs {len(titles)} images, as many as there are titles; one has {wrong[0]}")
     widths = [max(row[column].width for row in rows) for column in range(len(titles))]
     heights = [max(image.height for image in row) for row in rows]
-    font_size = max(10, min(20, min(widths) // 12))
+    font_size = _font_size(min(widths))
     header = 2 * font_size
     sheet = Image.new(
         "RGB",
@@ -52,6 +52,25 @@ def sample_sheet(rows: list[list[Image.Image]], *, titles: list[str]) -> Image.I
             top += height + GAP
         left += width + GAP
     return sheet
+
+
+def first_pair(sheet: Image.Image, *, size: int) -> tuple[Image.Image, Image.Image] | None:
+    """The first two images of the first row of a sheet of square images, `size` pixels a side: source and output.
+
+    None where the sheet is laid out in another way.
+    """
+    columns, rest = divmod(sheet.width - 2 * MARGIN + GAP, size + GAP)
+    top = MARGIN + 2 * _font_size(size)
+    if rest or columns < 2 or sheet.height < top + size + MARGIN:
+        return None
+    lefts = (MARGIN, MARGIN + size + GAP)
+    first, second = (sheet.crop((left, top, left + size, top + size)) for left in lefts)
+    return first, second
+
+
+def _font_size(width: int) -> int:
+    """Of the titles, over columns of that width."""
+    return max(10, min(20, width // 12))
 
 
 def _fitted(title: str, *, width: int, size: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:

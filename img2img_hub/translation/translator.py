@@ -5,6 +5,7 @@
 Python, the command line, the web page and the evaluation all come through here.
 """
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self, cast, get_args, overload
@@ -15,7 +16,7 @@ from torch import Tensor
 from img2img_hub.images import ImageLike
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
-from img2img_hub.networks.blocks import Norm, NormStatistics, set_norm_statistics
+from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
 from img2img_hub.rasters import AnyImage
 from img2img_hub.translation.backends import Backend, Forward, check_backend, make_forward
 from img2img_hub.translation.engine import Dtype, Engine
@@ -243,6 +244,25 @@ class Translator:
         The batch is reflected up to the network's multiple and cropped back. The result is on the batch's device.
         """
         return self.engine(batch, seed=seed)
+
+    def with_backend(self, backend: Backend) -> Self:
+        """This translator run by another backend, see `from_pretrained`; the two share the network and take turns.
+
+        Raises:
+            ValueError: the backend is not installed, or does not run on the translator's device.
+        """
+        check_backend(backend, device=self.device)
+        where = self.name if Path(self.name).is_dir() else ""  # a repo's may be of another revision by now
+        forward = make_forward(self.network, backend, where=where, working_size=self.settings.working_size)
+        other = copy.copy(self)
+        other.engine, other.backend = self.engine.with_forward(forward), backend
+        return other
+
+    @property
+    def varies(self) -> bool:
+        """Whether a seed makes a difference: the network has dropout or noise channels."""
+        dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.modules())
+        return dropout or bool(getattr(self.network, "noise_channels", 0))
 
     @property
     def reverse(self) -> str | None:

@@ -75,6 +75,8 @@ def serve(
     environment |= {"IMG2IMG_MODELS": models} if models is not None else {}
     environment |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "cache")}
     environment |= {"HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    # PyTorch, so that results are those of a Translator to the bit; tests of the backends say "auto".
+    environment |= {"XDG_CACHE_HOME": str(folder / "xdg"), "IMG2IMG_BACKEND": "torch"}
     environment |= env or {}
     log = folder / "server.log"
     with log.open("w") as output:

@@ -1,16 +1,19 @@
 // The painter: a sheet of palette indices, drawn on without any smoothing, so that every pixel is one of the named colours.
+// A smooth paper, for line drawings, has a finer sheet, which is averaged into soft edges when it is sent.
 // Gradio runs this with `element` (our place on the page), `props`, `trigger` and `watch`. props.paper is the model's
 // paint.json; props.value is what was painted (a PNG as a data address) or, coming from the server, "load:" and one.
 const CHINESE = (navigator.language || "").toLowerCase().startsWith("zh");
 const WORDS = CHINESE
-  ? { colours: "颜色", tools: "工具", brush: "画笔", rectangle: "矩形", fill: "填充", size: "粗细", undo: "撤销", clear: "清空",
-      sheet: "画布。方向键移动，空格键落笔。" }
-  : { colours: "Colours", tools: "Tools", brush: "Brush", rectangle: "Rectangle", fill: "Fill", size: "Size", undo: "Undo",
-      clear: "Clear", sheet: "Drawing area. Arrow keys move, space draws." };
+  ? { colours: "颜色", tools: "工具", brush: "画笔", pen: "笔", eraser: "橡皮", rectangle: "矩形", fill: "填充", size: "粗细",
+      undo: "撤销", clear: "清空", sheet: "画布。方向键移动，空格键落笔。" }
+  : { colours: "Colours", tools: "Tools", brush: "Brush", pen: "Pen", eraser: "eraser", rectangle: "Rectangle", fill: "Fill",
+      size: "Size", undo: "Undo", clear: "Clear", sheet: "Drawing area. Arrow keys move, space draws." };
+const FINER = 4;
 const UNDO_STEPS = 50;
 
 const root = element.querySelector(".painter");
-let paper, sheet, canvas, context, image, undo, colour, tool, size, corner, last, cursor, before;
+let paper, drawing, finer, width, height, sheet, canvas, context, image, words, ring, slider; // made by build()
+let undo, colour, tool, sizes, corner, last, middle, cursor, before, planned;
 
 function make(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -27,36 +30,43 @@ function build() {
   paper = props.paper;
   root.replaceChildren();
   if (!paper) return;
-  canvas = make("canvas", { width: paper.width, height: paper.height, tabindex: 0, role: "application" });
+  drawing = paper.palette.length === 2; // ink and paper, which is the eraser
+  finer = paper.smooth ? FINER : 1;
+  [width, height] = [paper.width * finer, paper.height * finer];
+  canvas = make("canvas", { width, height, tabindex: 0, role: "application" });
   canvas.setAttribute("aria-label", WORDS.sheet);
   context = canvas.getContext("2d");
-  image = context.createImageData(paper.width, paper.height);
-  sheet = new Uint8Array(paper.width * paper.height).fill(paper.background);
-  [undo, corner, last, cursor, before] = [[], null, null, null, null];
-  size = paper.brush;
+  image = context.createImageData(width, height);
+  words = paper.palette.map((entry) => new Uint32Array(new Uint8ClampedArray([...rgb(entry.color), 255]).buffer)[0]);
+  sheet = new Uint8Array(width * height).fill(paper.background);
+  [undo, corner, last, cursor, before, planned] = [[], null, null, null, null, false];
+  sizes = paper.palette.map((_, index) => (drawing && index === paper.background ? 3 : 1) * paper.brush);
 
   const palette = make("div", { class: "palette", role: "radiogroup", "aria-label": WORDS.colours });
   paper.palette.forEach((entry, index) => {
     const swatch = make("span", { class: "swatch", style: `background: ${entry.color}` });
-    const button = make("button", { type: "button", role: "radio" }, swatch, CHINESE ? entry.zh || entry.name : entry.name);
-    button.onclick = () => choose(palette, (colour = index));
+    const name = CHINESE ? entry.zh || entry.name : entry.name;
+    const what = drawing && index === paper.background ? `${name} (${WORDS.eraser})` : name;
+    const button = make("button", { type: "button", role: "radio" }, swatch, what);
+    button.onclick = () => { choose(palette, (colour = index)); slider.value = sizes[colour]; };
     palette.append(button);
   });
   const tools = make("div", { class: "tools", role: "radiogroup", "aria-label": WORDS.tools });
   const kinds = ["brush", "rectangle", "fill"];
   kinds.forEach((kind, index) => {
-    const button = make("button", { type: "button", role: "radio", "data-tool": kind }, WORDS[kind]);
+    const button = make("button", { type: "button", role: "radio", "data-tool": kind }, WORDS[drawing && kind === "brush" ? "pen" : kind]);
     button.onclick = () => { tool = kind; corner = null; choose(tools, index); };
     tools.append(button);
   });
-  const slider = make("input", { type: "range", min: 1, max: Math.ceil(paper.width / 8), value: size, "aria-label": WORDS.size });
-  slider.oninput = () => (size = Number(slider.value));
+  slider = make("input", { type: "range", min: 1, max: Math.ceil(paper.width / 8), value: paper.brush, "aria-label": WORDS.size });
+  slider.oninput = () => (drawing ? (sizes[colour] = Number(slider.value)) : sizes.fill(Number(slider.value)));
   const back = make("button", { type: "button", "data-do": "undo" }, WORDS.undo);
   back.onclick = () => undo.length && ((sheet = undo.pop()), draw(), send());
   const clear = make("button", { type: "button", "data-do": "clear" }, WORDS.clear);
   clear.onclick = () => { keep(); sheet.fill(paper.background); draw(); send(); };
   const actions = make("div", { class: "actions" }, make("label", {}, WORDS.size, slider), back, clear);
-  root.append(palette, tools, actions, canvas);
+  ring = make("span", { class: "ring", hidden: "" });
+  root.append(palette, tools, actions, make("div", { class: paper.smooth ? "sheet soft" : "sheet" }, canvas, ring));
 
   choose(palette, (colour = paper.start));
   tool = paper.tool;
@@ -64,6 +74,7 @@ function build() {
   canvas.onpointerdown = down;
   canvas.onpointermove = move;
   canvas.onpointerup = canvas.onpointercancel = up;
+  canvas.onpointerleave = () => (ring.hidden = true);
   canvas.onkeydown = key;
   canvas.onfocus = canvas.onblur = () => draw();
   draw();
@@ -80,9 +91,9 @@ function choose(group, chosen) {
 
 function place(event) {
   const box = canvas.getBoundingClientRect();
-  const x = Math.floor(((event.clientX - box.left) / box.width) * paper.width);
-  const y = Math.floor(((event.clientY - box.top) / box.height) * paper.height);
-  return [Math.max(0, Math.min(paper.width - 1, x)), Math.max(0, Math.min(paper.height - 1, y))];
+  const x = Math.floor(((event.clientX - box.left) / box.width) * width);
+  const y = Math.floor(((event.clientY - box.top) / box.height) * height);
+  return [Math.max(0, Math.min(width - 1, x)), Math.max(0, Math.min(height - 1, y))];
 }
 
 function down(event) {
@@ -94,7 +105,7 @@ function down(event) {
 
 function begin(at) {
   keep();
-  last = corner = at;
+  last = corner = middle = at;
   if (tool === "fill") flood(at);
   else if (tool === "brush") line(at, at);
   else { before = sheet.slice(); box(at, at); }
@@ -102,26 +113,40 @@ function begin(at) {
 }
 
 function move(event) {
+  show(event);
   if (!last) return;
-  const at = place(event);
-  if (tool === "brush") line(last, at);
-  else if (tool === "rectangle") { sheet.set(before); box(corner, at); }
-  last = at;
-  draw();
+  const events = event.getCoalescedEvents?.() ?? [];
+  for (const at of (events.length ? events : [event]).map(place)) {
+    if (tool === "brush") finer > 1 ? curve(at) : line(last, at);
+    else if (tool === "rectangle") { sheet.set(before); box(corner, at); }
+    last = at;
+  }
+  if (!planned) requestAnimationFrame(() => { planned = false; draw(); });
+  planned = true;
 }
 
 function up() {
   if (!last) return;
-  last = corner = null;
+  if (tool === "brush") line(middle, last);
+  last = corner = middle = null;
   send();
+}
+
+// Where the brush would draw, and how broad.
+function show(event) {
+  ring.hidden = tool !== "brush" || event.pointerType === "touch";
+  const box = canvas.getBoundingClientRect();
+  ring.style.width = ring.style.height = `${(sizes[colour] / paper.width) * box.width}px`;
+  ring.style.left = `${event.clientX - box.left}px`;
+  ring.style.top = `${event.clientY - box.top}px`;
 }
 
 function key(event) {
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key in steps) {
-    const by = event.shiftKey ? 1 : 8;
-    cursor = cursor || [paper.width >> 1, paper.height >> 1];
-    const limits = [paper.width - 1, paper.height - 1];
+    const by = (event.shiftKey ? 1 : 8) * finer;
+    cursor = cursor || [width >> 1, height >> 1];
+    const limits = [width - 1, height - 1];
     cursor = cursor.map((value, axis) => Math.max(0, Math.min(limits[axis], value + steps[event.key][axis] * by)));
     draw();
   } else if (event.key === " " && cursor) {
@@ -142,7 +167,7 @@ function keep() {
 
 function box([x0, y0], [x1, y1]) {
   const [left, right] = [Math.min(x0, x1), Math.max(x0, x1)];
-  for (let y = Math.min(y0, y1); y <= Math.max(y0, y1); y++) sheet.fill(colour, y * paper.width + left, y * paper.width + right + 1);
+  for (let y = Math.min(y0, y1); y <= Math.max(y0, y1); y++) sheet.fill(colour, y * width + left, y * width + right + 1);
 }
 
 function line([x0, y0], [x1, y1]) {
@@ -150,50 +175,80 @@ function line([x0, y0], [x1, y1]) {
   for (let step = 0; step <= steps; step++) dot(x0 + ((x1 - x0) * step) / steps, y0 + ((y1 - y0) * step) / steps);
 }
 
+// On from the middle of the last two places to that of the next two, bent towards the place between: no corners.
+function curve(at) {
+  const next = [(last[0] + at[0]) / 2, (last[1] + at[1]) / 2];
+  const steps = Math.max(Math.abs(at[0] - middle[0]), Math.abs(at[1] - middle[1]), 1);
+  for (let step = 0; step <= steps; step++) {
+    const t = step / steps;
+    dot(...[0, 1].map((axis) => (1 - t) ** 2 * middle[axis] + 2 * t * (1 - t) * last[axis] + t * t * next[axis]));
+  }
+  middle = next;
+}
+
 function dot(x, y) {
-  const radius = size / 2;
+  const radius = (sizes[colour] * finer) / 2;
   for (let row = Math.ceil(y - radius); row <= y + radius; row++) {
-    if (row < 0 || row >= paper.height) continue;
+    if (row < 0 || row >= height) continue;
     const half = Math.sqrt(Math.max(0, radius * radius - (row - y) ** 2));
-    const [left, right] = [Math.max(0, Math.round(x - half)), Math.min(paper.width - 1, Math.round(x + half))];
-    if (left <= right) sheet.fill(colour, row * paper.width + left, row * paper.width + right + 1);
+    const [left, right] = [Math.max(0, Math.round(x - half)), Math.min(width - 1, Math.round(x + half))];
+    if (left <= right) sheet.fill(colour, row * width + left, row * width + right + 1);
   }
 }
 
 function flood([x, y]) {
-  const old = sheet[y * paper.width + x];
+  const old = sheet[y * width + x];
   if (old === colour) return;
-  const waiting = [y * paper.width + x];
+  const waiting = [y * width + x];
   while (waiting.length) {
     const at = waiting.pop();
     if (sheet[at] !== old) continue;
     sheet[at] = colour;
-    const column = at % paper.width;
+    const column = at % width;
     if (column > 0) waiting.push(at - 1);
-    if (column < paper.width - 1) waiting.push(at + 1);
-    if (at >= paper.width) waiting.push(at - paper.width);
-    if (at + paper.width < sheet.length) waiting.push(at + paper.width);
+    if (column < width - 1) waiting.push(at + 1);
+    if (at >= width) waiting.push(at - width);
+    if (at + width < sheet.length) waiting.push(at + width);
   }
 }
 
-function draw(marked = true) {
-  const colours = paper.palette.map((entry) => rgb(entry.color));
-  for (let at = 0; at < sheet.length; at++) {
-    const [red, green, blue] = colours[sheet[at]];
-    image.data.set([red, green, blue, 255], 4 * at);
-  }
+function draw() {
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let at = 0; at < sheet.length; at++) pixels[at] = words[sheet[at]];
   context.putImageData(image, 0, 0);
-  if (marked && cursor && document.activeElement === canvas) {
-    context.strokeStyle = "white";
-    context.strokeRect(cursor[0] - 3.5, cursor[1] - 3.5, 7, 7);
+  if (!cursor || document.activeElement !== canvas) return;
+  context.lineWidth = finer; // seen on any colour: black around white
+  for (const [colour, out] of [["black", 4.5], ["white", 3.5]]) {
+    context.strokeStyle = colour;
+    context.strokeRect(cursor[0] - out * finer, cursor[1] - out * finer, 2 * out * finer, 2 * out * finer);
   }
 }
 
 function send() {
-  draw(false);
-  props.value = canvas.toDataURL("image/png");
   draw();
+  props.value = picture().toDataURL("image/png");
   trigger("input");
+}
+
+// The sheet as the model gets it: a canvas of the paper's size, each pixel the mean of the finer ones that it covers.
+function picture() {
+  const small = make("canvas", { width: paper.width, height: paper.height });
+  const made = new ImageData(paper.width, paper.height);
+  const colours = paper.palette.map((entry) => rgb(entry.color));
+  for (let y = 0; y < paper.height; y++) {
+    for (let x = 0; x < paper.width; x++) {
+      const sum = [0, 0, 0];
+      for (let row = y * finer; row < (y + 1) * finer; row++) {
+        for (let at = row * width + x * finer, end = at + finer; at < end; at++) {
+          const [red, green, blue] = colours[sheet[at]];
+          sum[0] += red; sum[1] += green; sum[2] += blue;
+        }
+      }
+      made.data.set([...sum.map((value) => value / finer ** 2), 255], 4 * (y * paper.width + x));
+    }
+  }
+  small.getContext("2d").putImageData(made, 0, 0);
+  return small;
 }
 
 // An example, or what else the server sends: each pixel becomes the nearest colour of the palette.
@@ -201,18 +256,19 @@ function load(address) {
   const picture = new Image();
   picture.onload = () => {
     keep();
-    context.imageSmoothingEnabled = false;
-    context.drawImage(picture, 0, 0, paper.width, paper.height);
-    const { data } = context.getImageData(0, 0, paper.width, paper.height);
+    context.imageSmoothingEnabled = finer > 1;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(picture, 0, 0, width, height);
+    const { data } = context.getImageData(0, 0, width, height);
     const colours = paper.palette.map((entry) => rgb(entry.color));
     for (let at = 0; at < sheet.length; at++) {
       let best = Infinity;
-      colours.forEach(([red, green, blue], index) => {
+      for (let index = 0; index < colours.length; index++) {
+        const [red, green, blue] = colours[index];
         const distance = (data[4 * at] - red) ** 2 + (data[4 * at + 1] - green) ** 2 + (data[4 * at + 2] - blue) ** 2;
         if (distance < best) [best, sheet[at]] = [distance, index];
-      });
+      }
     }
-    draw();
     send();
   };
   picture.src = address;

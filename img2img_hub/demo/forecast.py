@@ -1,0 +1,82 @@
+"""What native resolution would take: seconds, foretold from what this server has measured of the model so far.
+
+    python -c "from img2img_hub.demo.forecast import in_words; print(in_words(83.0))"
+
+A network's work grows with the pixels, so the latest translations of any size say what the next one takes. Before the
+first one the page says that it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from img2img_hub.demo.models import LOAD_ERRORS, Models
+from img2img_hub.demo.requests import MAX_NATIVE_PIXELS
+from img2img_hub.demo.speed import fastest
+from img2img_hub.demo.texts import say
+from img2img_hub.demo.uploads import megapixels, size_of
+from img2img_hub.demo.zero import ON_ZERO_GPU
+from img2img_hub.translation.translator import Translator
+
+LARGE = 16  # times the pixels of the working size: from there on a picture is fitted unless the visitor says otherwise
+
+
+def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: gr.Request | None = None) -> str:
+    """A paragraph on the picture at native resolution; "" where that is no more than the working size."""
+    size = _size(upload)
+    if size is None:
+        return ""
+    try:
+        translator = models.translator(key)
+    except LOAD_ERRORS:  # said where the model was chosen
+        return ""
+    (width, height), pixels = size, size[0] * size[1]
+    if pixels <= translator.settings.working_size**2:
+        return ""
+    if pixels > MAX_NATIVE_PIXELS:
+        line = say("beyond_native", request, size=megapixels(width, height), limit=MAX_NATIVE_PIXELS / 1e6)
+    elif (seconds := _seconds(translator, height, width)) is not None:
+        fits = translator.engine.fits(height, width)
+        time = in_words(seconds, request)
+        line = say("foretold" if fits else "foretold_longer", request, width=width, height=height, time=time)
+    elif ON_ZERO_GPU:  # each call runs in a process of its own, which takes what it measured with it
+        return ""
+    else:
+        line = say("not_foretold", request, width=width, height=height)
+    return f"<p>{line}</p>"
+
+
+def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> Any:
+    """The value of the resolution for a picture that has just come: what the repo says, but a large one fits."""
+    try:
+        settings = models.translator(key).settings
+    except LOAD_ERRORS:
+        return gr.skip()
+    size = _size(upload)
+    if size is None or settings.resize == "fit":  # then what the visitor chose stays
+        return gr.skip()
+    return "fit" if size[0] * size[1] > LARGE * settings.working_size**2 else "native"
+
+
+def in_words(seconds: float, request: gr.Request | None = None) -> str:
+    """ "0.3 s", "12 s", "4 min": as exact as an estimate is."""
+    if seconds < 9.5:
+        return say("seconds", request, number=f"{max(seconds, 0.1):.1f}")
+    if seconds < 100:
+        return say("seconds", request, number=f"{seconds:.0f}")
+    return say("minutes", request, number=f"{seconds / 60:.0f}")
+
+
+def _seconds(translator: Translator, height: int, width: int) -> float | None:
+    """By the backend that would run, or, where that has not run yet, by PyTorch."""
+    runner = fastest(translator)
+    forecasts = (each.engine.forecast(height, width) for each in (runner, translator))
+    return next((seconds for seconds in forecasts if seconds is not None), None)
+
+
+def _size(upload: dict[str, Any] | None) -> tuple[int, int] | None:
+    path = (upload or {}).get("path")
+    size = size_of(path) if path else (0, 0)
+    return size if all(size) else None
