@@ -225,7 +225,7 @@ def test_a_seed_changes_nothing_where_there_is_no_noise():
 
 @pytest.mark.parametrize(
     ("arguments", "varies"),
-    [({"levels": 5}, True), ({"levels": 5, "dropout": 0.0}, False), ({}, False), ({"noise_channels": 1}, True)],
+    [({"levels": 6}, True), ({"levels": 6, "dropout": 0.0}, False), ({}, False), ({"noise_channels": 1}, True)],
 )
 def test_a_translator_knows_whether_it_varies(arguments, varies):
     translator = Translator(unet(**arguments))

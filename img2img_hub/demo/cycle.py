@@ -87,7 +87,7 @@ def cycle_upload(
         ]
     seconds = time.perf_counter() - began
     line = say("cycle_done", request, seconds=seconds, device=device_name(there), error=error)
-    return results, round(error, 6), status_line(line)
+    return results, error, status_line(line)
 
 
 def round_trip(

@@ -98,7 +98,7 @@ class Models:
                 return other
         if beside is not None and beside.parent == Path(here).parent and _is_model(beside):
             return self._offer(_card_of_folder(beside, key=_free_key(beside, taken=self.models)))
-        if beside is None and _REPO_ID.fullmatch(reverse) and reverse != key:
+        if beside is None and _REPO_ID.fullmatch(reverse) and reverse != here:
             return self._offer(Model(key=reverse, location=reverse, name=_title_from(reverse)))
         return None
 

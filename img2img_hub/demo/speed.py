@@ -77,22 +77,40 @@ def is_making(translator: Translator) -> bool:
 
 def _make(translator: Translator) -> None:
     with _turn:
-        for backend in candidates():
-            try:
-                if not Path(translator.name, ONNX_FILE).is_file() and not kept_export(translator.network).is_file():
-                    _export(translator)
-                faster = translator.with_backend(backend)
-                side = translator.settings.working_size
-                blank = torch.zeros(1, translator.network.in_channels, side, side)
-                for _ in range(2):  # the first call compiles; the second one says how long the next will take
-                    faster.translate_tensor(blank)
-            except Exception as error:  # each exporter and runtime has its own classes
-                logger.warning("%s: no %s, PyTorch goes on: %s", translator.name, TITLES[backend], error)
-                continue
+        try:
+            if not Path(translator.name, ONNX_FILE).is_file() and not kept_export(translator.network).is_file():
+                _export(translator)
+            faster = _opened(translator)
+        except Exception as error:  # each exporter and runtime has its own classes
+            logger.warning("%s: PyTorch goes on, nothing faster could be made: %s", translator.name, error)
+        else:
             with _lock:
                 _made[translator] = faster
-            break
     _making.discard(translator)
+
+
+def _opened(translator: Translator) -> Translator:
+    """The translator by the first backend that runs it.
+
+    Raises:
+        Exception: what the last one said.
+    """
+    *others, last = candidates()
+    for backend in others:
+        try:
+            return _tried(translator, backend)
+        except Exception as error:
+            logger.warning("%s: not by %s: %s", translator.name, TITLES[backend], error)
+    return _tried(translator, last)
+
+
+def _tried(translator: Translator, backend: Backend) -> Translator:
+    faster = translator.with_backend(backend)
+    side = translator.settings.working_size
+    blank = torch.zeros(1, translator.network.in_channels, side, side)
+    for _ in range(2):  # the first call compiles; the second one says how long the next will take
+        faster.translate_tensor(blank)
+    return faster
 
 
 def _export(translator: Translator) -> None:

@@ -95,6 +95,9 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     def choose(key: str) -> tuple[Any, ...]:
         return choose_model(models, key)
 
+    def turn(key: str) -> tuple[Any, ...]:
+        return gr.HTML(key, cards=cards(models)), *choose_model(models, key)[1:]
+
     def first_example(key: str, was_example: bool) -> Any:
         # Asked after loading, which may take minutes: what the visitor has uploaded meanwhile is left alone.
         if not was_example:
@@ -116,12 +119,12 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         return ready, foretell(models, key, upload, request), _facts(key, models.translator(key))
 
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    for triggers, chosen in (([demo.load, model.input], model), ([direction.input], direction)):
+    for triggers, choice, function in (([demo.load, model.input], model, choose), ([direction.input], direction, turn)):
         gr.on(
             triggers,
-            choose,
-            chosen,
-            [story, resize, examples, facts, model, direction, variations, cycle],
+            function,
+            choice,
+            [model, story, resize, examples, facts, direction, variations, cycle],
             show_progress="minimal",
             show_progress_on=facts,
             trigger_mode="always_last",  # a choice made while another model is loading counts
@@ -152,7 +155,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
 
 
 def choose_model(models: Models, key: str) -> tuple[Any, ...]:
-    """Load the model and show it: values for story, resize, examples, facts, model, direction, variations and cycle."""
+    """Load the model and show it: values for model, story, resize, examples, facts, direction, variations and cycle.
+
+    Of the gallery only the cards: what was chosen meanwhile must not be chosen back.
+    """
     try:
         translator = models.translator(key)
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
@@ -162,14 +168,14 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
         message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
         gr.Warning(message)
         hidden = [gr.update(visible=False) for _ in range(3)]
-        return "", gr.skip(), gr.Gallery([], visible=False), f"<p>{message}</p>", gr.HTML(key), *hidden
+        return gr.skip(), "", gr.skip(), gr.Gallery([], visible=False), f"<p>{message}</p>", *hidden
     both_ways = directions(models, key)
     return (
+        gr.HTML(cards=cards(models)),
         f"<p>{html.escape(card.story)}</p>" if card.story else "",
         gr.Radio(value=translator.settings.resize, choices=_resize_choices(translator)),
         gr.Gallery(pictures, visible=bool(pictures)),
         _facts(key, translator),
-        gr.HTML(key, cards=cards(models)),
         gr.Radio(both_ways, value=key, visible=bool(both_ways)),
         gr.Accordion(visible=translator.varies),
         gr.Accordion(visible=bool(both_ways)),

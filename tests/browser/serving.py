@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from img2img_hub import UNetGenerator
+from img2img_hub import Network, ResNetGenerator, UNetGenerator
 from img2img_hub.translation.settings import TranslationSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,11 +35,20 @@ Turns *stripes* into [dots](https://example.com/dots). A random network, made fo
 """
 
 
-def write_model(folder: Path, *, card: str | None = CARD, examples: int = 3, resize: str = "fit") -> Path:
-    """A U-Net of a few thousand random weights in Hub layout, with example pictures of 64 x 64 pixels."""
+def write_model(
+    folder: Path,
+    *,
+    card: str | None = CARD,
+    examples: int = 3,
+    resize: str = "fit",
+    network: Network | None = None,
+    reverse: str | None = None,
+) -> Path:
+    """A model in Hub layout, with example pictures of 64 x 64 pixels; a U-Net of a few thousand random weights."""
     torch.manual_seed(0)
-    UNetGenerator(levels=4, width=4).save_pretrained(folder)
-    TranslationSettings(family="pix2pix", working_size=64, resize=resize).save(folder)  # type: ignore[arg-type]
+    (network or UNetGenerator(levels=4, width=4)).save_pretrained(folder)
+    family = "pix2pix" if reverse is None else "cyclegan"
+    TranslationSettings(family=family, working_size=64, resize=resize, reverse=reverse).save(folder)  # type: ignore[arg-type]
     (folder / "README.md").unlink(missing_ok=True)  # save_pretrained writes a card of its own
     if card is not None:
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -48,6 +57,29 @@ def write_model(folder: Path, *, card: str | None = CARD, examples: int = 3, res
     for number in range(examples):
         picture((64, 64), stripe=4 + 3 * number).save(folder / "examples" / f"{number + 1}-stripes-{number + 1}.png")
     return folder
+
+
+def write_noisy(folder: Path) -> Path:
+    """A model whose dropout shows: its weights are large enough for differences in 8 bits."""
+    torch.manual_seed(1)
+    network = UNetGenerator(levels=6, width=4)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(10)
+    return write_model(folder, card="# Noisy\n\nDraws lots. Twice.\n", network=network)
+
+
+def write_pair(root: Path, *, resize: str = "native") -> tuple[Path, Path]:
+    """Two directions of a CycleGAN that name each other: ROOT/summer2winter and ROOT/winter2summer."""
+    names = ("summer2winter", "winter2summer")
+    for seed, (name, other) in enumerate([names, names[::-1]]):
+        torch.manual_seed(seed)
+        network = ResNetGenerator(width=4, blocks=1)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.mul_(3)
+        write_model(root / name, card=None, examples=1 + seed, resize=resize, network=network, reverse=other)
+    return root / names[0], root / names[1]
 
 
 def picture(size: tuple[int, int], *, stripe: int = 8) -> Image.Image:

@@ -7,13 +7,20 @@ Screenshots go where those of test_page.py go.
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import time
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Page, Request, expect
 
+from img2img_hub import Translator
 from tests.browser.serving import WAIT, serve, write_model
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 48, 255)
@@ -159,3 +166,121 @@ def test_a_model_whose_paint_file_is_wrong_is_not_offered(address: str, open_pag
     page = open_page(address)
     open_painter(page)
     expect(page.locator("#paint-model")).to_be_hidden()
+
+
+# --- line drawings ----------------------------------------------------------------------------------------------------
+
+LINES = {
+    "width": 64,
+    "height": 64,
+    "background": 1,
+    "start": 0,
+    "tool": "brush",
+    "brush": 5,
+    "smooth": True,
+    "palette": [
+        {"name": "Black lines", "zh": "黑色线条", "color": "#000000"},
+        {"name": "White paper", "zh": "白纸", "color": "#ffffff"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def pad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = write_model(tmp_path_factory.mktemp("models") / "line2color")
+    (folder / "paint.json").write_text(json.dumps(LINES), encoding="utf-8")
+    with serve(str(folder), folder=tmp_path_factory.mktemp("server")) as url:
+        yield url, folder
+
+
+def drawings(page: Page) -> list[np.ndarray]:
+    """What the page sends from now on, newest last: (64, 64) grey each."""
+    sent: list[np.ndarray] = []
+
+    def look(request: Request) -> None:
+        if "queue/join" in request.url and "data:image/png;base64," in (request.post_data or ""):
+            data = json.loads(request.post_data or "")["data"][1].partition(",")[2]
+            sent.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L")))
+
+    page.on("request", look)
+    return sent
+
+
+def test_a_pad_for_line_drawings_has_a_pen_and_an_eraser_and_soft_edges(open_page, pad, screenshots):
+    page = open_page(pad[0])
+    sent = drawings(page)
+    open_painter(page)
+    colours = page.locator("#painter [role=radiogroup]").first.get_by_role("radio")
+    expect(colours).to_have_text(["Black lines", "White paper (eraser)"])
+    expect(page.get_by_role("radio", name="Pen")).to_be_checked()
+    expect(page.get_by_role("slider", name="Size")).to_have_value("5")
+    drag(page, (10, 50), (20, 20), (32, 12), (44, 20), (54, 50))
+    expect_another_result(page, None)
+    (arc,) = sent
+    assert arc.shape == (64, 64)
+    assert arc.min() == 0
+    assert arc.max() == 255
+    edges = ((arc > 0) & (arc < 255)).sum()
+    assert edges > 40, "soft, as the drawings that the model was trained on"
+    assert (arc < 128).sum(axis=1)[40] == pytest.approx(2 * 5, abs=3), "two legs, 5 pixels broad"
+    before = results(page)
+    page.get_by_role("radio", name="White paper").click()
+    expect(page.get_by_role("slider", name="Size")).to_have_value(str(min(15, 64 // 8)))
+    drag(page, (32, 0), (32, 30))
+    expect_another_result(page, before)
+    assert (sent[-1][:20, 28:37] == 255).all(), "the top of the arc is rubbed out"
+    assert np.array_equal(sent[-1][40:], arc[40:])
+    page.screenshot(path=screenshots / "pad-1440.png", full_page=True)
+
+
+def test_a_fast_hand_is_followed_without_corners_and_to_the_end(open_page, pad):
+    page = open_page(pad[0])
+    sent = drawings(page)
+    open_painter(page)
+    box = page.locator("#painter canvas").bounding_box()
+    assert box is not None
+    points = [
+        (box["x"] + x * box["width"] / 64, box["y"] + y * box["height"] / 64) for x, y in ((8, 10), (50, 10), (50, 56))
+    ]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)  # no place between
+    page.mouse.up()
+    expect_another_result(page, None)
+    drawn = sent[-1] < 128
+    assert drawn[10, 8:24].all()
+    assert drawn[38:57, 50].all(), "up to where the hand let go"
+    assert not drawn[7:14, 48:53].any(), "a bend, no corner"
+    assert drawn.any(axis=0)[8:50].all()
+    assert drawn.any(axis=1)[10:56].all()
+
+
+def test_of_strokes_that_come_faster_than_results_the_older_ones_are_dropped(open_page, pad):
+    page = open_page(pad[0])
+    open_painter(page)
+    drag(page, (5, 5), (9, 5))
+    expect_another_result(page, None)
+    sent, held = drawings(page), []
+    page.route("**/queue/join*", lambda route: route.continue_() if held else held.append(route))
+    for row in range(10, 60, 10):
+        drag(page, (5, row), (59, row))
+    assert len(sent) == 1, "one at a time"
+    held[0].continue_()
+    deadline = time.monotonic() + WAIT / 1000
+    while len(sent) < 2 and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    assert len(sent) == 2
+    assert [(drawing[50] < 128).sum() > 40 for drawing in sent] == [False, True], "the first stroke and the last"
+    translator = Translator.from_pretrained(pad[1])
+    expected = np.asarray(translator(Image.fromarray(sent[-1]).convert("RGB"), resize="fit"))
+
+    def shown() -> np.ndarray:
+        address = page.locator("#painted img").get_attribute("src") or ""
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address) as answer:
+            return np.asarray(Image.open(io.BytesIO(answer.read())))
+
+    while not np.array_equal(shown(), expected) and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    assert np.array_equal(shown(), expected), "what is shown in the end is what is drawn in the end"
+    assert len(sent) == 2

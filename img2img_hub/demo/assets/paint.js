@@ -40,7 +40,8 @@ function build() {
   words = paper.palette.map((entry) => new Uint32Array(new Uint8ClampedArray([...rgb(entry.color), 255]).buffer)[0]);
   sheet = new Uint8Array(width * height).fill(paper.background);
   [undo, corner, last, cursor, before, planned] = [[], null, null, null, null, false];
-  sizes = paper.palette.map((_, index) => (drawing && index === paper.background ? 3 : 1) * paper.brush);
+  const most = Math.ceil(paper.width / 8);
+  sizes = paper.palette.map((_, index) => Math.min(most, (drawing && index === paper.background ? 3 : 1) * paper.brush));
 
   const palette = make("div", { class: "palette", role: "radiogroup", "aria-label": WORDS.colours });
   paper.palette.forEach((entry, index) => {
@@ -58,7 +59,7 @@ function build() {
     button.onclick = () => { tool = kind; corner = null; choose(tools, index); };
     tools.append(button);
   });
-  slider = make("input", { type: "range", min: 1, max: Math.ceil(paper.width / 8), value: paper.brush, "aria-label": WORDS.size });
+  slider = make("input", { type: "range", min: 1, max: most, value: sizes[paper.start], "aria-label": WORDS.size });
   slider.oninput = () => (drawing ? (sizes[colour] = Number(slider.value)) : sizes.fill(Number(slider.value)));
   const back = make("button", { type: "button", "data-do": "undo" }, WORDS.undo);
   back.onclick = () => undo.length && ((sheet = undo.pop()), draw(), send());
