@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from gradio_client import Client, handle_file
 
 from img2img_hub.demo.models import find_models
+from img2img_hub.demo.speed import TITLES, candidates
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120  # seconds
@@ -48,6 +50,16 @@ def page(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def settle(client: Client, key: str, picture: Path) -> None:
+    """Translate until the page answers by the fastest backend that is installed."""
+    deadline = time.monotonic() + PATIENCE
+    for backend in candidates()[:1]:
+        while TITLES[backend] not in client.predict(key, handle_file(str(picture)), "fit", api_name="/translate")[2]:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the page did not go over to {TITLES[backend]} within {PATIENCE} s")
+            time.sleep(0.5)
 
 
 def _answers(address: str) -> bool:

@@ -5,10 +5,12 @@ python -m pytest tests/test_demo_more.py
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -373,6 +375,24 @@ def test_the_page_goes_over_and_says_so(folder, street, tmp_path):
         assert "CPU (PyTorch)" in line, "dropout is PyTorch's"
         expected = Translator.from_pretrained(folder / "noisy", device="cpu")(street, resize="fit", seed=3)
         assert np.array_equal(pixels(made[1]["image"]), pixels(expected))
+
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_readmes_example_runs(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = [block for block in blocks if "gradio_client" in block]
+    shipped = ROOT / "model_cards" / "facades-label2photo"
+    shutil.copy(next((shipped / "examples").iterdir()), tmp_path / "labels.png")
+    monkeypatch.chdir(tmp_path)
+    with serve(str(shipped), folder=tmp_path) as address:
+        assert example.count("http://127.0.0.1:7860") == 1
+        values: dict[str, Any] = {}
+        exec(example.replace("http://127.0.0.1:7860", address), values)
+    assert Image.open(values["png"]).size == (256, 256)
+    assert len(values["pictures"]) == 1 + 3
+    assert "CPU" in values["line"]
 
 
 # --- strangers --------------------------------------------------------------------------------------------------------
