@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import NormStatistics
 from img2img_hub.values import BandValues
 
@@ -165,3 +166,18 @@ def _check_whole(key: str, value: Any, *, allowed: range | tuple[int, ...]) -> N
 def _check_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{key} must be {' or '.join(map(repr, allowed))}, got {value!r:.60}")
+
+
+def settings_for(network: Network) -> TranslationSettings:
+    """The default settings, with the network's bands: pictures where they can be, else floats as the network sees
+    them."""
+
+    def values(bands: int) -> BandValues | None:
+        return None if bands in (1, 3) else BandValues(dtype="float32", low=(-1.0,) * bands, high=(1.0,) * bands)
+
+    return TranslationSettings(
+        source_channels=network.in_channels,
+        target_channels=network.out_channels,
+        source_values=values(network.in_channels),
+        target_values=values(network.out_channels),
+    )

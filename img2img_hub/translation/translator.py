@@ -21,9 +21,8 @@ from img2img_hub.rasters import AnyImage
 from img2img_hub.translation.backends import Backend, Forward, check_backend, make_forward
 from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels
-from img2img_hub.translation.settings import Resize, TranslationSettings
+from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
 from img2img_hub.translation.tiling import Tiles
-from img2img_hub.values import BandValues
 
 
 class Translator:
@@ -325,21 +324,6 @@ class Translator:
             lambda first, last: self.pixels.rows(source, first, last), canvas.write, height=height, width=width
         )
         return self.pixels.finished(canvas.made, original=original, source=source)
-
-
-def settings_for(network: Network) -> TranslationSettings:
-    """The default settings, with the network's bands: pictures where they can be, else floats as the network sees
-    them."""
-
-    def values(bands: int) -> BandValues | None:
-        return None if bands in (1, 3) else BandValues(dtype="float32", low=(-1.0,) * bands, high=(1.0,) * bands)
-
-    return TranslationSettings(
-        source_channels=network.in_channels,
-        target_channels=network.out_channels,
-        source_values=values(network.in_channels),
-        target_values=values(network.out_channels),
-    )
 
 
 def _best_device() -> str:
