@@ -141,6 +141,23 @@ def test_batches_of_one_size_give_what_each_image_gives_alone():
             assert np.abs(np.asarray(output) - expected).max() <= 1
 
 
+def test_a_caller_is_told_of_each_image_that_is_through():
+    for index in range(5):
+        draw(f"many/{index}.png", size=(20, 16))
+    Path("many/2.png").write_text("no picture")
+    told = []
+    translate_folder(
+        Translator.from_pretrained("model"),
+        "many",
+        output="out",
+        batch_size=1,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told[-1] == (5, 5)
+    assert told == sorted(told)
+    assert {total for _, total in told} == {5}
+
+
 def test_at_batch_size_1_every_image_is_what_it_is_alone():
     assert run("photos --recursive --batch_size 1 --format webp") == 0
     assert run("photos/sub --batch_size 1 --overwrite") == 0

@@ -13,6 +13,11 @@ from typing import Any
 
 import gradio as gr
 
+from img2img_hub.demo.about_tab import build_about_tab
+from img2img_hub.demo.batch_tab import build_batch_tab
+from img2img_hub.demo.compare_tab import build_compare_tab, can_compare
+from img2img_hub.demo.guests import any_model_allowed
+from img2img_hub.demo.hub_tab import build_hub_tab
 from img2img_hub.demo.models import Models, find_models
 from img2img_hub.demo.paint_tab import build_paint_tab, find_papers
 from img2img_hub.demo.speed import candidates
@@ -23,6 +28,7 @@ from img2img_hub.demo.zero import ON_ZERO_GPU
 
 HOUR = 3600
 MAX_FILE_SIZE = "50mb"
+TABS_CSS = CSS_PATH.with_name("tabs.css")
 
 
 def build_demo(models: Models | None = None) -> gr.Blocks:
@@ -38,6 +44,18 @@ def build_demo(models: Models | None = None) -> gr.Blocks:
             if find_papers(models):
                 with gr.Tab(T("paint_tab"), id="paint"):
                     build_paint_tab(models)
+            if models:
+                with gr.Tab(T("batch_tab"), id="batch"):
+                    build_batch_tab(models)
+            if can_compare(models):
+                with gr.Tab(T("compare_tab"), id="compare"):
+                    build_compare_tab(models)
+            if any_model_allowed():
+                with gr.Tab(T("hub_tab"), id="any"):
+                    build_hub_tab()
+            if models:
+                with gr.Tab(T("about_tab"), id="about") as about:
+                    build_about_tab(models, about)
     demo.queue(max_size=40, default_concurrency_limit=4)
     return demo
 
@@ -57,7 +75,7 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": MAX_FILE_SIZE,
         "i18n": T,
         "theme": page_theme(),
-        "css_paths": CSS_PATH,
+        "css_paths": [CSS_PATH, TABS_CSS],
         "footer_links": ["api", "settings"],
         "run_history": False,  # keeps visitors' pictures out of the browser's storage
         "ssr_mode": False,

@@ -23,6 +23,7 @@ from img2img_hub.translation.translator import Translator
 VARIABLE = "IMG2IMG_MODELS"
 SHIPPED = Path(__file__).resolve().parents[2] / "model_cards"
 _REQUIRED = ("config.json", "model.safetensors")
+_ABOUT = ["README.md", "config.json", "translation.json", "sample_sheet.png"]
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FOLDERS = re.compile(r"(?<![\w.:/~])[/~](?:[^\s/]+/)+")  # "/home/ann/" of "/home/ann/x.png", nothing of "https://a/x"
 
@@ -118,7 +119,27 @@ class Models:
 
     def reason(self, key: str, error: Exception) -> str:
         """What went wrong with `key`, for visitors: without the server's folders."""
-        return _FOLDERS.sub("", str(error).replace(self.models[key].location, key))
+        return without_folders(str(error).replace(self.models[key].location, key))
+
+    @property
+    def on_hub(self) -> list[str]:
+        """Keys of the models that come from the Hub, and so have revisions."""
+        return [key for key, model in self.models.items() if not Path(model.location).is_dir()]
+
+    def folder(self, key: str) -> Path:
+        """Where the card of `key`, its sample sheet and its settings lie; those of a Hub model are fetched.
+
+        Raises what the Hub's client raises.
+        """
+        location = self.models[key].location
+        if Path(location).is_dir():
+            return Path(location)
+        return Path(snapshot_download(location, allow_patterns=_ABOUT))
+
+
+def without_folders(text: str) -> str:
+    """`text` without the server's folders: "/home/ann/x.png" becomes "x.png"."""
+    return _FOLDERS.sub("", text)
 
 
 def find_models(setting: str | None = None) -> Models:
@@ -144,7 +165,7 @@ def find_models(setting: str | None = None) -> Models:
         elif _REPO_ID.fullmatch(name):
             models[name] = Model(key=name, location=name, name=_title_from(name))
         else:
-            shown = _FOLDERS.sub("", name)
+            shown = without_folders(name)
             problems.append(f"{shown} is neither a folder nor a Hub repo id of the form owner/name.")
     return Models(models, problems)
 

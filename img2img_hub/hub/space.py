@@ -30,6 +30,7 @@ NEEDS = (
     "httpx2",
     "huggingface_hub",
     "jinja2",
+    "markdown-it-py",
     "numpy",
     "pillow",
     "pyyaml",

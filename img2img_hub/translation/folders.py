@@ -10,7 +10,7 @@ network, so that the others read and save meanwhile.
 import ctypes
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ def translate_folder(
     batch_size: int = 4,
     recursive: bool = False,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Callable[[int, int], object] = False,
 ) -> FolderReport:
     """Translate images and all images of folders; each becomes output/STEM.format, in the subfolder it came from.
 
@@ -74,7 +74,7 @@ def translate_folder(
             rounding (one grey level) from what it gives alone.
         recursive: whether the folders' subfolders count, too.
         overwrite: whether outputs may be there already. An input is never overwritten.
-        progress: whether to draw a bar on stderr.
+        progress: whether to draw a bar on stderr; or what to call with (images done, images in all) in its place.
 
     Ctrl-C ends it after the images that are just being saved; no half image stays.
 
@@ -94,10 +94,14 @@ def translate_folder(
     resize = resize or translator.settings.resize
     fit = translator.settings.working_size**2 if resize == "fit" else None
     failures = dict(plan.problems)
-    with tqdm(total=len(plan.jobs), desc="translating", unit="image", disable=not progress) as bar:
+    with tqdm(total=len(plan.jobs), desc="translating", unit="image", disable=progress is not True) as bar:
+        done = 0
         for found in crew.run(_batches(plan.jobs, batch_size=batch_size, fit=fit)):
             failures.update((source, message) for source, message in found if message)
             bar.update(len(found))
+            done += len(found)
+            if callable(progress):
+                progress(done, len(plan.jobs))
     places = [*(source for source, _ in plan.jobs), *(place for place, _ in plan.problems)]
     return FolderReport(
         written=[job for job in plan.jobs if job[0] not in failures],

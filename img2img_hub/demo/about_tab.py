@@ -1,0 +1,152 @@
+"""The tab about a model: its card, what was measured, its licence and config, and how to use it from a program.
+
+    python -c "from img2img_hub.demo.about_tab import python_call; print(python_call('user/model'))"
+
+No weights are loaded for it; of a Hub model the card and the config are fetched when it is first looked at.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from img2img_hub.demo.cards import licence_of, metrics_of, render_card, split_card
+from img2img_hub.demo.models import LOAD_ERRORS, Models
+from img2img_hub.demo.running import check_model
+from img2img_hub.demo.texts import T, say
+from img2img_hub.networks.base import CONFIG_FILE
+from img2img_hub.translation.settings import SETTINGS_FILE
+
+MAX_CONFIG = 20_000  # characters
+HERE = "http://127.0.0.1:7860"
+_ADDRESS = re.compile(r"https?://[\w.:\[\]-]+(/[\w./~-]*)?", re.ASCII)
+
+logger = logging.getLogger(__name__)
+
+
+def build_about_tab(models: Models, tab: gr.Tab) -> None:
+    """Put the components and events into `tab`, which is being built; there is a model."""
+    model = gr.Dropdown(
+        models.choices, value=next(iter(models.models)), label=T("model"), filterable=False, elem_id="about-model"
+    )
+    with gr.Row(elem_id="about-model-row"):
+        with gr.Column(min_width=280, scale=3):
+            html_options: dict[str, Any] = {"elem_classes": "card", "apply_default_css": False}
+            card = gr.HTML(f"<p>{T('loading_card')}</p>", elem_id="about-card", **html_options)
+        with gr.Column(min_width=280, scale=2):
+            facts = gr.HTML(elem_id="about-facts", **html_options)
+            code: dict[str, Any] = {
+                "interactive": False,
+                "buttons": ["copy"],
+                "wrap_lines": True,
+                "show_line_numbers": False,
+            }
+            python = gr.Code(label=T("in_python"), language="python", lines=3, elem_id="about-python", **code)
+            call = gr.Code(label=T("over_the_api"), language="python", lines=5, elem_id="about-api", **code)
+            config = gr.Code(label=CONFIG_FILE, language="json", lines=3, max_lines=16, elem_id="about-config", **code)
+
+    def show(key: str, request: gr.Request) -> tuple[str, str, str, str, str]:
+        return describe_model(models, key, request)
+
+    gr.on(
+        [tab.select, model.input],
+        show,
+        model,
+        [card, facts, python, call, config],
+        show_progress="minimal",
+        show_progress_on=card,
+        trigger_mode="always_last",
+        concurrency_limit=4,
+        api_visibility="private",
+    )
+
+
+def describe_model(models: Models, key: Any, request: gr.Request | None = None) -> tuple[str, str, str, str, str]:
+    """Card and facts as HTML, the Python snippet, the API call, config.json."""
+    key = check_model(models, key, request)
+    try:
+        folder = models.folder(key)
+        readme = folder / "README.md"
+        text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+        config = (folder / CONFIG_FILE).read_text(encoding="utf-8", errors="replace")[:MAX_CONFIG]
+    except LOAD_ERRORS as error:
+        logger.warning("the card of %s", models.models[key].location, exc_info=error)
+        said = say("no_card_to_be_had", request, name=models.models[key].name, reason=models.reason(key, error))
+        return f'<p role="alert">{html.escape(said)}</p>', "", "", "", ""
+    head, _ = split_card(text)
+    ending = "tif" if _makes_rasters(folder) else "png"
+    return (
+        render_card(text, folder) if text.strip() else f"<p>{html.escape(say('no_card', request))}</p>",
+        _facts(key, head, request),
+        python_call(key, ending=ending),
+        api_call(key, address_of(request)),
+        config.strip(),
+    )
+
+
+def python_call(key: str, *, ending: str = "png") -> str:
+    """Three lines that translate a picture; of a model in a folder, `key` is the folder's name."""
+    return (
+        "from img2img_hub import Translator\n\n"
+        f"translator = Translator.from_pretrained({_quoted(key)})\n"
+        f'translator("picture.{ending}").save("translated.{ending}")'
+    )
+
+
+def api_call(key: str, address: str) -> str:
+    """The same over this page's API. `address`: of the page, or a Space's id."""
+    return (
+        "from gradio_client import Client, handle_file\n\n"
+        f"client = Client({_quoted(address)})\n"
+        "_, translated, *_ = client.predict(\n"
+        f'    {_quoted(key)}, handle_file("picture.png"), "fit", api_name="/translate"\n'
+        ")\n"
+        "print(translated)  # the path of a PNG"
+    )
+
+
+def address_of(request: gr.Request | None) -> str:
+    """What a program calls this page by: what the visitor's browser does, or the Space's id."""
+    if space := os.environ.get("SPACE_ID"):
+        return space
+    said = (request.headers.get("referer", "") if request is not None else "").partition("?")[0]
+    return said if _ADDRESS.fullmatch(said) else HERE
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _makes_rasters(folder: Path) -> bool:
+    try:
+        return json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8")).get("target_values") is not None
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
+def _facts(key: str, head: dict[str, Any], request: gr.Request | None) -> str:
+    name, link = licence_of(head)
+    shown = html.escape(name) or html.escape(say("no_licence", request))
+    if link:
+        shown = f'<a href="{html.escape(link)}" target="_blank" rel="noopener noreferrer nofollow">{shown}</a>'
+    parts = [
+        "<dl>",
+        f"<dt>{html.escape(say('model', request))}</dt><dd>{html.escape(key)}</dd>",
+        f"<dt>{html.escape(say('licence', request))}</dt><dd>{shown}</dd>",
+        "</dl>",
+    ]
+    if rows := metrics_of(head):
+        titles = "".join(
+            f"<th scope='col'>{html.escape(say(name, request))}</th>" for name in ("metric", "value", "on")
+        )
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        table = f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+        parts.append(f'<h3>{html.escape(say("measured", request))}</h3><div class="wide" tabindex="0">{table}</div>')
+    return "".join(parts)

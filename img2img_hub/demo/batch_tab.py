@@ -1,0 +1,249 @@
+"""The Batch tab: several files through one model, a zip of PNGs back.
+
+Each picture keeps its size and its name; of equal names the later ones get a number. A file that is no picture is named
+at the end, and the others are done. The button is the API endpoint /batch:
+
+    client.predict(MODEL, [handle_file("a.jpg"), handle_file("b.jpg")], "fit", api_name="/batch")
+
+returns the zip, a report as HTML, and small pictures to look at. What is written on the way is in a folder of the
+call's own that goes with it; the zip goes when the visitors' other files do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import os
+import shutil
+import tempfile
+import time
+import uuid
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from img2img_hub.demo.models import Models
+from img2img_hub.demo.running import (
+    MAX_NATIVE_PIXELS,
+    RUN_ERRORS,
+    check_mode,
+    check_model,
+    explain,
+    file_name_of,
+    plain_name,
+)
+from img2img_hub.demo.texts import T, say
+from img2img_hub.demo.uploads import (
+    MAX_PIXELS,
+    device_name,
+    megapixels,
+    notice,
+    refusal,
+    save_png,
+    size_of,
+    status_line,
+)
+from img2img_hub.demo.zero import gpu
+from img2img_hub.translation.folders import check_format, translate_folder
+from img2img_hub.translation.settings import Resize
+from img2img_hub.translation.translator import Translator
+
+MAX_FILES = 50
+MAX_BATCH_PIXELS: dict[Resize, int] = {"fit": 200_000_000, "native": 20_000_000}  # a minute or so of two CPU cores
+THUMBNAIL = 240
+
+Progress = Callable[[int, int], object]
+
+
+def build_batch_tab(models: Models) -> None:
+    """Put the tab's components and events into the `gr.Blocks` that is being built; there is a model."""
+    with gr.Row(elem_id="batch"):
+        with gr.Column(min_width=280):
+            model = gr.Dropdown(
+                models.choices,
+                value=next(iter(models.models)),
+                label=T("model"),
+                filterable=False,
+                elem_id="batch-model",
+            )
+            files = gr.File(
+                file_count="multiple",
+                file_types=["image"],
+                label=T("your_pictures"),
+                height=240,
+                elem_id="batch-files",
+            )
+            resize = gr.Radio(
+                [(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id="batch-resize"
+            )
+            button = gr.Button(T("translate_all"), variant="primary", size="lg", elem_id="batch-button")
+        with gr.Column(min_width=280):
+            report = gr.HTML(status_line(T("choose_pictures")), elem_id="batch-report")
+            download = gr.DownloadButton(str(T("download_zip")), interactive=False, elem_id="batch-download")
+            results = gr.Gallery(
+                label=T("results"),
+                format="png",
+                columns=None,
+                height="auto",
+                fit_columns=False,
+                object_fit="contain",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+                visible=False,
+                elem_id="batch-results",
+                elem_classes="thumbnails",
+            )
+
+    def batch(
+        key: str,
+        uploads: list[dict[str, Any]] | None,
+        mode: str,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio puts the call's own into its place)
+    ) -> tuple[Any, ...]:
+        def show(done: int, total: int) -> None:
+            progress((done, total), desc=say("in_work", request), unit=say("pictures_unit", request))
+
+        show(0, len(uploads or ()) or 1)
+        return translate_batch(models, key, uploads, mode, request, show)
+
+    # preprocess=False: Gradio would open the files itself.
+    done = button.click(
+        gpu(batch),
+        [model, files, resize],
+        [download, report, results],
+        preprocess=False,
+        api_name="batch",
+        api_description="Translate several pictures: a zip of PNGs, a report as HTML, small pictures to look at.",
+        concurrency_limit=1,  # many pictures of one visitor leave room for the single ones of others
+        concurrency_id="batch",
+        scroll_to_output=True,
+        show_progress_on=report,
+    )
+    # A second step, so that the API's answer is a plain file.
+    done.success(
+        lambda: (gr.DownloadButton(interactive=True, variant="primary"), gr.Gallery(visible=True)),
+        outputs=[download, results],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def translate_batch(
+    models: Models,
+    key: Any,
+    uploads: Any,
+    mode: Any,
+    request: gr.Request | None = None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[str, str, list[tuple[str, str]]]:
+    """(path of the zip, report as HTML, [(small picture, its name)]).
+
+    Everything a visitor can do wrong is a `gr.Error` with the cure, but for single bad files, which the report names.
+    """
+    key, mode = check_model(models, key, request), check_mode(mode, request)
+    named, failures = _sorted_out(uploads, mode, request)
+    with tempfile.TemporaryDirectory(prefix="img2img-batch-") as place:
+        # Links under names of our own: a visitor's name chooses no path, and equal names do not meet.
+        sources = {Path(place, "in", f"{stem}.png"): path for stem, (path, _) in named.items()}
+        Path(place, "in").mkdir()
+        for link, path in sources.items():
+            link.symlink_to(os.path.abspath(path))
+        try:
+            translator = models.translator(key)
+            _check_png(translator, request)
+            start = time.perf_counter()
+            # One at a time through the network: each is what the Translate tab makes of it, to the bit.
+            done = translate_folder(
+                translator, list(sources), output=Path(place, "out"), resize=mode, batch_size=1, progress=progress
+            )
+            seconds = time.perf_counter() - start
+        except RUN_ERRORS as error:
+            raise refusal(html.escape(explain(error, models, key, request))) from error
+        for link, said in done.failures:
+            failures.append(models.reason(key, ValueError(said.replace(str(link), named[link.stem][1]))))
+        if not done.written:
+            raise refusal(f"{say('none_done', request)} {html.escape(' · '.join(failures[:5]))}")
+        outputs = [output for _, output in done.written]
+        archive = _zip(outputs, Path(place, "all.zip"), name=f"{file_name_of(key)}.zip")
+        thumbnails = [(_thumbnail(output), output.name) for output in outputs]
+    line = say(
+        "batch_done", request, done=len(outputs), total=len(outputs) + len(failures), seconds=seconds,
+        device=device_name(translator),
+    )  # fmt: skip
+    return archive, status_line(line) + (notice(say("not_done", request), failures) if failures else ""), thumbnails
+
+
+def _check_png(translator: Translator, request: gr.Request | None) -> None:
+    try:
+        check_format(translator, "png")
+    except ValueError as error:
+        raise refusal(say("no_png", request)) from error
+
+
+def _sorted_out(uploads: Any, mode: Resize, request: gr.Request | None) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """({stem in the zip: (path, the visitor's name)}, what is wrong with the others); headers are read, no pictures."""
+    if not uploads:
+        raise refusal(say("no_pictures", request))
+    if len(uploads) > MAX_FILES:
+        raise refusal(say("too_many", request, count=len(uploads), limit=MAX_FILES))
+    most_each = MAX_NATIVE_PIXELS if mode == "native" else MAX_PIXELS
+    named: dict[str, tuple[str, str]] = {}
+    taken: set[str] = set()
+    failures: list[str] = []
+    pixels = 0
+    for upload in uploads:
+        path = upload["path"]
+        shown = os.path.basename(str(upload.get("orig_name") or path).replace("\\", "/"))[:100]
+        width, height = size_of(path)
+        if width * height > most_each:
+            text = "too_large_native_one" if mode == "native" else "too_large"
+            failures.append(say(text, request, name=shown, size=megapixels(width, height), limit=most_each / 1e6))
+            continue
+        pixels += width * height
+        stem = _free(plain_name(shown), taken)
+        named[stem] = (path, shown)
+    if pixels > MAX_BATCH_PIXELS[mode]:
+        limit = MAX_BATCH_PIXELS[mode] / 1e6
+        raise refusal(say("too_many_pixels", request, size=pixels / 1e6, limit=limit))
+    if not named:
+        raise refusal(f"{say('none_done', request)} {html.escape(' · '.join(failures[:5]))}")
+    return named, failures
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    """`stem`, with a number where it is taken; capitals make no difference, as on many people's disks."""
+    number, free = 1, stem
+    while free.casefold() in taken:
+        number += 1
+        free = f"{stem}-{number}"
+    taken.add(free.casefold())
+    return free
+
+
+def _zip(files: list[Path], archive: Path, *, name: str) -> str:
+    """Put the files into one, and this where the page may serve it and clears it away: named by its content."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as stored:  # PNGs are packed already
+        for file in files:
+            stored.write(file, arcname=file.name)
+    with archive.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    path = Path(get_upload_folder(), digest, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{uuid.uuid4().hex}.part")  # whole or not at all, also on another disk
+    shutil.copyfile(archive, part)
+    os.replace(part, path)
+    return str(path)
+
+
+def _thumbnail(path: Path) -> str:
+    with Image.open(path) as image:
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        return save_png(image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB"), name=path.name)

@@ -1,0 +1,132 @@
+"""The tab for any model of the Hub: a visitor types owner/name. Only where the owner allows it.
+
+    IMG2IMG_ALLOW_ANY_MODEL=1 python app.py
+
+The button is the API endpoint /translate_any:
+
+    client.predict("owner/name", handle_file("x.png"), "fit", api_name="/translate_any")
+
+returns what /translate does: the pair (before, after), the PNG to download, a line about the run; and the model's card.
+What such a model may be, `demo.guests` says.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import gradio as gr
+
+from img2img_hub.demo.cards import render_card
+from img2img_hub.demo.guests import GuestError, Guests
+from img2img_hub.demo.running import RUN_ERRORS, check_mode, check_native, explain, file_name_of, run
+from img2img_hub.demo.texts import T, say
+from img2img_hub.demo.uploads import (
+    BROWSER_FORMATS,
+    device_name,
+    format_of,
+    read_upload,
+    refusal,
+    save_png,
+    status_line,
+)
+
+
+def build_hub_tab() -> None:
+    """Put the tab's components and events into the `gr.Blocks` that is being built."""
+    guests = Guests()
+    with gr.Row(elem_id="any"):
+        with gr.Column(min_width=280):
+            name = gr.Textbox(
+                label=T("hub_model"), info=T("hub_model_info"), placeholder="owner/name", max_length=200,
+                elem_id="any-name",
+            )  # fmt: skip
+            source = gr.Image(
+                label=T("your_picture"),
+                type="filepath",
+                image_mode=None,
+                format="png",
+                sources=["upload", "clipboard", "webcam"],
+                buttons=["fullscreen"],
+                height=290,
+                alt_text=str(T("picture_to_translate")),
+                elem_id="any-source",
+            )
+            resize = gr.Radio(
+                [(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id="any-resize"
+            )
+            button = gr.Button(T("translate"), variant="primary", size="lg", elem_id="any-button")
+        with gr.Column(min_width=280):
+            slider = gr.ImageSlider(
+                label=str(T("before_after")),
+                format="png",
+                type="filepath",
+                interactive=False,
+                max_height=560,
+                buttons=["fullscreen"],
+                elem_id="any-slider",
+            )
+            status = gr.HTML(status_line(T("name_a_model")), elem_id="any-status")
+            download = gr.DownloadButton(str(T("download")), interactive=False, elem_id="any-download")
+            with gr.Accordion(T("about"), open=False, elem_id="any-about"):
+                card = gr.HTML(elem_id="any-card", elem_classes="card", apply_default_css=False)
+
+    def translate(
+        name: str, upload: dict[str, Any] | None, mode: str, request: gr.Request
+    ) -> tuple[tuple[str, str], str, str, str]:
+        return translate_guest(guests, name, upload, mode, request)
+
+    done = gr.on(
+        [button.click, name.submit],
+        translate,
+        [name, source, resize],
+        [slider, download, status, card],
+        preprocess=False,  # Gradio would open the file itself
+        api_name="translate_any",
+        api_description="Translate one picture with any public model of the Hub: as /translate, and the model's card.",
+        concurrency_limit=1,  # one such model is loaded at a time
+        concurrency_id="any",
+        scroll_to_output=True,
+        show_progress_on=slider,
+    )
+    # A second step, so that the API's answer is a plain file.
+    done.success(
+        lambda: gr.DownloadButton(interactive=True, variant="primary"),
+        outputs=download,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def translate_guest(
+    guests: Guests, name: Any, upload: Any, mode: Any, request: gr.Request | None = None
+) -> tuple[tuple[str, str], str, str, str]:
+    """((before, after), the PNG to download, a line about the run, the card as HTML)."""
+    mode = check_mode(mode, request)
+    if not isinstance(name, str) or not name.strip():
+        raise refusal(say("name_a_model", request))
+    if upload is None:
+        raise refusal(say("no_picture_to_compare", request))
+    path, stem, image = read_upload(upload, request)
+    check_native(image, mode, request)
+    try:
+        guest = guests.guest(name)
+        translator = guest.translator
+        result, seconds = run(translator, path, mode=mode)
+    except GuestError as error:
+        raise refusal(html.escape(error.say(request))) from error
+    except RUN_ERRORS as error:
+        raise refusal(html.escape(explain(error, guests, name, request))) from error
+    after = save_png(result, name=f"{stem}-{file_name_of(translator.name)}.png")
+    before = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
+    fitted = say("fitted", request, pixels=translator.settings.working_size)
+    line = say(
+        "done",
+        request,
+        seconds=seconds,
+        device=device_name(translator),
+        size=f"{result.width} × {result.height} px",
+        how=fitted if mode == "fit" else say("at_native", request),
+    )
+    return (before, after), after, status_line(line), render_card(guest.card)
