@@ -15,6 +15,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from img2img_hub import Translator, UNetGenerator
+from img2img_hub.demo.about_tab import api_call
 from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.models import find_models
 from tests.browser.serving import picture, serve, write_model
@@ -101,6 +102,13 @@ def test_what_a_visitor_does_wrong_is_said_with_its_cure(compare, client, tmp_pa
     ):
         with pytest.raises(AppError, match=message):
             call()
+
+
+def test_the_call_that_the_about_tab_shows_works(client, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    picture((30, 20)).save("picture.png")
+    exec(api_call("c-maps", client.src), {})
+    assert Image.open(capsys.readouterr().out.splitlines()[-1]).size == (30, 20)
 
 
 def test_one_model_alone_has_nothing_to_be_compared_with(models):

@@ -202,6 +202,9 @@ def _sorted_out(uploads: Any, mode: Resize, request: gr.Request | None) -> tuple
     for upload in uploads:
         path = upload["path"]
         shown = os.path.basename(str(upload.get("orig_name") or path).replace("\\", "/"))[:100]
+        if not os.path.isfile(path):  # a folder would stand for all images in it, other visitors' ones
+            failures.append(f"{shown}: {say('not_arrived', request)}")
+            continue
         width, height = size_of(path)
         if width * height > most_each:
             text = "too_large_native_one" if mode == "native" else "too_large"
