@@ -62,14 +62,23 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+# Gradio measures all tabs out of sight, then puts each into the bar or into the menu.
+ARRANGED = """() => {
+    const count = of => document.querySelectorAll(`#tabs > .tab-wrapper ${of}`).length
+    const all = count(".visually-hidden button")
+    return all > 0 && all === count("[role=tab]") + count(".overflow-dropdown button")
+}"""
+
+
 def tabs(page: Page) -> list[str]:
-    """The names of all tabs, also of those that do not fit into the bar: Gradio measures all of them out of sight."""
-    expect(page.get_by_role("tab").first).to_be_visible(timeout=WAIT)
+    """The names of all tabs, also of those that do not fit into the bar."""
+    page.wait_for_function(ARRANGED)
     return [name.strip() for name in page.locator("#tabs .tab-container.visually-hidden button").all_text_contents()]
 
 
 def choose(page: Page, name: str) -> Locator:
     """Open the tab, from the bar or from the menu of what does not fit into it; its panel."""
+    page.wait_for_function(ARRANGED)
     tab = page.get_by_role("tab", name=name, exact=True)
     if tab.count():
         tab.click()
@@ -86,7 +95,8 @@ def settle(page: Page) -> None:
     """Nothing is loading any more, and what appears has appeared."""
     page.wait_for_timeout(500)
     expect(page.locator("[data-testid=status-tracker]:visible:not(.hide)")).to_have_count(0, timeout=WAIT)
-    page.wait_for_function("[...document.images].every(image => image.complete)")
+    # Those of other tabs may wait until they are seen.
+    page.wait_for_function("[...document.images].every(image => image.complete || image.offsetParent === null)")
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
