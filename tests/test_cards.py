@@ -187,7 +187,7 @@ def test_front_matter_that_is_none_does_no_harm(head: str) -> None:
 
 def test_the_tab_tells_all_of_a_model(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "stripes2dots", card=HEAD)
-    card, facts, python, call, config = describe_model(find_models(str(folder)), "stripes2dots")
+    facts, python, call, config, card = describe_model(find_models(str(folder)), "stripes2dots")
     assert "<h2>Mine</h2>" in card
     for text in ("stripes2dots", "research-only", "https://example.com/licence", "PSNR", "12.55", "facades · test"):
         assert text in facts
@@ -200,7 +200,7 @@ def test_the_tab_tells_all_of_a_model(tmp_path: Path) -> None:
 def test_a_model_without_a_card_and_one_without_a_config(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "bare", card=None, examples=0)
     models = find_models(str(folder))
-    assert describe_model(models, "bare")[0] == "<p>This model has no card.</p>"
+    assert describe_model(models, "bare")[-1] == "<p>This model has no card.</p>"
     (folder / "config.json").unlink()
     shown = describe_model(models, "bare")[0]
     assert "cannot be had" in shown
@@ -239,6 +239,6 @@ def test_the_address_is_the_pages_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_shipped_cards_are_shown_whole() -> None:
     for folder in sorted((ROOT / "model_cards").iterdir()):
-        card, facts, *_ = describe_model(find_models(str(folder)), folder.name)
+        facts, *_, card = describe_model(find_models(str(folder)), folder.name)
         assert "data:image/webp" in card
         assert "psnr" in facts

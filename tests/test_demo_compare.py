@@ -88,10 +88,10 @@ def test_what_a_visitor_does_wrong_is_said_with_its_cure(compare, client, tmp_pa
     (tmp_path / "letter.png").write_text("Dear visitor")
     two, x = list(NAMES)[:2], tmp_path / "x.png"
     for call, message in (
-        (lambda: compare([], x), "You chose 0 models: choose two to four"),
-        (lambda: compare(["c-maps", "c-maps"], x), "You chose 1 models: choose two to four"),
-        (lambda: compare([*NAMES, "e-one", "f-two"], x), "You chose 5 models: choose two to four"),
-        (lambda: compare("c-maps", x), "choose two to four"),
+        (lambda: compare([], x), "Choose two to four models; you chose 0"),
+        (lambda: compare(["c-maps", "c-maps"], x), "Choose two to four models; you chose 1"),
+        (lambda: compare([*NAMES, "e-one", "f-two"], x), "Choose two to four models; you chose 5"),
+        (lambda: compare("c-maps", x), "Choose two to four"),
         (lambda: compare(["c-maps", "someone/else"], x), "no model .*someone/else"),
         (lambda: compare(["c-maps", "<b>x</b>"], x), "no model .*&lt;b&gt;"),
         (lambda: compare([{"a": 1}, ["b"]], x), "no model"),

@@ -281,6 +281,29 @@ def test_what_is_wrong_with_revisions_is_said(world: World, x: Path) -> None:
             world.revisions(key, first, second, x)
 
 
+# --- the owner's models of the Hub ------------------------------------------------------------------------------------
+
+ABOUT = """
+from img2img_hub.demo.about_tab import describe_model
+from img2img_hub.demo.models import find_models
+print("\\n".join(describe_model(find_models("alice/secret"), "alice/secret")))
+"""
+
+
+def test_about_fetches_the_card_of_a_model_on_the_hub_and_no_weights(world: World, tmp_path: Path) -> None:
+    environment = client_environment(world.hub, ALICE, tmp_path / "home")
+    world.hub.faults.clear()
+    told = run_client(ABOUT, environment).stdout
+    assert "Turns <em>stripes</em> into" in told
+    assert 'Translator.from_pretrained("alice/secret")' in told
+    assert '"architecture": "UNetGenerator"' in told
+    assert not any("model.safetensors" in line for line in world.hub.requests)
+    with stopped(world.hub):
+        assert run_client(ABOUT, environment).stdout == told, "from the cache"
+        environment = client_environment(world.hub, ALICE, tmp_path / "another")
+        assert "The card of Secret cannot be had" in run_client(ABOUT, environment).stdout
+
+
 # --- without a page ---------------------------------------------------------------------------------------------------
 
 

@@ -36,21 +36,21 @@ def build_about_tab(models: Models, tab: gr.Tab) -> None:
     model = gr.Dropdown(
         models.choices, value=next(iter(models.models)), label=T("model"), filterable=False, elem_id="about-model"
     )
-    with gr.Row(elem_id="about-model-row"):
-        with gr.Column(min_width=280, scale=3):
-            html_options: dict[str, Any] = {"elem_classes": "card", "apply_default_css": False}
-            card = gr.HTML(f"<p>{T('loading_card')}</p>", elem_id="about-card", **html_options)
-        with gr.Column(min_width=280, scale=2):
-            facts = gr.HTML(elem_id="about-facts", **html_options)
-            code: dict[str, Any] = {
-                "interactive": False,
-                "buttons": ["copy"],
-                "wrap_lines": True,
-                "show_line_numbers": False,
-            }
+    shown: dict[str, Any] = {"elem_classes": "card", "apply_default_css": False}
+    code: dict[str, Any] = {
+        "interactive": False,
+        "buttons": ["copy"],
+        "wrap_lines": True,
+        "show_line_numbers": False,
+    }
+    with gr.Row(elem_id="about-rows"):
+        with gr.Column(min_width=280, scale=2):  # the short column first: on a telephone the card is long
+            facts = gr.HTML(f"<p>{T('loading_card')}</p>", elem_id="about-facts", **shown)
             python = gr.Code(label=T("in_python"), language="python", lines=3, elem_id="about-python", **code)
             call = gr.Code(label=T("over_the_api"), language="python", lines=5, elem_id="about-api", **code)
             config = gr.Code(label=CONFIG_FILE, language="json", lines=3, max_lines=16, elem_id="about-config", **code)
+        with gr.Column(min_width=280, scale=3):
+            card = gr.HTML(elem_id="about-card", **shown)
 
     def show(key: str, request: gr.Request) -> tuple[str, str, str, str, str]:
         return describe_model(models, key, request)
@@ -59,9 +59,9 @@ def build_about_tab(models: Models, tab: gr.Tab) -> None:
         [tab.select, model.input],
         show,
         model,
-        [card, facts, python, call, config],
+        [facts, python, call, config, card],
         show_progress="minimal",
-        show_progress_on=card,
+        show_progress_on=facts,
         trigger_mode="always_last",
         concurrency_limit=4,
         api_visibility="private",
@@ -69,7 +69,7 @@ def build_about_tab(models: Models, tab: gr.Tab) -> None:
 
 
 def describe_model(models: Models, key: Any, request: gr.Request | None = None) -> tuple[str, str, str, str, str]:
-    """Card and facts as HTML, the Python snippet, the API call, config.json."""
+    """Facts as HTML, the Python snippet, the API call, config.json, the card as HTML."""
     key = check_model(models, key, request)
     try:
         folder = models.folder(key)
@@ -83,11 +83,11 @@ def describe_model(models: Models, key: Any, request: gr.Request | None = None) 
     head, _ = split_card(text)
     ending = "tif" if _makes_rasters(folder) else "png"
     return (
-        render_card(text, folder) if text.strip() else f"<p>{html.escape(say('no_card', request))}</p>",
         _facts(key, head, request),
         python_call(key, ending=ending),
         api_call(key, address_of(request)),
         config.strip(),
+        render_card(text, folder) if text.strip() else f"<p>{html.escape(say('no_card', request))}</p>",
     )
 
 

@@ -203,8 +203,8 @@ TEXTS |= {
         "请选择图片和比较对象，然后点击“比较”。",
     ),
     "choose_two_to_four": (
-        "You chose {count} models: choose two to four.",
-        "您选择了 {count} 个模型：请选择两到四个。",
+        "Choose two to four models; you chose {count}.",
+        "请选择两到四个模型；您选择了 {count} 个。",
     ),
     "no_picture_to_compare": ("Upload, paste or take a picture first.", "请先上传、粘贴或拍摄一张图片。"),
     "no_revisions": (

@@ -64,7 +64,7 @@ def test_models_stand_side_by_side(open_page, address, screenshots, tmp_path, wi
     panel = choose(page, "Compare")
     panel.get_by_role("checkbox", name="B: winter → summer").uncheck()
     panel.get_by_role("button", name="Compare").click()
-    expect(page.get_by_text("You chose 1 models: choose two to four.")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Choose two to four models; you chose 1")).to_be_visible(timeout=WAIT)
 
     panel.get_by_role("checkbox", name="B: winter → summer").check()
     panel.locator("#compare-examples button").first.click()
