@@ -20,6 +20,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
+from img2img_hub.demo import compare_tab, guests
 from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.guests import GuestError, Guests, check_id, check_revision
 from img2img_hub.demo.models import find_models
@@ -132,6 +133,9 @@ def test_a_public_model_is_used_as_it_stands_on_the_hub(world: World, x: Path) -
     assert "<h2>Guest</h2>" in card
     assert "script" not in card
     assert "https://x.example" not in card
+    revision = world.any("alice/stripes@v1", x)[1]
+    first = Translator.from_pretrained(world.root / "alice/stripes")(x, resize="fit")
+    assert np.array_equal(np.asarray(Image.open(revision)), np.asarray(first))
     assert world.any(" https://huggingface.co/bob/guest/ ", x, "native")[0]
 
 
@@ -297,6 +301,7 @@ def test_about_fetches_the_card_of_a_model_on_the_hub_and_no_weights(world: Worl
     assert "Turns <em>stripes</em> into" in told
     assert 'Translator.from_pretrained("alice/secret")' in told
     assert '"architecture": "UNetGenerator"' in told
+    assert f'<a href="{world.hub.url}/alice/secret"' in told
     assert not any("model.safetensors" in line for line in world.hub.requests)
     with stopped(world.hub):
         assert run_client(ABOUT, environment).stdout == told, "from the cache"
@@ -318,6 +323,15 @@ def test_with_the_switch_off_neither_page_nor_api_offers_it(tmp_path, monkeypatc
     assert "any-name" not in str(demo.get_config_file())
     monkeypatch.setenv("IMG2IMG_ALLOW_ANY_MODEL", "1")
     assert "/translate_any" in build_demo(models).get_api_info()["named_endpoints"]
+
+
+def test_on_zero_gpu_visitors_name_no_models(tmp_path, monkeypatch):
+    """There, weights that are not loaded at the start reach no GPU."""
+    monkeypatch.setenv("IMG2IMG_ALLOW_ANY_MODEL", "1")
+    models = find_models(f"{write_model(tmp_path / 'mine')}, owner/name")
+    for module in (guests, compare_tab):
+        monkeypatch.setattr(module, "ON_ZERO_GPU", True)
+    assert {"/translate_any", "/compare_revisions"}.isdisjoint(build_demo(models).get_api_info()["named_endpoints"])
 
 
 def test_ids_and_revisions_are_checked_before_all_else() -> None:

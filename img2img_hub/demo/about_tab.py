@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from huggingface_hub.constants import ENDPOINT
 
 from img2img_hub.demo.cards import licence_of, metrics_of, render_card, split_card
 from img2img_hub.demo.models import LOAD_ERRORS, Models
@@ -83,7 +84,7 @@ def describe_model(models: Models, key: Any, request: gr.Request | None = None) 
     head, _ = split_card(text)
     ending = "tif" if _makes_rasters(folder) else "png"
     return (
-        _facts(key, head, request),
+        _facts(key, head, request, address=f"{ENDPOINT}/{key}" if key in models.on_hub else None),
         python_call(key, ending=ending),
         api_call(key, address_of(request)),
         config.strip(),
@@ -131,15 +132,21 @@ def _makes_rasters(folder: Path) -> bool:
         return False
 
 
-def _facts(key: str, head: dict[str, Any], request: gr.Request | None) -> str:
-    name, link = licence_of(head)
-    shown = html.escape(name) or html.escape(say("no_licence", request))
-    if link:
-        shown = f'<a href="{html.escape(link)}" target="_blank" rel="noopener noreferrer nofollow">{shown}</a>'
+def _linked(text: str, address: str | None) -> str:
+    if address is None:
+        return html.escape(text)
+    return (
+        f'<a href="{html.escape(address)}" target="_blank" rel="noopener noreferrer nofollow">{html.escape(text)}</a>'
+    )
+
+
+def _facts(key: str, head: dict[str, Any], request: gr.Request | None, *, address: str | None) -> str:
+    name, licence = licence_of(head)
+    name = name or say("no_licence", request)
     parts = [
         "<dl>",
-        f"<dt>{html.escape(say('model', request))}</dt><dd>{html.escape(key)}</dd>",
-        f"<dt>{html.escape(say('licence', request))}</dt><dd>{shown}</dd>",
+        f"<dt>{html.escape(say('model', request))}</dt><dd>{_linked(key, address)}</dd>",
+        f"<dt>{html.escape(say('licence', request))}</dt><dd>{_linked(name, licence)}</dd>",
         "</dl>",
     ]
     if rows := metrics_of(head):

@@ -6,8 +6,8 @@ The button is the API endpoint /translate_any:
 
     client.predict("owner/name", handle_file("x.png"), "fit", api_name="/translate_any")
 
-returns what /translate does: the pair (before, after), the PNG to download, a line about the run; and the model's card.
-What such a model may be, `demo.guests` says.
+(or "owner/name@revision") returns what /translate does, the pair (before, after), the PNG to download and a line about
+the run; and the model's card. What such a model may be, `demo.guests` says.
 """
 
 from __future__ import annotations

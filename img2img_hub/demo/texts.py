@@ -217,7 +217,7 @@ TEXTS |= {
     ),
     "compared": ("{name} · {seconds:.2f} s", "{name} · {seconds:.2f} 秒"),
     "compared_all": ("{count} results side by side · {size} · {device}", "{count} 个结果并排显示 · {size} · {device}"),
-    "not_compared": ("These could not be had", "以下未能完成"),
+    "not_compared": ("These could not be compared", "以下未能比较"),
     "hub_model": ("Model on the Hugging Face Hub", "Hugging Face Hub 上的模型"),
     "hub_model_info": (
         "The id of any public model that was trained with img2img_hub.",
