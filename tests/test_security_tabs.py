@@ -216,5 +216,7 @@ def test_each_event_waits_in_a_queue_with_a_limit(models: Path, monkeypatch: pyt
         if function.api_visibility == "public":
             limits[f"/{function.api_name}"] = function.concurrency_limit
     assert set(limits) == set(CALLS)
-    assert limits["/batch"] == limits["/translate_any"] == 1
+    assert limits["/batch"] == limits["/translate_any"] == limits["/compare_revisions"] == 1
+    shared = {function.concurrency_id for function in demo.fns.values() if function.concurrency_limit == 1}
+    assert "translate" not in shared, "what may take long leaves room for single pictures"
     assert max(int(limit) for limit in limits.values()) <= 2

@@ -151,8 +151,6 @@ def build_compare_tab(models: Models) -> None:
     picks.select(pick, None, source, show_progress="hidden", api_visibility="private")
     options: dict[str, Any] = {
         "preprocess": False,  # Gradio would open the file itself
-        "concurrency_limit": 2,
-        "concurrency_id": "translate",
         "scroll_to_output": True,
         "show_progress_on": results,
     }
@@ -163,6 +161,8 @@ def build_compare_tab(models: Models) -> None:
             [results, status],
             api_name="compare",
             api_description="One picture through 2 to 4 models: the pictures with captions, a line about the run.",
+            concurrency_limit=2,
+            concurrency_id="translate",
             **options,
         )
     if has_revisions(models):
@@ -172,6 +172,8 @@ def build_compare_tab(models: Models) -> None:
             [results, status],
             api_name="compare_revisions",
             api_description="One picture through two revisions of a model on the Hub: the pictures with captions.",
+            concurrency_limit=1,  # a download keeps nobody waiting but those who want another one
+            concurrency_id="revisions",
             **options,
         )
     what.input(

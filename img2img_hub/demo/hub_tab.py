@@ -117,7 +117,7 @@ def translate_guest(
     except GuestError as error:
         raise refusal(html.escape(error.say(request))) from error
     except RUN_ERRORS as error:
-        raise refusal(html.escape(explain(error, guests, name, request))) from error
+        raise refusal(html.escape(explain(error, guests, name.strip(), request))) from error
     after = save_png(result, name=f"{stem}-{file_name_of(translator.name)}.png")
     before = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
     fitted = say("fitted", request, pixels=translator.settings.working_size)

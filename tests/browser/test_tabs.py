@@ -70,6 +70,16 @@ ARRANGED = """() => {
 }"""
 
 
+# What sticks out to the right, and would be cut off there without scrolling the page: but not what scrolls in a box.
+CUT_OFF = """panel => [...panel.querySelectorAll("*")].filter(element => {
+    const box = element.getBoundingClientRect()
+    if (element.offsetParent === null || box.width < 2 || box.right <= innerWidth) return false
+    for (let around = element.parentElement; around !== panel; around = around.parentElement)
+        if (["auto", "scroll"].includes(getComputedStyle(around).overflowX)) return false
+    return true
+}).map(element => element.outerHTML.slice(0, 200))"""
+
+
 def tabs(page: Page) -> list[str]:
     """The names of all tabs, also of those that do not fit into the bar."""
     page.wait_for_function(ARRANGED)
@@ -107,8 +117,9 @@ def test_every_tab_in_every_look(open_page, address, screenshots, width, color_s
     names = tabs(page)
     assert len(names) >= 6
     for number, name in enumerate(names, start=1):
-        choose(page, name)
+        panel = choose(page, name)
         page.screenshot(path=screenshots / f"tab-{number}-{width}-{color_scheme}-{locale[:2]}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") == width, name
+        assert panel.evaluate(CUT_OFF) == [], name
         assert "__i18n__" not in page.locator(".gradio-container").evaluate("e => e.outerHTML"), name
         assert page.title() == "img2img_hub"
