@@ -171,18 +171,28 @@ def test_progress_is_told_on_the_way(client, model, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*no_silent_downcasting.*", "ignore:.*copy keyword.*")  # Gradio's own
-def test_the_zip_goes_with_the_visitors_other_files(model, tmp_path, monkeypatch):
+def test_all_that_visitors_made_goes_with_the_page(model, tmp_path, monkeypatch):
+    """As Gradio clears away what is a day old: files that it does not know of would stay."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    picture((20, 20)).save(tmp_path / "x.png")
-    demo = build_demo(find_models(str(model)))
+    picture((20, 20)).save(tmp_path / "x.tif")
+    other = write_model(tmp_path / "other", examples=1)
+    demo = build_demo(find_models(f"{model}, {other}"))
+    before = files(tmp_path / "cache")
     _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     try:
         client = Client(address, verbose=False, download_files=str(tmp_path / "mine"), analytics_enabled=False)
-        client.predict(model.name, [handle_file(str(tmp_path / "x.png"))], "fit", api_name="/batch")
-        assert list((tmp_path / "cache").rglob("*.zip"))
+        upload = handle_file(str(tmp_path / "x.tif"))
+        client.predict(model.name, [upload], "fit", api_name="/batch")
+        client.predict([model.name, "other"], upload, "fit", api_name="/compare")
+        made = files(tmp_path / "cache") - before
+        assert {path.suffix for path in made} == {".tif", ".zip", ".png"}
     finally:
         demo.close()
-    assert [path.name for path in (tmp_path / "cache").rglob("*.zip")] == []
+    assert files(tmp_path / "cache") - before == set()
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_server_answers_in_the_browsers_language(client, model):

@@ -240,6 +240,12 @@ def test_a_hub_that_is_down_or_ill_is_one_line(world: World, x: Path) -> None:
     assert world.any("bob/guest", x)[1]
 
 
+def test_native_resolution_has_the_limit_of_the_page(world: World, tmp_path: Path) -> None:
+    Image.new("1", (2001, 2000)).save(tmp_path / "large.png")
+    with pytest.raises(AppError, match="native resolution takes up to 4"):
+        world.any("bob/guest", tmp_path / "large.png", "native")
+
+
 def test_without_a_picture_or_an_id_it_says_what_to_do(world: World, x: Path) -> None:
     with pytest.raises(AppError, match="Type the id of a model"):
         world.any("  ", x)

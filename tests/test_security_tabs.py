@@ -134,6 +134,16 @@ def test_a_picture_of_400_megapixels_is_refused_unread(client: Client, tmp_path:
 
 
 @pytest.mark.parametrize("endpoint", CALLS)
+def test_limits_of_pixels_and_bytes_hold_everywhere(client: Client, tmp_path: Path, endpoint: str) -> None:
+    Image.new("1", (8001, 5000)).save(tmp_path / "large.png")
+    with pytest.raises(AppError, match=r"large\.png has 8001 × 5000 pixels \(40\.0 megapixels\); this page takes 40"):
+        client.predict(*CALLS[endpoint](handle_file(str(tmp_path / "large.png"))), api_name=endpoint)
+    (tmp_path / "film.png").write_bytes(bytes(51 * 1024 * 1024))
+    with pytest.raises(Exception, match=r"413|too large|exceed|maximum"):
+        client.predict(*CALLS[endpoint](handle_file(str(tmp_path / "film.png"))), api_name=endpoint)
+
+
+@pytest.mark.parametrize("endpoint", CALLS)
 @pytest.mark.parametrize("content", ["<svg xmlns='http://www.w3.org/2000/svg'/>", "<!DOCTYPE html><script>1</script>"])
 def test_pages_named_png_are_no_pictures(client: Client, tmp_path: Path, endpoint: str, content: str) -> None:
     (tmp_path / "<b>x.png").write_text(content)
@@ -201,6 +211,19 @@ def test_more_calls_than_the_queue_holds_leave_the_page_up(address: str, tmp_pat
     done = sum("event: complete" in answer for answer in answers)
     assert done >= 40
     assert all("event: complete" in answer or "full" in answer.lower() for answer in answers)
+
+
+def test_visitors_at_the_same_time_get_their_own_results(client: Client, tmp_path: Path) -> None:
+    for width in range(20, 28):
+        picture((width, 20), stripe=width - 18).save(tmp_path / f"{width}.png")
+
+    def compared(width: int) -> list[int]:
+        file = handle_file(str(tmp_path / f"{width}.png"))
+        pictures, _ = client.predict(["stripes2dots", "maps"], file, "fit", api_name="/compare")
+        return [Image.open(each["image"]).width for each in pictures]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(compared, range(20, 28))) == [[width] * 3 for width in range(20, 28)]
 
 
 def test_each_event_waits_in_a_queue_with_a_limit(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
