@@ -223,9 +223,9 @@ def _refuse_missing_pages(file: Any, *, name: str) -> None:
     try:
         while place and place not in seen:
             seen.add(place)
-            stream.seek(place)
+            stream.seek(min(place, stream.size))
             (tags,) = struct.unpack(layout.tagnoformat, stream.read(layout.tagnosize))
-            stream.seek(place + layout.tagnosize + tags * layout.tagsize)
+            stream.seek(min(place + layout.tagnosize + tags * layout.tagsize, stream.size))
             (place,) = struct.unpack(layout.offsetformat, stream.read(layout.offsetsize))
     except struct.error:  # here the file ends
         raise ImageError(

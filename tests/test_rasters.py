@@ -251,6 +251,16 @@ def test_pages_cut_off_are_no_file_of_fewer_bands(options: object, dtype: type) 
     assert missing > 16
 
 
+def test_a_next_page_that_no_file_could_hold_is_missing() -> None:
+    pages = np.zeros((2, 4, 4), np.uint16)
+    data = bytearray(encoded(pages, photometric="minisblack", metadata=None, bigtiff=True, compression="zlib"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        place = data.index(file.pages[1].offset.to_bytes(8, "little"))
+    data[place : place + 8] = b"\xff" * 8
+    with pytest.raises(ImageError, match=r"its page 2 is missing"):
+        read_raster(bytes(data))
+
+
 def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     data = bytearray(encoded(np.zeros((8, 8), np.float32), metadata=None))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
