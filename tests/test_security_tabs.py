@@ -22,12 +22,14 @@ from PIL import Image
 
 from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.models import find_models
-from tests.browser.serving import ROOT, picture, serve, write_model
+from tests.browser.serving import ROOT, picture, serve, write_model, write_noisy, write_pair
 from tests.test_security import ask, upload
 
 # How each endpoint is called with a picture.
 CALLS: dict[str, Callable[[Any], list[Any]]] = {
     "/translate": lambda file: ["stripes2dots", file, "fit"],
+    "/variations": lambda file: ["noisy", file, "fit", 7, 2],
+    "/cycle": lambda file: ["summer2winter", file, "fit"],
     "/batch": lambda file: ["stripes2dots", [file], "fit"],
     "/compare": lambda file: [["stripes2dots", "maps"], file, "fit"],
     "/compare_revisions": lambda file: ["owner/name", "v1", "main", file, "fit"],
@@ -40,6 +42,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder / "stripes2dots")
     write_model(folder / "maps", card="# Maps\n")
+    write_noisy(folder / "noisy")
+    write_pair(folder)
     return folder
 
 

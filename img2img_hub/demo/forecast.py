@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.requests import MAX_NATIVE_PIXELS
+from img2img_hub.demo.running import MAX_NATIVE_PIXELS
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import megapixels, size_of

@@ -23,7 +23,8 @@ import gradio as gr
 from PIL import Image
 
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import check_key, load, translating
+from img2img_hub.demo.requests import load, translating
+from img2img_hub.demo.running import check_model, file_name_of
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, open_example, refusal, save_png, status_line
@@ -156,7 +157,7 @@ def check_paper(paper: Any) -> dict[str, Any]:
 
 def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Request | None = None) -> tuple[str, str]:
     """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address."""
-    check_key(models, key, request)
+    check_model(models, key, request)
     source = _decoded(drawing, request)
     translator = fastest(load(models, key))
     with translating(models, key, request):
@@ -165,7 +166,7 @@ def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Reques
         seconds = time.perf_counter() - start
     if isinstance(result, Raster):  # a page shows pictures
         result = result.preview()
-    path = save_png(result, name=f"{re.sub(r'[^a-zA-Z0-9_.-]+', '-', key.split('/')[-1])}.png")
+    path = save_png(result, name=f"{file_name_of(key)}.png")
     return path, status_line(say("painted", request, seconds=seconds, device=device_name(translator)))
 
 

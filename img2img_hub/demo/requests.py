@@ -1,6 +1,6 @@
 """What every request for a translation has in common: its model and its picture are checked, its faults are explained.
 
-    python -c "from img2img_hub.demo.requests import MAX_NATIVE_PIXELS; print(MAX_NATIVE_PIXELS)"
+    python -c "from img2img_hub.demo.requests import Picture; help(Picture.save)"
 
 Whatever a visitor can do wrong, in the browser or by the API, becomes a `gr.Error` that says the cure.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ import gradio as gr
 from PIL import Image
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
+from img2img_hub.demo.running import check_mode, check_model, check_native, file_name_of
 from img2img_hub.demo.texts import say
-from img2img_hub.demo.uploads import BROWSER_FORMATS, format_of, megapixels, read_upload, refusal, save_png
+from img2img_hub.demo.uploads import BROWSER_FORMATS, format_of, read_upload, refusal, save_png
 from img2img_hub.images import ImageError
 from img2img_hub.rasters import AnyImage, Raster
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
-
-MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +46,7 @@ class Picture:
         """Write a translation by the model `key` as a PNG that is named after the picture; returns its path."""
         if isinstance(result, Raster):  # a page shows pictures
             result = result.preview()
-        name = re.sub(r"[^\w.-]+", "-", key.split("/")[-1]) + (f"-{detail}" if detail else "")
+        name = file_name_of(key) + (f"-{detail}" if detail else "")
         return save_png(result, name=f"{self.stem}-{name}.png" if self.stem != "image" else f"{name}.png")
 
 
@@ -56,20 +54,13 @@ def check_request(
     models: Models, key: Any, upload: dict[str, Any] | None, mode: Any, request: gr.Request | None
 ) -> tuple[Picture, Resize]:
     """The picture to translate, and how; refuses what this page does not have or take."""
-    check_key(models, key, request)
-    if mode not in ("fit", "native"):
-        raise refusal(say("bad_resolution", request, value=html.escape(repr(mode))))
+    check_model(models, key, request)
+    resize = check_mode(mode, request)
     if upload is None:
         raise refusal(say("no_picture", request))
     path, stem, image = read_upload(upload, request)
-    if mode == "native" and image.width * image.height > MAX_NATIVE_PIXELS:
-        raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
-    return Picture(path=path, stem=stem, image=image), mode
-
-
-def check_key(models: Models, key: Any, request: gr.Request | None) -> None:
-    if not isinstance(key, str) or key not in models.models:
-        raise refusal(say("no_model", request, name=html.escape(repr(key))))
+    check_native(image, resize, request)
+    return Picture(path=path, stem=stem, image=image), resize
 
 
 def load(models: Models, key: str) -> Translator:

@@ -83,4 +83,4 @@ def plain_name(name: str) -> str:
 
 def file_name_of(key: str) -> str:
     """A model's key as part of a file name."""
-    return re.sub(r"[^a-zA-Z0-9_.-]+", "-", key.split("/")[-1])
+    return re.sub(r"[^\w.-]+", "-", key.split("/")[-1])
