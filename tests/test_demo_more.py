@@ -256,6 +256,11 @@ def kept(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMG2IMG_BACKEND", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "HEAD_START", 0.0)
+
+
 def settled(translator: Translator) -> Translator:
     speed.fastest(translator)
     deadline = time.monotonic() + WAIT

@@ -113,6 +113,8 @@ class Models:
         for key in list(self.models):
             try:
                 self.translator(key)
+                if (other := self.partner(key)) is not None:
+                    self.translator(other)
             except LOAD_ERRORS as error:
                 self.problems.append(f"{self.models[key].name} cannot be loaded: {self.reason(key, error)}")
                 del self.models[key]

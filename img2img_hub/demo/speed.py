@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from weakref import WeakKeyDictionary, WeakSet
@@ -29,6 +30,7 @@ VARIABLE = "IMG2IMG_BACKEND"
 TITLES: dict[Backend, str] = {"torch": "PyTorch", "openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 # The faster one first, by `python -m benchmarks.translate_latency`. Both read the file with onnx.
 _NEEDS: dict[Backend, tuple[str, ...]] = {"openvino": ("openvino", "onnx"), "onnx": ("onnxruntime", "onnx")}
+HEAD_START = 3.0  # seconds in which the first picture has the processor for itself
 _PACKAGES = Path(__file__).resolve().parents[2]
 
 _made: WeakKeyDictionary[Translator, Translator] = WeakKeyDictionary()
@@ -76,6 +78,7 @@ def is_making(translator: Translator) -> bool:
 
 
 def _make(translator: Translator) -> None:
+    time.sleep(HEAD_START)
     with _turn:
         try:
             if not Path(translator.name, ONNX_FILE).is_file() and not kept_export(translator.network).is_file():
