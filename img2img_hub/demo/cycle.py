@@ -30,8 +30,8 @@ from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 
 
-def build_cycle(models: Models, inputs: list[Component]) -> gr.Accordion:
-    """The section, for inputs model, picture and resolution; it is hidden until a model with a reverse is chosen."""
+def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, list[Component]]:
+    """The section, for inputs model, picture and resolution, hidden until a model has a reverse; its results."""
     with gr.Accordion(T("cycle"), open=False, visible=False, elem_id="cycle") as section:
         gr.HTML(f"<p>{T('cycle_about')}</p>", elem_classes="hint")
         button = gr.Button(T("cycle_button"), elem_id="go-round")
@@ -56,7 +56,7 @@ def build_cycle(models: Models, inputs: list[Component]) -> gr.Accordion:
         concurrency_id="translate",
         show_progress_on=gallery,
     )
-    return section
+    return section, [gallery, error, status]
 
 
 def partner_of(models: Models, key: str) -> str | None:

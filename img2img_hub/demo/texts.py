@@ -61,11 +61,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     # The server's answers.
     "done": (
         "Done in {seconds:.2f} s on {device} · {size} · {how}",
-        "用时 {seconds:.2f} 秒（{device}）· {size} · {how}",
+        "用时 {seconds:.2f} 秒 · {device} · {size} · {how}",
     ),
     "fitted": ("fit to {pixels} px", "缩放到 {pixels} 像素"),
     "at_native": ("native resolution", "原始分辨率"),
-    "painted": ("{seconds:.2f} s on {device}", "{seconds:.2f} 秒（{device}）"),
+    "painted": ("{seconds:.2f} s on {device}", "{seconds:.2f} 秒 · {device}"),
     "without_noise": ("without noise", "无噪声"),
     "of_seed": ("seed {seed}", "种子 {seed}"),
     "bad_seed": (
@@ -89,7 +89,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cycle_back": ("and back", "转换回来"),
     "cycle_done": (
         "There and back in {seconds:.2f} s on {device} · cycle error (L1, 0–1) {error:.4f}",
-        "往返用时 {seconds:.2f} 秒（{device}）· 循环误差（L1，0–1）{error:.4f}",
+        "往返用时 {seconds:.2f} 秒 · {device} · 循环误差（L1，0–1）{error:.4f}",
     ),
     "foretold": (
         "At native resolution ({width} × {height} px) this takes about {time} on this server.",

@@ -89,8 +89,9 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             with gr.Accordion(T("about"), open=True, elem_id="about"):
                 story = gr.HTML(elem_id="story")
                 facts = gr.HTML(f"<p>{T('loading')}</p>", elem_id="facts")
-    variations = build_variations(models, [model, source, resize])
-    cycle = build_cycle(models, [model, source, resize])
+    variations, varied = build_variations(models, [model, source, resize])
+    cycle, cycled = build_cycle(models, [model, source, resize])
+    results = [slider, *varied, *cycled]
 
     def choose(key: str) -> tuple[Any, ...]:
         return choose_model(models, key)
@@ -118,6 +119,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         ready = gr.DownloadButton(interactive=True, variant="primary")
         return ready, foretell(models, key, upload, request), _facts(key, models.translator(key))
 
+    def clear() -> list[Any]:
+        disabled = gr.DownloadButton(value=None, interactive=False, variant="secondary")
+        return [status_line(T("choose_picture")), disabled, *(None for _ in results)]
+
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for triggers, choice, function in (([demo.load, model.input], model, choose), ([direction.input], direction, turn)):
         gr.on(
@@ -133,6 +138,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         ).then(first_example, [model, from_example], source, **private).then(
             arrive, [model, source], [forecast, resize], preprocess=False, **private
         )
+    # What another model made is no result of this one. At once, so that it takes away nothing that comes later.
+    gr.on([model.input, direction.input], clear, None, [status, download, *results], queue=False, **private)
     examples.select(pick, model, [source, from_example], **private)
     # preprocess=False: Gradio would open the file itself, and what it says of a bad one is not shown to the visitor.
     source.input(check_upload, source, [source, from_example], preprocess=False, **private)

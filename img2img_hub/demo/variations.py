@@ -28,8 +28,8 @@ MAX_COUNT = 7
 MAX_SEED = 2**31 - 1
 
 
-def build_variations(models: Models, inputs: list[Component]) -> gr.Accordion:
-    """The section, for inputs model, picture and resolution; it is hidden until a model with noise is chosen."""
+def build_variations(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, list[Component]]:
+    """The section, for inputs model, picture and resolution, hidden until a model with noise is chosen; its results."""
     with gr.Accordion(T("variations"), open=False, visible=False, elem_id="variations") as section:
         gr.HTML(f"<p>{T('variations_about')}</p>", elem_classes="hint")
         with gr.Row():
@@ -58,7 +58,7 @@ def build_variations(models: Models, inputs: list[Component]) -> gr.Accordion:
         concurrency_id="translate",
         show_progress_on=gallery,
     )
-    return section
+    return section, [gallery, status]
 
 
 def result_gallery(label: Any, elem_id: str) -> gr.Gallery:

@@ -228,7 +228,7 @@ def test_a_pad_for_line_drawings_has_a_pen_and_an_eraser_and_soft_edges(open_pag
     expect(page.get_by_role("slider", name="Size")).to_have_value(str(min(15, 64 // 8)))
     drag(page, (32, 0), (32, 30))
     expect_another_result(page, before)
-    assert (sent[-1][:20, 28:37] == 255).all(), "the top of the arc is rubbed out"
+    assert (sent[-1][:20, 29:36] == 255).all(), "the top of the arc is rubbed out"
     assert np.array_equal(sent[-1][40:], arc[40:])
     page.screenshot(path=screenshots / "pad-1440.png", full_page=True)
 
