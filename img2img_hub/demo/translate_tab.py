@@ -142,7 +142,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     gr.on([model.input, direction.input], clear, None, [status, download, *results], queue=False, **private)
     examples.select(pick, model, [source, from_example], **private)
     # preprocess=False: Gradio would open the file itself, and what it says of a bad one is not shown to the visitor.
-    source.input(check_upload, source, [source, from_example], preprocess=False, **private)
+    source.input(lambda: False, None, from_example, queue=False, **private)  # first, while the file is being checked
+    source.input(check_upload, source, source, preprocess=False, **private)
     source.change(arrive, [model, source], [forecast, resize], preprocess=False, **private)
     translated = button.click(
         gpu(translate),
@@ -189,15 +190,15 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     )
 
 
-def check_upload(upload: dict[str, Any] | None, request: gr.Request) -> tuple[Any, bool]:
-    """Refuse a bad file as soon as it arrives: values for source (emptied) and for "this is an example"."""
+def check_upload(upload: dict[str, Any] | None, request: gr.Request) -> Any:
+    """Refuse a bad file as soon as it arrives: a value for source, which a refused one empties."""
     try:
         if upload is not None:
             read_upload(upload, request)
     except gr.Error as error:
         gr.Warning(error.message)
-        return None, False
-    return gr.skip(), False
+        return None
+    return gr.skip()
 
 
 def translate_upload(
