@@ -13,7 +13,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from img2img_hub import Translator, cli
-from img2img_hub.hub.space import NEEDS, make_space
+from img2img_hub.hub.space import FASTER, NEEDS, make_space
 from tests.browser.serving import picture, serve, write_model
 from tests.hub import HubServer, run_client
 from tests.hub.cards import front_matter
@@ -59,8 +59,13 @@ def test_its_requirements_are_the_packages_own_and_the_versions_of_here(models: 
     lines = make_space([models], title="Mine").files["requirements.txt"].decode().splitlines()
     assert f"torch=={version('torch').partition('+')[0]}" in lines
     assert f"pillow=={version('pillow')}" in lines
+    faster = [f"{name}=={version(name)}" for name in FASTER]
+    assert lines[-len(faster) :] == faster
+    basic = make_space([models], title="Mine", hardware="cpu-basic").files["requirements.txt"].decode().splitlines()
+    assert basic == lines
     zero = make_space([models], title="Mine", hardware="zero-a10g").files["requirements.txt"].decode().splitlines()
     assert [line for line in zero if line not in lines] == ["torch>=2.8,<2.12"]
+    assert not set(zero) & set(faster), "a GPU needs no help"
 
 
 @pytest.mark.parametrize(
