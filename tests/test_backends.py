@@ -360,8 +360,7 @@ def test_a_loaded_translator_goes_over_to_another_backend_and_still_varies(model
     assert abs(values(faster(image)) - values(plain)).max() <= 1
     assert translator(image).tobytes() == plain.tobytes()
     assert translator(image, seed=5).tobytes() == varied.tobytes()
-    with pytest.raises(ValueError, match="needs the torch backend"):
-        faster(image, seed=5)
+    assert faster(image, seed=5).tobytes() == varied.tobytes(), "PyTorch draws variations"
 
 
 def test_two_backends_of_one_network_take_turns():
