@@ -242,3 +242,20 @@ def test_the_shipped_cards_are_shown_whole() -> None:
         facts, *_, card = describe_model(find_models(str(folder)), folder.name)
         assert "data:image/webp" in card
         assert "psnr" in facts
+
+
+BOMB = "---\na0: &a0 {k: v}\n" + "".join(
+    f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("head", [BOMB, "---\nx: &x [lol]\nlicense: *x\n", "---\nx: !!int ''\n", "---\nx: !!bool x\n"])
+def test_yaml_that_grows_or_breaks_counts_as_none(head):
+    assert split_card(f"{head}---\n# Card\n") == ({}, "# Card\n")
+    assert "<h2>Card</h2>" in render_card(f"{head}---\n# Card\n")
+
+
+def test_numbers_without_end_are_shown_as_text():
+    metrics = [{"type": "l1", "value": value} for value in (10**400, float("inf"), float("nan"), 0.25)]
+    rows = metrics_of({"model-index": [{"results": [{"metrics": metrics}]}]})
+    assert [row[1] for row in rows] == ["1" + 39 * "0", "inf", "nan", "0.25"]

@@ -149,15 +149,21 @@ def test_the_reverse_beside_is_offered_with_its_model(folder, street):
     [
         ("ann/summer2winter", "ann/winter2summer", "ann/winter2summer"),
         ("ann/summer2winter", "/etc", None),
+        ("ann/summer2winter", "../private", None),
+        ("ann/summer2winter", "bob/winter2summer", None),
+        ("ann/summer2winter", "ann/folder", None),
         ("ann/summer2winter", "ann/summer2winter", None),
         ("ann/summer2winter", None, None),
         ("local", "ann/winter2summer", None),
         ("local", "../../etc", None),
     ],
 )
-def test_a_reverse_is_a_repo_for_a_repo_and_nothing_else_of_the_server(tmp_path, location, reverse, found):
-    """A folder's reverse may be asked of a Hub that nobody can reach; a repo's must not name a folder of the server."""
+def test_a_reverse_is_a_repo_for_a_repo_and_nothing_else_of_the_server(tmp_path, monkeypatch, location, reverse, found):
+    """A folder's reverse may be asked of a Hub that nobody can reach; a repo's must not name a folder of the server,
+    nor another owner's repo, which this server's token may open."""
     (tmp_path / "local").mkdir()
+    (tmp_path / "ann/folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
     location = str(tmp_path / location) if location == "local" else location
     models = Models({"it": Model(key="it", location=location, name="It")})
     network = UNetGenerator(levels=3, width=2)

@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -145,6 +147,24 @@ def test_limits_of_pixels_and_bytes_hold_everywhere(client: Client, tmp_path: Pa
     (tmp_path / "film.png").write_bytes(bytes(51 * 1024 * 1024))
     with pytest.raises(Exception, match=r"413|too large|exceed|maximum"):
         client.predict(*CALLS[endpoint](handle_file(str(tmp_path / "film.png"))), api_name=endpoint)
+
+
+@pytest.mark.parametrize("endpoint", CALLS)
+@pytest.mark.parametrize("kind", ["bands", "floats", "pages"])
+def test_tiffs_that_pillow_does_not_know_have_the_same_limits(
+    client: Client, tmp_path: Path, endpoint: str, kind: str
+) -> None:
+    options: dict[str, Any] = {"photometric": "rgb" if kind == "floats" else "minisblack"}
+    if kind == "bands":
+        options["planarconfig"] = "contig"
+    shape, dtype = {
+        "bands": ((1000, 1000, 170), "uint8"),
+        "floats": ((4000, 4000, 3), "float32"),
+        "pages": ((170, 1000, 1000), "uint8"),
+    }[kind]
+    tifffile.imwrite(tmp_path / "deep.tif", np.zeros(shape, dtype), compression="zlib", **options)
+    with pytest.raises(AppError, match=r"deep\.tif has .*; this page takes 40"):
+        client.predict(*CALLS[endpoint](handle_file(str(tmp_path / "deep.tif"))), api_name=endpoint)
 
 
 @pytest.mark.parametrize("endpoint", CALLS)

@@ -252,6 +252,17 @@ def test_a_network_in_training_stays_in_training():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_translators_do_not_disturb_each_others_variations():
+    """They draw from generators that the whole process shares."""
+    translators = [Translator(unet(levels=6, noise_channels=1)) for _ in range(4)]
+    source = picture(64, 64)
+    expected = [translator(source, seed=5) for translator in translators]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            outputs = list(pool.map(lambda translator: translator(source, seed=5), translators))
+            assert all(map(same, outputs, expected))
+
+
 def test_threads_do_not_disturb_each_other():
     translator = Translator(unet(levels=6, noise_channels=1))
     source = picture(64, 64)

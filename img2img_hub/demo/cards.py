@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -38,6 +37,15 @@ _FRONT_MATTER = re.compile(r"\A\ufeff?\s*---\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOT
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias in a card")
+        return super().compose_node(parent, index)
+
+
 def split_card(text: str) -> tuple[dict[str, Any], str]:
     """(front matter, Markdown below it) of a README.md; what is no YAML counts as none."""
     text = text[:MAX_CHARACTERS].replace("\r\n", "\n")
@@ -45,15 +53,15 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     if found is None:
         return {}, text
     try:
-        head = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: dates such as 2024-99-99
+        head = yaml.load(found[1], Loader=_PlainLoader)
+    except Exception:  # a stranger's YAML makes PyYAML raise nearly anything
         head = None
     return head if isinstance(head, dict) else {}, text[found.end() :]
 
 
 def render_card(text: str, folder: Path | None = None) -> str:
     """A README.md as HTML. `folder`: where its pictures lie; None: it is shown without."""
-    _, body = split_card(text)
+    body = _FRONT_MATTER.sub("", text[:MAX_CHARACTERS].replace("\r\n", "\n"))
     # Comments first: they often stand in the middle of what is one paragraph for Markdown.
     return _markdown(folder).render(_COMMENT.sub("", body))
 
@@ -84,7 +92,7 @@ def _metrics(head: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
                 name, value = metric.get("name") or metric.get("type"), metric.get("value")
                 if not name or isinstance(value, list | dict | bool) or value is None:
                     continue
-                number = isinstance(value, int | float) and math.isfinite(value)
+                number = isinstance(value, int | float) and abs(value) < 1e300  # which those without end are not
                 yield str(name)[:80], f"{value:.4g}" if number else str(value)[:40], where
 
 

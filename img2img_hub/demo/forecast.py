@@ -55,6 +55,8 @@ def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> A
     except LOAD_ERRORS:
         return gr.skip()
     size = _size(upload)
+    if size is not None and size[0] * size[1] > MAX_NATIVE_PIXELS:
+        return "fit"
     if size is None or settings.resize == "fit":  # then what the visitor chose stays
         return gr.skip()
     return "fit" if size[0] * size[1] > LARGE * settings.working_size**2 else "native"

@@ -87,7 +87,7 @@ class Models:
         """The key of the opposite direction of a model that is loaded; None where there is none to be had.
 
         A reverse that was not asked for is offered from now on: a model in the folder beside, or of a Hub model the
-        repo that it names.
+        repo that it names, of the same owner: another's is not read with this server's token.
         """
         translator, here = self.translator(key), self.models[key].location
         reverse = translator.reverse
@@ -99,7 +99,10 @@ class Models:
                 return other
         if beside is not None and beside.parent == Path(here).parent and _is_model(beside):
             return self._offer(_card_of_folder(beside, key=_free_key(beside, taken=self.models)))
-        if beside is None and _REPO_ID.fullmatch(reverse) and reverse != here:
+        owner = here.split("/")[0]
+        if beside is None and _REPO_ID.fullmatch(reverse) and reverse != here and reverse.split("/")[0] == owner:
+            if Path(reverse).exists():  # a folder of the server is no repo
+                return None
             return self._offer(Model(key=reverse, location=reverse, name=_title_from(reverse)))
         return None
 
@@ -111,13 +114,17 @@ class Models:
     def load_all(self) -> None:
         """Load every model now; one that cannot be loaded is left out, and told among the problems."""
         for key in list(self.models):
-            try:
-                self.translator(key)
-                if (other := self.partner(key)) is not None:
-                    self.translator(other)
-            except LOAD_ERRORS as error:
-                self.problems.append(f"{self.models[key].name} cannot be loaded: {self.reason(key, error)}")
-                del self.models[key]
+            if key in self.models and self._load(key) and (other := self.partner(key)) is not None:
+                self._load(other)
+
+    def _load(self, key: str) -> bool:
+        try:
+            self.translator(key)
+        except LOAD_ERRORS as error:
+            self.problems.append(f"{self.models[key].name} cannot be loaded: {self.reason(key, error)}")
+            del self.models[key]
+            return False
+        return True
 
     def reason(self, key: str, error: Exception) -> str:
         """What went wrong with `key`, for visitors: without the server's folders."""

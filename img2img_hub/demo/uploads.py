@@ -7,9 +7,11 @@ All state is the visitor's own: nothing here keeps any, and each file is named b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import io
+import math
 import os
 import uuid
 from pathlib import Path
@@ -78,11 +80,24 @@ def format_of(path: str) -> str | None:
 
 def size_of(path: str) -> tuple[int, int]:
     """(width, height) from the header alone: an enormous picture is refused before it is decoded."""
+    with contextlib.suppress(Exception):  # no TIFF, a damaged one, or no tifffile: Pillow knows more
+        return _size_of_tiff(path)
     try:
         with Image.open(path) as header:
             return header.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return 0, 0  # read_image knows what to say
+
+
+def _size_of_tiff(path: str) -> tuple[int, int]:
+    """The same of a TIFF of any bands, types and pages, which are decoded together: what goes beyond four bytes a pixel
+    counts as more rows."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        total = page.nbytes * len(file.pages)
+        return page.imagewidth, max(page.imagelength, math.ceil(total / 4 / page.imagewidth))
 
 
 def megapixels(width: int, height: int) -> str:

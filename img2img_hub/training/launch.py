@@ -88,7 +88,7 @@ def errors_of_lost_processes(accelerator: Accelerator, checkpoints: Path) -> Ite
         said = (
             "another process of this run has stopped (its own message says why; one that is killed, perhaps for want "
             f"of memory, says nothing); {describe_last(checkpoints)}: mend that, then the same command with --resume "
-            "goes on"
+            f"goes on (PyTorch says: {str(error).splitlines()[0]:.300})"
         )
         _say_apart(accelerator, said)
         raise ValueError(said) from None

@@ -29,6 +29,8 @@ from img2img_hub.translation.tiling import Tiles, available_memory, bytes_a_pixe
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
+_DRAWING = threading.Lock()  # the generators that variations are drawn from are the whole process's
+
 _ALWAYS_FITS = 2**18  # pixels; below, nobody needs to look how much memory there is
 _FOREIGN = 4 / 3  # of what PyTorch takes; measured with ONNX Runtime, which takes the most
 _OUT_OF_MEMORY = ("allocate memory", "tried to allocate", "out of memory", "bad_alloc")  # as the runtimes say it
@@ -289,7 +291,7 @@ class Engine:
         devices = [] if on_cpu else list(range(torch.get_device_module(self.device).device_count()))
         set_variation(self.network, True)
         try:
-            with torch.random.fork_rng(devices=devices, device_type="cuda" if on_cpu else self.device.type):
+            with _DRAWING, torch.random.fork_rng(devices=devices, device_type="cuda" if on_cpu else self.device.type):
                 if on_cpu:
                     torch.default_generator.manual_seed(seed)
                 else:

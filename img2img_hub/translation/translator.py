@@ -250,7 +250,7 @@ class Translator:
         Raises:
             ValueError: the backend is not installed, or does not run on the translator's device.
         """
-        check_backend(backend, device=self.device)
+        check_backend(backend, device=self.device, dtype=self.engine.dtype)
         where = self.name if Path(self.name).is_dir() else ""  # a repo's may be of another revision by now
         forward = make_forward(self.network, backend, where=where, working_size=self.settings.working_size)
         other = copy.copy(self)
