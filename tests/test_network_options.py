@@ -199,7 +199,7 @@ def test_weights_of_another_config_are_refused(
         (lambda: CoarseToFineGenerator(enhancer_blocks=-1), "enhancer_blocks must be"),
         (lambda: CoarseToFineGenerator(blocks=65), "blocks must be"),
         (lambda: CoarseToFineGenerator(dropout=1.0), "dropout must be"),
-        (lambda: CoarseToFineGenerator(width=1, upsample="bilinear"), "'transpose' or 'resize'"),  # type: ignore[arg-type]
+        (lambda: CoarseToFineGenerator(width=1, upsample="cubic"), "'transpose', 'resize' or 'bilinear'"),  # type: ignore[arg-type]
         (
             lambda: CoarseToFineGenerator(width=1)(torch.zeros(1, 3, 80, 64)),
             "multiples of 32 and at least 64, got 80×64",
@@ -560,7 +560,7 @@ def test_coarse_to_fine_computes_what_the_paper_says_layer_by_layer(enhancers: i
     assert torch.allclose(network(image), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("upsample", ["transpose", "resize"])
+@pytest.mark.parametrize("upsample", ["transpose", "resize", "bilinear"])
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 @pytest.mark.parametrize("enhancers", [1, 2])
 def test_coarse_to_fine_keeps_the_size_and_stays_in_range(enhancers: int, norm: Any, upsample: Any) -> None:

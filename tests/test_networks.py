@@ -64,7 +64,7 @@ def test_pixel_discriminator_sees_one_pixel():
     assert difference.tolist() == [[0, 0, 2, 2]]
 
 
-@pytest.mark.parametrize("upsample", ["transpose", "resize"])
+@pytest.mark.parametrize("upsample", ["transpose", "resize", "bilinear"])
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 def test_generators_keep_the_size_and_stay_in_range(norm, upsample):
     source = torch.randn(2, 2, 32, 64)
@@ -77,11 +77,12 @@ def test_generators_keep_the_size_and_stay_in_range(norm, upsample):
         assert output.abs().max() <= 1
 
 
-def test_resize_conv_is_nearest_times_two_and_a_convolution_over_a_reflected_border():
-    fast = ResizeConv2d(5, 7, bias=True)
-    plain = nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(5, 7, 3, padding=1, padding_mode="reflect")
-    )
+@pytest.mark.parametrize(
+    ("between", "border"), [("nearest", "reflect"), ("nearest", "replicate"), ("bilinear", "replicate")]
+)
+def test_resize_conv_is_times_two_and_a_convolution_over_a_repeated_border(between, border):
+    fast = ResizeConv2d(5, 7, bias=True, between=between)
+    plain = nn.Sequential(nn.Upsample(scale_factor=2, mode=between), nn.Conv2d(5, 7, 3, padding=1, padding_mode=border))
     plain[1].load_state_dict(fast.state_dict())
     images = torch.randn(2, 5, 6, 9)
     assert torch.allclose(fast(images), plain(images), atol=1e-5)
@@ -287,7 +288,7 @@ def test_noise_is_drawn_in_training_zero_in_eval_and_can_be_given():
         (lambda: ResNetGenerator(blocks=-1), "blocks"),
         (lambda: ResNetGenerator(dropout=1.0), "dropout"),
         (lambda: ResNetGenerator(width=4, norm="group"), "'batch', 'instance' or 'none', got 'group'"),
-        (lambda: UNetGenerator(width=4, upsample="bilinear"), "'transpose' or 'resize'"),
+        (lambda: UNetGenerator(width=4, upsample="cubic"), "'transpose', 'resize' or 'bilinear', got 'cubic'"),
         (lambda: PatchDiscriminator(layers=0), "layers"),
         (lambda: UNetGenerator(levels=4, width=4)(torch.zeros(1, 3, 40, 32)), "multiples of 16, got 40×32"),
         (lambda: ResNetGenerator(blocks=1, width=4)(torch.zeros(1, 3, 10, 16)), "multiples of 4"),

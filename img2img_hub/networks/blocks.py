@@ -4,7 +4,7 @@ python -c "from img2img_hub.networks.blocks import make_norm; print(make_norm('i
 """
 
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 Norm = Literal["batch", "instance", "none"]
-Upsample = Literal["transpose", "resize"]
+Upsample = Literal["transpose", "resize", "bilinear"]
 NormStatistics = Literal["image", "running"]
 
 
@@ -75,39 +75,50 @@ def conv_has_bias(norm: str) -> bool:
 
 
 class ResizeConv2d(nn.Conv2d):
-    """Nearest ×2, then a 3×3 convolution over a reflected border: no checkerboard (Odena et al. 2016,
+    """×2, then a 3×3 convolution over a repeated border: no checkerboard of overlapping kernels (Odena et al. 2016,
     distill.pub/2016/deconv-checkerboard).
 
-    Computed in one go: repeating every pixel and then summing over 3×3 is a transposed convolution of stride 2 whose
-    4×4 kernel is the 3×3 one summed over its four shifts. That is less than half of the multiplications, and the large
-    image in between is never made. The repeated image's reflected border is the small one's repeated border.
+    `between`: "nearest" repeats every pixel, "bilinear" interpolates (pixel centres at halves, as image libraries do).
+    The first one is the cheaper; its 2×2 blocks are what a small generator weaves its texture of, where the source is
+    flat. The second one leaves no blocks.
+
+    Computed in one go: spreading every pixel over its neighbours and then summing over 3×3 is a transposed convolution
+    of stride 2 whose kernel is the 3×3 one laid over the spread. The large image in between is never made.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, bias: bool) -> None:
+    spreads: ClassVar[dict[str, list[float]]] = {"nearest": [1.0, 1.0], "bilinear": [0.25, 0.75, 0.75, 0.25]}
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, bias: bool, between: Literal["nearest", "bilinear"] = "nearest"
+    ) -> None:
         super().__init__(in_channels, out_channels, 3, bias=bias)
+        self.between = between
+        self.overhang = len(self.spreads[between]) // 2 + 2  # of the kernel, over a border of one pixel
 
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out_channels, 2H, 2W)
         border = F.pad(input, (1, 1, 1, 1), mode="replicate")
-        return F.conv_transpose2d(border, self.kernel(), self.bias, stride=2, padding=3)
+        return F.conv_transpose2d(border, self.kernel(), self.bias, stride=2, padding=self.overhang)
 
-    def kernel(self) -> Tensor:  # (in_channels, out_channels, 4, 4), of the transposed convolution
-        # Two neighbouring positions a row, for both axes at once: (9, 16), flipped as transposed convolutions are.
-        twice = torch.eye(3, 4, dtype=self.weight.dtype, device=self.weight.device)
-        twice = twice + twice.roll(1, dims=1)
-        spread = torch.kron(twice, twice).flip(0)
-        return (self.weight.flatten(2) @ spread).unflatten(2, (4, 4)).transpose(0, 1)
+    def kernel(self) -> Tensor:  # (in_channels, out_channels, K, K), of the transposed convolution; K: 4 or 6
+        spread = self.weight.new_tensor(self.spreads[self.between])
+        size = len(spread) + 2
+        # Row s: what the s-th of three neighbours adds to each place. For both axes at once: (9, K²).
+        axis = torch.stack([F.pad(spread, (2 - shift, shift)) for shift in range(3)])
+        return (self.weight.flatten(2) @ torch.kron(axis, axis)).unflatten(2, (size, size)).transpose(0, 1)
 
 
 def make_upsample(upsample: str, in_channels: int, out_channels: int, *, kernel: int, bias: bool) -> nn.Module:
     """A layer that doubles height and width: "transpose", the papers' transposed convolution of that kernel (3 or 4),
-    or "resize", see ResizeConv2d."""
+    or "resize" or "bilinear", see ResizeConv2d."""
     if upsample == "transpose":
         return nn.ConvTranspose2d(
             in_channels, out_channels, kernel, stride=2, padding=1, output_padding=kernel % 2, bias=bias
         )
     if upsample == "resize":
         return ResizeConv2d(in_channels, out_channels, bias=bias)
-    raise ValueError(f"upsample must be 'transpose' or 'resize', got {upsample!r}")
+    if upsample == "bilinear":
+        return ResizeConv2d(in_channels, out_channels, bias=bias, between="bilinear")
+    raise ValueError(f"upsample must be 'transpose', 'resize' or 'bilinear', got {upsample!r}")
 
 
 def halve(image: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, ⌈H/2⌉, ⌈W/2⌉)

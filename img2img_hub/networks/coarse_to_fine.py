@@ -32,7 +32,7 @@ class CoarseToFineGenerator(Network):
         enhancer_blocks: residual blocks of each enhancer (paper: 3).
         norm: "instance" (paper), "batch" or "none".
         dropout: probability inside the residual blocks, 0 for none (paper).
-        upsample: "transpose" (paper) or "resize" (no checkerboard).
+        upsample: "transpose" (paper), or without checkerboard "resize" (nearest) or "bilinear", then a convolution.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class ResNetGenerator(Network):
         width: channels at full resolution; 4 × width in the blocks.
         norm: "instance" (paper), "batch" or "none".
         dropout: probability inside the residual blocks, 0 for none (paper).
-        upsample: "transpose" (paper) or "resize" (no checkerboard).
+        upsample: "transpose" (paper), or without checkerboard "resize" (nearest) or "bilinear", then a convolution.
         self_attention: let each position look at all others, once, in the middle of the residual blocks (SAGAN, Zhang
             et al. 2018, arXiv 1805.08318); time grows with the square of the pixels.
     """

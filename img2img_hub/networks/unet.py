@@ -31,7 +31,7 @@ class UNetGenerator(Network):
         width: channels of the outermost level; doubled at each level up to 8 × width.
         norm: "batch" (paper), "instance" or "none".
         dropout: probability in the middle up-blocks (all but the innermost at 8 × width channels), paper: 0.5.
-        upsample: "transpose" (paper) or "resize" (no checkerboard).
+        upsample: "transpose" (paper), or without checkerboard "resize" (nearest) or "bilinear", then a convolution.
         noise_channels: bands of Gaussian noise z concatenated to the source (section 3.1 of the paper gives G(x, z));
             0 leaves dropout as the only noise, as in the paper's experiments.
     """

@@ -39,10 +39,10 @@ def portable(network: Network) -> nn.Module:
 
 
 def _doubling(layer: ResizeConv2d) -> nn.Sequential:
-    plain = nn.ConvTranspose2d(
-        layer.in_channels, layer.out_channels, 4, stride=2, padding=3, bias=layer.bias is not None
-    )
-    plain.weight = nn.Parameter(layer.kernel().contiguous(), requires_grad=False)
+    kernel = layer.kernel().contiguous()
+    inner, outer, size, _ = kernel.shape
+    plain = nn.ConvTranspose2d(inner, outer, size, stride=2, padding=layer.overhang, bias=layer.bias is not None)
+    plain.weight = nn.Parameter(kernel, requires_grad=False)
     plain.bias = layer.bias
     return nn.Sequential(nn.ReplicationPad2d(1), plain).eval()
 

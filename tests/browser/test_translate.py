@@ -40,6 +40,18 @@ def unfold(page: Page, section: str) -> None:
     page.locator(f"#{section} button").first.click()
 
 
+def enter(page: Page, label: str, value: str) -> None:
+    """Type into a field that was only just unfolded: Gradio may set its first value after it is shown."""
+    field = page.get_by_label(label)
+    for left in (2, 1, 0):
+        field.fill(value)
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(500)
+        if field.input_value() == value or not left:
+            break
+    expect(field).to_have_value(value)
+
+
 def upload(page: Page, path: Path) -> None:
     if page.locator("#source img").count():
         page.get_by_role("button", name="Remove Image").click()
@@ -77,9 +89,7 @@ def test_variations_are_drawn_side_by_side_and_saved(open_page, address, models,
     translate(page)
     unfold(page, "variations")
     expect(page.get_by_role("button", name="Draw variations")).to_be_visible()
-    page.get_by_label("First seed").fill("5")
-    page.keyboard.press("Tab")
-    expect(page.get_by_label("First seed")).to_have_value("5")
+    enter(page, "First seed", "5")
     page.get_by_role("button", name="Draw variations").click()
     expect(page.locator("#varied-status")).to_contain_text("CPU", timeout=WAIT)
     shown = page.locator("#varied .grid-container button")
