@@ -19,6 +19,7 @@ import torch
 
 from img2img_hub import Network, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
+from img2img_hub.translation.backends import has_export
 from img2img_hub.translation.engine import Engine
 from img2img_hub.translation.export import EXPORT_VERSION, OPSET, fingerprint, save_whole
 from tests.conftest import picture
@@ -96,17 +97,21 @@ def test_a_shipped_file_is_run_and_one_of_other_weights_is_not(tmp_path, monkeyp
     assert not (tmp_path / "xdg").exists(), "nothing was exported"
 
     network = Network.from_pretrained(folder)  # trained further
+    assert has_export(Translator.from_pretrained(folder).network, where=str(folder))
+    assert not has_export(Translator.from_pretrained(folder).network)
     with torch.no_grad():
         next(network.parameters()).mul_(-1)
     network.save_weights(folder)
     changed = values(Translator.from_pretrained(folder, device="cpu")(image))
     assert abs(changed - expected).max() > 5
+    assert not has_export(Translator.from_pretrained(folder).network, where=str(folder)), "the page makes one apart"
     for backend in ON_CPU:
         with pytest.warns(UserWarning, match="its model.onnx is not used: .*other weights"):
             translator = Translator.from_pretrained(folder, backend=backend)
         assert abs(values(translator(image)) - changed).max() <= 1
         with pytest.raises(ValueError, match=r"other weights or norm statistics.*export it anew"):
             Translator.from_pretrained(folder, backend=backend, onnx_file="model.onnx")
+    assert has_export(Translator.from_pretrained(folder).network, where=str(folder)), "it was kept"
 
 
 @pytest.mark.parametrize("kind", ["of one size", "a pointer", "cut"])

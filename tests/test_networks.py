@@ -89,6 +89,12 @@ def test_resize_conv_is_times_two_and_a_convolution_over_a_repeated_border(betwe
     assert torch.allclose(fast(images[:, :, :1, :1]), plain(images[:, :, :1, :1]), atol=1e-5)
 
 
+def test_bilinear_unet_interpolates_but_for_the_two_outermost_levels():
+    network = UNetGenerator(levels=5, width=4, upsample="bilinear")
+    kinds = [layer.between for block in network.ups for layer in block if isinstance(layer, ResizeConv2d)]
+    assert kinds == ["bilinear", "bilinear", "bilinear", "nearest", "nearest"]
+
+
 def test_unet_is_laid_out_as_in_the_paper():
     network = UNetGenerator()
     down = [next(layer for layer in block if isinstance(layer, nn.Conv2d)) for block in network.downs]

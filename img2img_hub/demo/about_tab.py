@@ -20,7 +20,7 @@ from huggingface_hub.constants import ENDPOINT
 
 from img2img_hub.demo.cards import licence_of, metrics_of, render_card, split_card
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.running import check_model
+from img2img_hub.demo.requests import check_model
 from img2img_hub.demo.texts import T, say
 from img2img_hub.networks.base import CONFIG_FILE
 from img2img_hub.translation.settings import SETTINGS_FILE

@@ -27,14 +27,16 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from img2img_hub.demo.components import resolution, thumbnails
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.running import (
+from img2img_hub.demo.requests import (
     MAX_NATIVE_PIXELS,
     RUN_ERRORS,
     check_mode,
     check_model,
     explain,
     file_name_of,
+    native_pixels,
     plain_name,
 )
 from img2img_hub.demo.speed import fastest
@@ -79,27 +81,12 @@ def build_batch_tab(models: Models) -> None:
                 height=240,
                 elem_id="batch-files",
             )
-            resize = gr.Radio(
-                [(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id="batch-resize"
-            )
+            resize = resolution("batch-resize")
             button = gr.Button(T("translate_all"), variant="primary", size="lg", elem_id="batch-button")
         with gr.Column(min_width=280):
             report = gr.HTML(status_line(T("choose_pictures")), elem_id="batch-report")
             download = gr.DownloadButton(str(T("download_zip")), interactive=False, elem_id="batch-download")
-            results = gr.Gallery(
-                label=T("results"),
-                format="png",
-                columns=None,
-                height="auto",
-                fit_columns=False,
-                object_fit="contain",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-                visible=False,
-                elem_id="batch-results",
-                elem_classes="thumbnails",
-            )
+            results = thumbnails(T("results"), "batch-results", visible=False)
 
     def batch(
         key: str,
@@ -207,11 +194,12 @@ def _sorted_out(uploads: Any, mode: Resize, request: gr.Request | None) -> tuple
             failures.append(f"{shown}: {say('not_arrived', request)}")
             continue
         width, height = size_of(path)
-        if width * height > most_each:
+        counted = native_pixels(width, height) if mode == "native" else width * height
+        if counted > most_each:
             text = "too_large_native_one" if mode == "native" else "too_large"
             failures.append(say(text, request, name=shown, size=megapixels(width, height), limit=most_each / 1e6))
             continue
-        pixels += width * height
+        pixels += counted
         stem = _free(plain_name(shown), taken)
         named[stem] = (path, shown)
     if pixels > MAX_BATCH_PIXELS[mode]:

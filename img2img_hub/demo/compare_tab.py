@@ -14,31 +14,13 @@ from typing import Any
 
 import gradio as gr
 
+from img2img_hub.demo.components import picture_input, resolution, results, thumbnails
 from img2img_hub.demo.guests import GuestError, Guests, check_revision
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.running import (
-    RUN_ERRORS,
-    Shelf,
-    check_mode,
-    check_model,
-    check_native,
-    explain,
-    file_name_of,
-    run,
-)
+from img2img_hub.demo.requests import RUN_ERRORS, Shelf, check_mode, check_model, explain, read_picture, run
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
-from img2img_hub.demo.uploads import (
-    BROWSER_FORMATS,
-    device_name,
-    format_of,
-    notice,
-    open_example,
-    read_upload,
-    refusal,
-    save_png,
-    status_line,
-)
+from img2img_hub.demo.uploads import device_name, notice, open_examples, refusal, status_line
 from img2img_hub.demo.zero import ON_ZERO_GPU, gpu
 
 FEWEST, MOST = 2, 4
@@ -62,39 +44,11 @@ def build_compare_tab(models: Models) -> None:
     both = len(models.models) >= FEWEST and has_revisions(models)
     with gr.Row(elem_id="compare"):
         with gr.Column(min_width=280, scale=2):
-            source = gr.Image(
-                label=T("your_picture"),
-                type="filepath",
-                image_mode=None,
-                format="png",
-                sources=["upload", "clipboard", "webcam"],
-                buttons=["fullscreen"],
-                height=260,
-                alt_text=str(T("picture_to_translate")),
-                elem_id="compare-source",
-            )
-            examples = [path for model in models.models.values() for path in model.examples[:2]][:MOST_EXAMPLES]
-            picks = gr.Gallery(
-                [(open_example(path), path.stem) for path in examples],
-                label=T("pick_example"),
-                format="png",
-                columns=None,
-                height="auto",
-                fit_columns=False,
-                object_fit="contain",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-                visible=bool(examples),
-                elem_id="compare-examples",
-                elem_classes="thumbnails",
-            )
-            resize = gr.Radio(
-                [(T("fit"), "fit"), (T("native"), "native")],
-                value="fit",
-                label=T("resolution"),
-                elem_id="compare-resize",
-            )
+            source = picture_input("compare-source", height=260)
+            examples = [path for model in models.models.values() for path in model.examples[:2]]
+            pictures = open_examples(examples)[:MOST_EXAMPLES]
+            picks = thumbnails(T("pick_example"), "compare-examples", pictures, visible=bool(pictures))
+            resize = resolution("compare-resize")
             what = gr.Radio(
                 [(T("several_models"), "models"), (T("two_revisions"), "revisions")],
                 value="models" if len(models.models) >= FEWEST else "revisions",
@@ -124,18 +78,7 @@ def build_compare_tab(models: Models) -> None:
                     T("compare"), variant="primary", size="lg", elem_id="compare-revisions-button"
                 )
         with gr.Column(min_width=280, scale=3):
-            results = gr.Gallery(
-                label=T("results"),
-                format="png",
-                columns=None,
-                height="auto",
-                fit_columns=False,
-                object_fit="contain",
-                interactive=False,
-                buttons=["download", "fullscreen"],
-                elem_id="compare-results",
-                elem_classes="side-by-side",
-            )
+            compared = results(T("results"), "compare-results", elem_classes="side-by-side")
             status = gr.HTML(status_line(T("choose_to_compare")), elem_id="compare-status")
 
     def compare(keys: Any, upload: dict[str, Any] | None, mode: str, request: gr.Request) -> tuple[Pictures, str]:
@@ -147,19 +90,19 @@ def build_compare_tab(models: Models) -> None:
         return compare_revisions(models, revisions, key, (first, second), upload, mode, request)
 
     def pick(event: gr.SelectData) -> str:
-        return open_example(examples[event.index])
+        return pictures[event.index][0]
 
     picks.select(pick, None, source, show_progress="hidden", api_visibility="private")
     options: dict[str, Any] = {
         "preprocess": False,  # Gradio would open the file itself
         "scroll_to_output": True,
-        "show_progress_on": results,
+        "show_progress_on": compared,
     }
     if len(models.models) >= FEWEST:
         button.click(
             gpu(compare),
             [chosen, source, resize],
-            [results, status],
+            [compared, status],
             api_name="compare",
             api_description="One picture through 2 to 4 models: the pictures with captions, a line about the run.",
             concurrency_limit=2,
@@ -170,7 +113,7 @@ def build_compare_tab(models: Models) -> None:
         revisions_button.click(
             compare_two,
             [model, first, second, source, resize],
-            [results, status],
+            [compared, status],
             api_name="compare_revisions",
             api_description="One picture through two revisions of a model on the Hub: the pictures with captions.",
             concurrency_limit=1,  # a download keeps nobody waiting but those who want another one
@@ -225,30 +168,26 @@ def compare_revisions(
 def _side_by_side(
     shelf: Shelf, names: dict[str, str], upload: Any, mode: Any, request: gr.Request | None
 ) -> tuple[Pictures, str]:
-    mode = check_mode(mode, request)
-    if upload is None:
-        raise refusal(say("no_picture_to_compare", request))
-    path, stem, image = read_upload(upload, request)
-    check_native(image, mode, request)
-    own = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
-    pictures = [(own, say("your_picture", request))]
+    resize = check_mode(mode, request)
+    picture = read_picture(upload, resize, request, missing="no_picture_to_compare")
+    pictures = [(picture.shown, say("your_picture", request))]
     failures, device = [], ""
     for key, name in names.items():
         try:
             translator = shelf.translator(key)
             if isinstance(shelf, Models):  # what visitors name is not kept for long enough
                 translator = fastest(translator)
-            result, seconds = run(translator, path, mode=mode)
+            result, seconds = run(translator, picture.path, resize=resize)
         except GuestError as error:
             failures.append(error.say(request))
         except RUN_ERRORS as error:
             failures.append(f"{name}: {explain(error, shelf, key, request)}")
         else:
             device = device_name(translator)
-            picture = save_png(result, name=f"{stem}-{file_name_of(key)}.png")
-            pictures.append((picture, say("compared", request, name=name, seconds=seconds)))
+            path = picture.save(result, key=key)
+            pictures.append((path, say("compared", request, name=name, seconds=seconds)))
     if len(pictures) == 1:
         raise refusal(html.escape(" · ".join(failures)))
-    size = f"{image.width} × {image.height} px"
+    size = f"{picture.image.width} × {picture.image.height} px"
     line = status_line(say("compared_all", request, count=len(pictures) - 1, size=size, device=device))
     return pictures, line + (notice(say("not_compared", request), failures) if failures else "")

@@ -19,12 +19,12 @@ import numpy as np
 from gradio.components import Component
 from PIL import Image
 
+from img2img_hub.demo.components import results
 from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.requests import check_request, load, name_of, translating
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, refusal, status_line
-from img2img_hub.demo.variations import result_gallery
 from img2img_hub.demo.zero import gpu
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
@@ -35,7 +35,7 @@ def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, 
     with gr.Accordion(T("cycle"), open=False, visible=False, elem_id="cycle") as section:
         gr.HTML(f"<p>{T('cycle_about')}</p>", elem_classes="hint")
         button = gr.Button(T("cycle_button"), elem_id="go-round")
-        gallery = result_gallery(T("cycle"), "cycled")
+        gallery = results(T("cycle"), "cycled")
         error = gr.Number(None, label=T("cycle_error"), precision=4, interactive=False, elem_id="cycle-error")
         status = gr.HTML(status_line(""), elem_id="cycled-status")
 
@@ -80,14 +80,14 @@ def cycle_upload(
     began = time.perf_counter()
     with translating(models, key, request):
         output, again, error = round_trip(there, back, picture.path, resize=resize)
-        results = [
+        steps = [
             (picture.shown, say("cycle_source", request)),
             (picture.save(output, key=key), say("cycle_output", request)),
             (picture.save(again, key=key, detail="and-back"), say("cycle_back", request)),
         ]
     seconds = time.perf_counter() - began
     line = say("cycle_done", request, seconds=seconds, device=device_name(there), error=error)
-    return results, error, status_line(line)
+    return steps, error, status_line(line)
 
 
 def round_trip(

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.running import MAX_NATIVE_PIXELS
+from img2img_hub.demo.requests import MAX_NATIVE_PIXELS, native_pixels
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import megapixels, size_of
@@ -35,7 +35,7 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
     (width, height), pixels = size, size[0] * size[1]
     if pixels <= translator.settings.working_size**2:
         return ""
-    if pixels > MAX_NATIVE_PIXELS:
+    if native_pixels(*size) > MAX_NATIVE_PIXELS:
         line = say("beyond_native", request, size=megapixels(width, height), limit=MAX_NATIVE_PIXELS / 1e6)
     elif (seconds := _seconds(translator, height, width)) is not None:
         fits = translator.engine.fits(height, width)
@@ -55,7 +55,7 @@ def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> A
     except LOAD_ERRORS:
         return gr.skip()
     size = _size(upload)
-    if size is not None and size[0] * size[1] > MAX_NATIVE_PIXELS:
+    if size is not None and native_pixels(*size) > MAX_NATIVE_PIXELS:
         return "fit"
     if size is None or settings.resize == "fit":  # then what the visitor chose stays
         return gr.skip()

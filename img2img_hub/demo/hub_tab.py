@@ -18,18 +18,11 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.cards import render_card
+from img2img_hub.demo.components import before_after, picture_input, resolution
 from img2img_hub.demo.guests import GuestError, Guests
-from img2img_hub.demo.running import RUN_ERRORS, check_mode, check_native, explain, file_name_of, run
+from img2img_hub.demo.requests import RUN_ERRORS, check_mode, done_line, explain, read_picture, run
 from img2img_hub.demo.texts import T, say
-from img2img_hub.demo.uploads import (
-    BROWSER_FORMATS,
-    device_name,
-    format_of,
-    read_upload,
-    refusal,
-    save_png,
-    status_line,
-)
+from img2img_hub.demo.uploads import refusal, status_line
 
 
 def build_hub_tab() -> None:
@@ -41,31 +34,11 @@ def build_hub_tab() -> None:
                 label=T("hub_model"), info=T("hub_model_info"), placeholder="owner/name", max_length=200,
                 elem_id="any-name",
             )  # fmt: skip
-            source = gr.Image(
-                label=T("your_picture"),
-                type="filepath",
-                image_mode=None,
-                format="png",
-                sources=["upload", "clipboard", "webcam"],
-                buttons=["fullscreen"],
-                height=290,
-                alt_text=str(T("picture_to_translate")),
-                elem_id="any-source",
-            )
-            resize = gr.Radio(
-                [(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id="any-resize"
-            )
+            source = picture_input("any-source")
+            resize = resolution("any-resize")
             button = gr.Button(T("translate"), variant="primary", size="lg", elem_id="any-button")
         with gr.Column(min_width=280):
-            slider = gr.ImageSlider(
-                label=str(T("before_after")),
-                format="png",
-                type="filepath",
-                interactive=False,
-                max_height=560,
-                buttons=["fullscreen"],
-                elem_id="any-slider",
-            )
+            slider = before_after("any-slider")
             status = gr.HTML(status_line(T("name_a_model")), elem_id="any-status")
             download = gr.DownloadButton(str(T("download")), interactive=False, elem_id="any-download")
             with gr.Accordion(T("about"), open=False, elem_id="any-about"):
@@ -103,30 +76,18 @@ def translate_guest(
     guests: Guests, name: Any, upload: Any, mode: Any, request: gr.Request | None = None
 ) -> tuple[tuple[str, str], str, str, str]:
     """((before, after), the PNG to download, a line about the run, the card as HTML)."""
-    mode = check_mode(mode, request)
+    resize = check_mode(mode, request)
     if not isinstance(name, str) or not name.strip():
         raise refusal(say("name_a_model", request))
-    if upload is None:
-        raise refusal(say("no_picture_to_compare", request))
-    path, stem, image = read_upload(upload, request)
-    check_native(image, mode, request)
+    picture = read_picture(upload, resize, request, missing="no_picture_to_compare")
     try:
         guest = guests.guest(name)
         translator = guest.translator
-        result, seconds = run(translator, path, mode=mode)
+        result, seconds = run(translator, picture.path, resize=resize)
     except GuestError as error:
         raise refusal(html.escape(error.say(request))) from error
     except RUN_ERRORS as error:
         raise refusal(html.escape(explain(error, guests, name.strip(), request))) from error
-    after = save_png(result, name=f"{stem}-{file_name_of(translator.name)}.png")
-    before = path if format_of(path) in BROWSER_FORMATS else save_png(image, name=f"{stem}.png")
-    fitted = say("fitted", request, pixels=translator.settings.working_size)
-    line = say(
-        "done",
-        request,
-        seconds=seconds,
-        device=device_name(translator),
-        size=f"{result.width} × {result.height} px",
-        how=fitted if mode == "fit" else say("at_native", request),
-    )
-    return (before, after), after, status_line(line), render_card(guest.card)
+    after = picture.save(result, key=translator.name)
+    line = done_line(translator, result, seconds, resize, request)
+    return (picture.shown, after), after, line, render_card(guest.card)

@@ -56,6 +56,7 @@ class Models:
     problems: list[str] = field(default_factory=list)
     _translators: dict[str, Translator] = field(default_factory=dict, repr=False)
     _locks: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
+    _growing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         # One lock a model: two visitors wait for one download, while others go on with theirs.
@@ -107,8 +108,10 @@ class Models:
         return None
 
     def _offer(self, model: Model) -> str:
-        self._locks.setdefault(model.key, threading.Lock())
-        self.models = {**self.models, model.key: model}  # anew: others may be walking through it
+        with self._growing:  # two visitors may bring two reverses at the same time
+            if model.key not in self.models:
+                self._locks[model.key] = threading.Lock()
+                self.models = {**self.models, model.key: model}  # anew: others may be walking through it
         return model.key
 
     def load_all(self) -> None:

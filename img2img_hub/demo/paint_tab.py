@@ -22,12 +22,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from img2img_hub.demo.components import thumbnails
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import load, translating
-from img2img_hub.demo.running import check_model, file_name_of
+from img2img_hub.demo.requests import check_model, file_name_of, load, translating
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
-from img2img_hub.demo.uploads import device_name, open_example, refusal, save_png, status_line
+from img2img_hub.demo.uploads import device_name, open_examples, refusal, save_png, status_line
 from img2img_hub.demo.zero import gpu
 from img2img_hub.rasters import Raster
 
@@ -71,26 +71,13 @@ def build_paint_tab(models: Models) -> None:
                 buttons=["download", "fullscreen"],
             )  # fmt: skip
             status = gr.HTML(status_line(T("draw")), elem_id="paint-status")
-            examples = gr.Gallery(
-                _examples(models, first),
-                label=T("start_from"),
-                format="png",
-                columns=None,
-                height="auto",
-                fit_columns=False,
-                object_fit="contain",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-                elem_id="paint-examples",
-                elem_classes="thumbnails",
-            )
+            examples = thumbnails(T("start_from"), "paint-examples", _examples(models, first))
 
     def paint(key: str, drawing: Any, request: gr.Request) -> tuple[str, str]:
         return paint_translation(models, key, drawing, request)
 
     def pick(key: str, event: gr.SelectData) -> str:
-        data = Path(open_example(models.models[key].examples[event.index])).read_bytes()
+        data = Path(_examples(models, key)[event.index][0]).read_bytes()
         return f"load:{PREFIX}{base64.b64encode(data).decode()}"
 
     painter.input(
@@ -183,4 +170,4 @@ def _decoded(drawing: Any, request: gr.Request | None) -> Image.Image:
 
 
 def _examples(models: Models, key: str) -> list[tuple[str, str]]:
-    return [(open_example(path), path.stem) for path in models.models[key].examples]
+    return open_examples(models.models[key].examples)

@@ -1,6 +1,6 @@
 """What every request for a translation has in common: its model and its picture are checked, its faults are explained.
 
-    python -c "from img2img_hub.demo.requests import Picture; help(Picture.save)"
+python -c "from img2img_hub.demo.requests import plain_name; print(plain_name('../../etc/my street.jpg'))"
 
 Whatever a visitor can do wrong, in the browser or by the API, becomes a `gr.Error` that says the cure.
 """
@@ -9,24 +9,51 @@ from __future__ import annotations
 
 import html
 import logging
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import PureWindowsPath
+from typing import Any, Protocol, cast
 
 import gradio as gr
 from PIL import Image
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.running import check_mode, check_model, check_native, file_name_of
 from img2img_hub.demo.texts import say
-from img2img_hub.demo.uploads import BROWSER_FORMATS, format_of, read_upload, refusal, save_png
+from img2img_hub.demo.uploads import (
+    BROWSER_FORMATS,
+    device_name,
+    format_of,
+    megapixels,
+    read_upload,
+    refusal,
+    save_png,
+    status_line,
+)
 from img2img_hub.images import ImageError
 from img2img_hub.rasters import AnyImage, Raster
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 
+MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
+PADDED_SIDE = 256  # of the deepest U-Nets in use
+RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, MemoryError)
+_RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file of Windows can have such a name
+
 logger = logging.getLogger(__name__)
+
+
+class Shelf(Protocol):
+    """Where translators come from: the owner's `Models`, or the visitors' `Guests`."""
+
+    def translator(self, key: str) -> Translator: ...
+
+    def reason(self, key: str, error: Exception) -> str: ...
+
+
+# --- what was asked for ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +78,42 @@ class Picture:
 
 
 def check_request(
-    models: Models, key: Any, upload: dict[str, Any] | None, mode: Any, request: gr.Request | None
+    models: Models, key: Any, upload: Any, mode: Any, request: gr.Request | None
 ) -> tuple[Picture, Resize]:
     """The picture to translate, and how; refuses what this page does not have or take."""
     check_model(models, key, request)
     resize = check_mode(mode, request)
+    return read_picture(upload, resize, request), resize
+
+
+def check_model(models: Models, key: Any, request: gr.Request | None) -> str:
+    if not isinstance(key, str) or key not in models.models:
+        raise refusal(say("no_model", request, name=html.escape(f"{key!r:.200}")))
+    return key
+
+
+def check_mode(mode: Any, request: gr.Request | None) -> Resize:
+    if mode not in ("fit", "native"):
+        raise refusal(say("bad_resolution", request, value=html.escape(f"{mode!r:.200}")))
+    return cast(Resize, mode)
+
+
+def read_picture(upload: Any, resize: Resize, request: gr.Request | None, *, missing: str = "no_picture") -> Picture:
+    """The picture, checked and read; `missing` names the text for those who brought none."""
     if upload is None:
-        raise refusal(say("no_picture", request))
+        raise refusal(say(missing, request))
     path, stem, image = read_upload(upload, request)
-    check_native(image, resize, request)
-    return Picture(path=path, stem=stem, image=image), resize
+    if resize == "native" and native_pixels(*image.size) > MAX_NATIVE_PIXELS:
+        raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
+    return Picture(path=path, stem=stem, image=image)
+
+
+def native_pixels(width: int, height: int) -> int:
+    """What a network has to compute at native resolution: a picture that is narrow is padded before."""
+    return max(width, PADDED_SIDE) * max(height, PADDED_SIDE)
+
+
+# --- running --------------------------------------------------------------------------------------------------------
 
 
 def load(models: Models, key: str) -> Translator:
@@ -84,6 +137,50 @@ def translating(models: Models, key: str, request: gr.Request | None) -> Iterato
         raise refusal(say("not_finished", request)) from error
 
 
+def run(translator: Translator, path: str, *, resize: Resize) -> tuple[AnyImage, float]:
+    """(the translated picture, seconds)."""
+    start = time.perf_counter()
+    result = translator(path, resize=resize)
+    return result, time.perf_counter() - start
+
+
+def explain(error: Exception, shelf: Shelf, key: str, request: gr.Request | None) -> str:
+    """What a visitor reads of a failed run; the log has the rest."""
+    logger.error("translating with %s", key, exc_info=error)
+    if isinstance(error, MemoryError | RuntimeError):  # torch reports exhausted memory as a RuntimeError
+        return say("not_finished", request)
+    return shelf.reason(key, error)
+
+
+# --- what is said of it ---------------------------------------------------------------------------------------------
+
+
+def done_line(
+    translator: Translator, result: AnyImage, seconds: float, resize: Resize, request: gr.Request | None
+) -> str:
+    """One line of HTML: how long it took, by what, at which size."""
+    fitted = say("fitted", request, pixels=translator.settings.working_size)
+    how = fitted if resize == "fit" else say("at_native", request)
+    size = f"{result.width} × {result.height} px"
+    return status_line(say("done", request, seconds=seconds, device=device_name(translator), size=size, how=how))
+
+
 def name_of(models: Models, key: str) -> str:
     """What visitors see of a model."""
     return next(name for name, each in models.choices if each == key)
+
+
+def plain_name(name: str) -> str:
+    """A visitor's file name without its folder and ending, as it can be a file's name on any system."""
+    name = PureWindowsPath(name).name  # both kinds of slashes
+    name = "".join(letter if letter.isprintable() else "" for letter in name)  # also none that turns the direction
+    stem = re.sub(r'[<>:"/\\|?*]+', "-", name.rpartition(".")[0] if "." in name else name)
+    stem = stem.encode("utf-8", "ignore").decode()[:60].strip(". ")  # 60: a name has 255 bytes
+    if _RESERVED.fullmatch(stem.partition(".")[0]):
+        stem = f"{stem}-"
+    return stem or "image"
+
+
+def file_name_of(key: str) -> str:
+    """A model's key as part of a file name."""
+    return re.sub(r"[^\w.-]+", "-", key.split("/")[-1])

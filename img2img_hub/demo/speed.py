@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
-from img2img_hub.translation.backends import ONNX_FILE, Backend, keep_export, kept_export
+from img2img_hub.translation.backends import Backend, has_export, keep_export
 from img2img_hub.translation.translator import Translator
 
 VARIABLE = "IMG2IMG_BACKEND"
@@ -81,7 +81,8 @@ def _make(translator: Translator) -> None:
     time.sleep(HEAD_START)
     with _turn:
         try:
-            if not Path(translator.name, ONNX_FILE).is_file() and not kept_export(translator.network).is_file():
+            where = translator.name if Path(translator.name).is_dir() else ""
+            if not has_export(translator.network, where=where):
                 _export(translator)
             faster = _opened(translator)
         except Exception as error:  # each exporter and runtime has its own classes

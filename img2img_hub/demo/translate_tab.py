@@ -13,19 +13,19 @@ from __future__ import annotations
 import html
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from img2img_hub.demo.components import before_after, picture_input, resolution, thumbnails
 from img2img_hub.demo.cycle import build_cycle, directions
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
-from img2img_hub.demo.requests import check_request, load, translating
+from img2img_hub.demo.requests import check_request, done_line, load, translating
 from img2img_hub.demo.speed import fastest, is_making
-from img2img_hub.demo.texts import T, say
-from img2img_hub.demo.uploads import device_name, notice, open_example, read_upload, status_line
+from img2img_hub.demo.texts import T
+from img2img_hub.demo.uploads import device_name, notice, open_examples, read_upload, status_line
 from img2img_hub.demo.variations import build_variations
 from img2img_hub.demo.zero import gpu
 from img2img_hub.translation.translator import Translator
@@ -45,45 +45,13 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="inputs", min_width=280):
             direction = gr.Radio([], label=T("direction"), visible=False, elem_id="direction")
-            source = gr.Image(
-                label=T("your_picture"),
-                type="filepath",
-                image_mode=None,  # the file as uploaded: the Translator reads bit depth, alpha and orientation itself
-                format="png",
-                sources=["upload", "clipboard", "webcam"],
-                buttons=["fullscreen"],
-                height=290,
-                alt_text=str(T("picture_to_translate")),
-                elem_id="source",
-            )
-            examples = gr.Gallery(
-                label=T("pick_example"),
-                format="png",
-                columns=None,
-                height="auto",
-                fit_columns=False,
-                object_fit="contain",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-                elem_id="examples",
-                elem_classes="thumbnails",
-            )
-            resize = gr.Radio(
-                [(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id="resize"
-            )
+            source = picture_input("source")
+            examples = thumbnails(T("pick_example"), "examples")
+            resize = resolution("resize")
             forecast = gr.HTML(elem_id="forecast", elem_classes="hint")
             button = gr.Button(T("translate"), variant="primary", size="lg", elem_id="translate")
         with gr.Column(elem_id="outputs", min_width=280):
-            slider = gr.ImageSlider(
-                label=str(T("before_after")),
-                format="png",
-                type="filepath",
-                interactive=False,
-                max_height=560,
-                buttons=["fullscreen"],
-                elem_id="slider",
-            )
+            slider = before_after("slider")
             status = gr.HTML(status_line(T("choose_picture")), elem_id="status")
             download = gr.DownloadButton(str(T("download")), interactive=False, elem_id="download")
             with gr.Accordion(T("about"), open=True, elem_id="about"):
@@ -103,11 +71,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         # Asked after loading, which may take minutes: what the visitor has uploaded meanwhile is left alone.
         if not was_example:
             return gr.skip()
-        examples_of_it = models.models[key].examples
-        return open_example(examples_of_it[0]) if examples_of_it else None
+        return next((picture for picture, _ in open_examples(models.models[key].examples)), None)
 
     def pick(key: str, event: gr.SelectData) -> tuple[str, bool]:
-        return open_example(models.models[key].examples[event.index]), True
+        return open_examples(models.models[key].examples)[event.index][0], True
 
     def arrive(key: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[str, Any]:
         return foretell(models, key, upload, request), default_resize(models, key, upload)
@@ -170,7 +137,7 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     try:
         translator = models.translator(key)
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
-        pictures = [(open_example(path), _caption(path)) for path in card.examples]
+        pictures = open_examples(card.examples)
     except LOAD_ERRORS as error:
         logger.exception("loading %s", models.models[key].location)
         message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
@@ -212,15 +179,7 @@ def translate_upload(
         result = translator(picture.path, resize=resize)
         seconds = time.perf_counter() - start
     after = picture.save(result, key=key)
-    size = f"{result.width} × {result.height} px"
-    fitted = say("fitted", request, pixels=translator.settings.working_size)
-    how = fitted if mode == "fit" else say("at_native", request)
-    line = status_line(say("done", request, seconds=seconds, device=device_name(translator), size=size, how=how))
-    return (picture.shown, after), after, line
-
-
-def _caption(path: Path) -> str:
-    return path.stem.lstrip("0123456789-_ ").replace("-", " ").replace("_", " ")
+    return (picture.shown, after), after, done_line(translator, result, seconds, resize, request)
 
 
 def _resize_choices(translator: Translator) -> list[tuple[str, str]]:

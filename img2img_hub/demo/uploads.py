@@ -11,9 +11,11 @@ import contextlib
 import hashlib
 import html
 import io
+import logging
 import math
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,13 @@ from PIL import Image
 from img2img_hub.demo.speed import TITLES
 from img2img_hub.demo.texts import say
 from img2img_hub.images import ImageError, read_image
+from img2img_hub.rasters import NPY_MAGIC, first_bytes, load_npy
 from img2img_hub.translation.translator import Translator
 
 MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
 BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
+
+logger = logging.getLogger(__name__)
 
 
 def read_upload(upload: dict[str, Any], request: gr.Request | None = None) -> tuple[str, str, Image.Image]:
@@ -54,8 +59,17 @@ def refusal(message: str) -> gr.Error:
     return gr.Error(message, print_exception=False)
 
 
-def open_example(path: Path) -> str:
-    return save_png(read_image(path), name="image.png")  # as Gradio calls what has no name
+def open_examples(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """[(a file that the page may serve, its caption)] of a model's examples, but for those that cannot be read."""
+    opened = []
+    for path in paths:
+        try:
+            picture = save_png(read_image(path), name="image.png")  # as Gradio calls what has no name
+        except ImageError as error:  # a model may come from anywhere, and is good without this one
+            logger.warning("an example is left out: %s", error)
+        else:
+            opened.append((picture, path.stem.lstrip("0123456789-_ ").replace("-", " ").replace("_", " ")))
+    return opened
 
 
 def save_png(image: Image.Image, *, name: str) -> str:
@@ -80,6 +94,8 @@ def format_of(path: str) -> str | None:
 
 def size_of(path: str) -> tuple[int, int]:
     """(width, height) from the header alone: an enormous picture is refused before it is decoded."""
+    if first_bytes(path) == NPY_MAGIC:
+        return _size_of_npy(path)
     with contextlib.suppress(Exception):  # no TIFF, a damaged one, or no tifffile: Pillow knows more
         return _size_of_tiff(path)
     try:
@@ -90,14 +106,26 @@ def size_of(path: str) -> tuple[int, int]:
 
 
 def _size_of_tiff(path: str) -> tuple[int, int]:
-    """The same of a TIFF of any bands, types and pages, which are decoded together: what goes beyond four bytes a pixel
-    counts as more rows."""
+    """The same of a TIFF of any bands, types and pages, which are decoded together."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
-        total = page.nbytes * len(file.pages)
-        return page.imagewidth, max(page.imagelength, math.ceil(total / 4 / page.imagewidth))
+        return _counted(page.imagewidth, page.imagelength, page.nbytes * len(file.pages))
+
+
+def _size_of_npy(path: str) -> tuple[int, int]:
+    try:
+        array = load_npy(path, name=path)  # mapped, not read
+        height, width = array.shape[:2]
+        return _counted(width, height, array.nbytes)
+    except (ImageError, ValueError):  # ValueError: of fewer than two axes
+        return 0, 0
+
+
+def _counted(width: int, height: int, size: int) -> tuple[int, int]:
+    """What goes beyond four bytes a pixel counts as more rows."""
+    return width, max(height, math.ceil(size / 4 / max(width, 1)))
 
 
 def megapixels(width: int, height: int) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from img2img_hub.demo.components import results
 from img2img_hub.demo.models import Models
 from img2img_hub.demo.requests import check_request, load, translating
 from img2img_hub.demo.speed import fastest
@@ -38,7 +39,7 @@ def build_variations(models: Models, inputs: list[Component]) -> tuple[gr.Accord
             )
             count = gr.Slider(1, MAX_COUNT, 3, step=1, label=T("how_many"), min_width=120, elem_id="count")
         button = gr.Button(T("draw_variations"), elem_id="vary")
-        gallery = result_gallery(T("variations"), "varied")
+        gallery = results(T("variations"), "varied")
         status = gr.HTML(status_line(""), elem_id="varied-status")
 
     def vary(
@@ -59,22 +60,6 @@ def build_variations(models: Models, inputs: list[Component]) -> tuple[gr.Accord
         show_progress_on=gallery,
     )
     return section, [gallery, status]
-
-
-def result_gallery(label: Any, elem_id: str) -> gr.Gallery:
-    """Results side by side; a click enlarges one, with a button to download it."""
-    return gr.Gallery(
-        label=label,
-        format="png",
-        columns=None,
-        height="auto",
-        fit_columns=False,
-        object_fit="contain",
-        interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_id=elem_id,
-        elem_classes="results",
-    )
 
 
 def vary_upload(
@@ -98,13 +83,13 @@ def vary_upload(
     began = time.perf_counter()
     with translating(models, key, request):
         plain = fastest(translator)(picture.path, resize=resize)
-        results = [(picture.save(plain, key=key), say("without_noise", request))]
+        made = [(picture.save(plain, key=key), say("without_noise", request))]
         for number_drawn in range(first, first + number):  # by PyTorch, which alone has the noise
-            made = translator(picture.path, resize=resize, seed=number_drawn)
-            path = picture.save(made, key=key, detail=f"seed-{number_drawn}")
-            results.append((path, say("of_seed", request, seed=number_drawn)))
+            varied = translator(picture.path, resize=resize, seed=number_drawn)
+            path = picture.save(varied, key=key, detail=f"seed-{number_drawn}")
+            made.append((path, say("of_seed", request, seed=number_drawn)))
     seconds = time.perf_counter() - began
-    return results, status_line(say("painted", request, seconds=seconds, device=device_name(translator)))
+    return made, status_line(say("painted", request, seconds=seconds, device=device_name(translator)))
 
 
 def _whole(value: Any, *, least: int, most: int, say_no: Callable[[], str]) -> int:

@@ -79,8 +79,8 @@ class ResizeConv2d(nn.Conv2d):
     distill.pub/2016/deconv-checkerboard).
 
     `between`: "nearest" repeats every pixel, "bilinear" interpolates (pixel centres at halves, as image libraries do).
-    The first one is the cheaper; its 2×2 blocks are what a small generator weaves its texture of, where the source is
-    flat. The second one leaves no blocks.
+    The first one is the cheaper and the sharper; its blocks, doubled level by level, are what a small generator weaves
+    a lattice of where the source is flat. The second one leaves no blocks.
 
     Computed in one go: spreading every pixel over its neighbours and then summing over 3×3 is a transposed convolution
     of stride 2 whose kernel is the 3×3 one laid over the spread. The large image in between is never made.

@@ -31,7 +31,8 @@ class UNetGenerator(Network):
         width: channels of the outermost level; doubled at each level up to 8 × width.
         norm: "batch" (paper), "instance" or "none".
         dropout: probability in the middle up-blocks (all but the innermost at 8 × width channels), paper: 0.5.
-        upsample: "transpose" (paper), or without checkerboard "resize" (nearest) or "bilinear", then a convolution.
+        upsample: "transpose" (paper), or without checkerboard "resize" (nearest) or "bilinear", then a convolution. The
+            two outermost levels of "bilinear" are nearest, too: nothing after them could sharpen what it blurs.
         noise_channels: bands of Gaussian noise z concatenated to the source (section 3.1 of the paper gives G(x, z));
             0 leaves dropout as the only noise, as in the paper's experiments.
     """
@@ -78,12 +79,13 @@ class UNetGenerator(Network):
 
         self.ups = nn.ModuleList()  # from the innermost to the outermost
         for level in reversed(range(levels)):
+            doubling = "resize" if upsample == "bilinear" and level < 2 else upsample
             inner = channels[level] if level == last else 2 * channels[level]  # skip and inner result side by side
             if level == 0:
-                up = [nn.ReLU(), make_upsample(upsample, inner, out_channels, kernel=4, bias=True), nn.Tanh()]
+                up = [nn.ReLU(), make_upsample(doubling, inner, out_channels, kernel=4, bias=True), nn.Tanh()]
             else:
                 out = channels[level - 1]
-                up = [nn.ReLU(), make_upsample(upsample, inner, out, kernel=4, bias=bias), make_norm(norm, out)]
+                up = [nn.ReLU(), make_upsample(doubling, inner, out, kernel=4, bias=bias), make_norm(norm, out)]
                 if dropout > 0 and 4 <= level < last:
                     up.append(Dropout(dropout))
             self.ups.append(nn.Sequential(*up))

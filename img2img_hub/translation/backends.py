@@ -115,6 +115,17 @@ def _opened_cached(network: Network, backend: Backend, *, own: str, working_size
     return _opened(keep_export(network, working_size=working_size), backend, own=own)
 
 
+def has_export(network: Network, *, where: str = "") -> bool:
+    """Whether `make_forward` finds an export of the network, in the folder `where` or kept, and need not make one."""
+    own = fingerprint(network)
+    for path in (_in_repo(where, ONNX_FILE), _kept(own)):
+        if path is not None and path.is_file():
+            with suppress(ValueError):
+                _size_of(_read(path), path, own=own, any_size=True)
+                return True
+    return False
+
+
 def kept_export(network: Network) -> Path:
     """Where the export of the network is kept, be it there yet or not."""
     return _kept(fingerprint(network))
@@ -142,7 +153,18 @@ def _opened(path: Path, backend: Backend, *, own: str, any_size: bool = False) -
     Raises:
         ValueError: it cannot be read, is of another network than `own` says, or of one size alone, not `any_size`.
     """
-    model = _read(path)
+    height, width = _size_of(_read(path), path, own=own, any_size=any_size)
+    try:
+        run = open_session(path) if backend == "onnx" else _open_openvino(path)
+    except ValueError:
+        raise
+    except Exception as error:  # each runtime has its own classes
+        raise ValueError(f"{path} cannot be opened by {backend} ({_said(error)})") from None
+    return _of_one_size(run, path, height=height, width=width) if height else run
+
+
+def _size_of(model: Any, path: Path, *, own: str, any_size: bool) -> tuple[int, int]:
+    """(height, width) that the export was made for, (0, 0) for any; raises what `_opened` says."""
     if (said := {entry.key: entry.value for entry in model.metadata_props}.get("img2img_hub", "")) != own:
         raise ValueError(
             f"{path} was not exported from this network as it is now "
@@ -151,13 +173,7 @@ def _opened(path: Path, backend: Backend, *, own: str, any_size: bool = False) -
     height, width = (entry.dim_value for entry in model.graph.input[0].type.tensor_type.shape.dim[2:])
     if height and any_size:
         raise ValueError(f"{path} was exported for {width}×{height} pixels alone: export it anew with --dynamic")
-    try:
-        run = open_session(path) if backend == "onnx" else _open_openvino(path)
-    except ValueError:
-        raise
-    except Exception as error:  # each runtime has its own classes
-        raise ValueError(f"{path} cannot be opened by {backend} ({_said(error)})") from None
-    return _of_one_size(run, path, height=height, width=width) if height else run
+    return height, width
 
 
 def _in_repo(where: str, name: str, **download: Any) -> Path | None:

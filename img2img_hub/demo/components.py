@@ -1,0 +1,81 @@
+"""Components that several tabs show: made in one place, so that they look and behave alike.
+
+python -c "from img2img_hub.demo.components import picture_input; help(picture_input)"
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from img2img_hub.demo.texts import T
+
+_SIDE_BY_SIDE: dict[str, Any] = {  # pictures of any size in rows that are as high as they need to be
+    "format": "png",
+    "columns": None,
+    "height": "auto",
+    "fit_columns": False,
+    "object_fit": "contain",
+    "interactive": False,
+}
+
+
+def picture_input(elem_id: str, *, height: int = 290) -> gr.Image:
+    """Where a visitor puts a picture. Its events want preprocess=False: Gradio would open the file itself."""
+    return gr.Image(
+        label=T("your_picture"),
+        type="filepath",
+        image_mode=None,  # the file as uploaded: the Translator reads bit depth, alpha and orientation itself
+        format="png",
+        sources=["upload", "clipboard", "webcam"],
+        buttons=["fullscreen"],
+        height=height,
+        alt_text=str(T("picture_to_translate")),
+        elem_id=elem_id,
+    )
+
+
+def resolution(elem_id: str) -> gr.Radio:
+    """At the model's working size, or at the picture's own."""
+    return gr.Radio([(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id=elem_id)
+
+
+def before_after(elem_id: str) -> gr.ImageSlider:
+    """A picture and its translation, with a handle between them."""
+    return gr.ImageSlider(
+        label=str(T("before_after")),
+        format="png",
+        type="filepath",
+        interactive=False,
+        max_height=560,
+        buttons=["fullscreen"],
+        elem_id=elem_id,
+    )
+
+
+def thumbnails(
+    label: Any, elem_id: str, pictures: list[tuple[str, str]] | None = None, *, visible: bool = True
+) -> gr.Gallery:
+    """Small pictures to choose from, or to look over; a click enlarges none."""
+    return gr.Gallery(
+        pictures,
+        label=label,
+        allow_preview=False,
+        buttons=[],
+        visible=visible,
+        elem_id=elem_id,
+        elem_classes="thumbnails",
+        **_SIDE_BY_SIDE,
+    )
+
+
+def results(label: Any, elem_id: str, *, elem_classes: str = "results") -> gr.Gallery:
+    """Results side by side; a click enlarges one, with a button to download it."""
+    return gr.Gallery(
+        label=label,
+        buttons=["download", "fullscreen"],
+        elem_id=elem_id,
+        elem_classes=elem_classes,
+        **_SIDE_BY_SIDE,
+    )

@@ -1,0 +1,94 @@
+"""What the page refuses or leaves out before it costs the server anything: headers, narrow pictures, deep networks.
+
+python -m pytest tests/test_demo_limits.py
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from img2img_hub import UNetGenerator
+from img2img_hub.demo import guests
+from img2img_hub.demo.app import build_demo
+from img2img_hub.demo.forecast import default_resize, foretell
+from img2img_hub.demo.models import Model, find_models
+from img2img_hub.demo.requests import read_picture
+from img2img_hub.demo.translate_tab import choose_model
+from img2img_hub.demo.uploads import open_examples, size_of
+from tests.browser.serving import write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_model(tmp_path_factory.mktemp("models") / "stripes2dots")
+    (folder / "examples" / "0-torn.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    return folder
+
+
+def test_an_example_that_cannot_be_read_is_left_out_and_the_page_stays(model, caplog):
+    models = find_models(str(model))
+    examples = models.models[model.name].examples
+    whole = [path for path in examples if path.name != "0-torn.png"]
+    assert whole
+    assert len(whole) == len(examples) - 1
+    opened = open_examples(examples)
+    assert len(opened) == len(whole)
+    assert [Image.open(path).size for path, _ in opened] == [Image.open(path).size for path in whole]
+    assert "0-torn.png" in caplog.text
+    gallery = choose_model(models, model.name)[3]
+    assert gallery.visible
+    assert len(gallery.value) == len(whole)
+    build_demo(models)
+
+
+def test_a_numpy_file_is_weighed_by_its_header(tmp_path):
+    np.save(tmp_path / "small.npy", np.zeros((30, 40, 3), np.uint8))
+    assert size_of(str(tmp_path / "small.npy")) == (40, 30)
+    np.save(tmp_path / "deep.npy", np.zeros((30, 40, 8), np.float32))
+    assert size_of(str(tmp_path / "deep.npy")) == (40, 240)  # 32 bytes a pixel
+    np.lib.format.open_memmap(tmp_path / "large.npy", mode="w+", dtype=np.uint8, shape=(20_000, 20_000)).flush()
+    with pytest.raises(gr.Error, match=r"large\.npy.*20000 × 20000 pixels"):
+        read_picture({"path": str(tmp_path / "large.npy"), "orig_name": "large.npy"}, "fit", None)
+    np.save(tmp_path / "row.npy", np.zeros(5, np.uint8))
+    assert size_of(str(tmp_path / "row.npy")) == (0, 0)
+
+
+def test_a_narrow_picture_counts_as_wide_as_networks_pad_it(model, tmp_path):
+    Image.new("RGB", (20_000, 2)).save(tmp_path / "line.png")
+    upload = {"path": str(tmp_path / "line.png"), "orig_name": "line.png"}
+    with pytest.raises(gr.Error, match="20000 × 2 pixels"):
+        read_picture(upload, "native", None)
+    assert read_picture(upload, "fit", None).image.size == (20_000, 2)
+    models = find_models(str(model))
+    assert "20000 × 2 pixels" in foretell(models, model.name, upload)
+    assert default_resize(models, model.name, upload) == "fit"
+
+
+def test_a_network_that_pads_everything_to_millions_of_pixels_is_no_guest(tmp_path):
+    UNetGenerator(levels=12, width=1, dropout=0.0).save_pretrained(tmp_path / "deep")
+    with pytest.raises(guests.GuestError) as caught:
+        guests._load(tmp_path / "deep", shown="ann/deep")
+    assert (caught.value.text, caught.value.values["size"]) == ("guest_heavy", 4096)
+
+
+def test_reverses_that_come_at_the_same_time_are_all_offered(model):
+    models = find_models(str(model))
+    names = [f"ann/model-{number}" for number in range(50)]
+    start = threading.Barrier(len(names))
+
+    def offer(name: str) -> None:
+        start.wait()
+        models._offer(Model(key=name, location=name, name=name))
+
+    threads = [threading.Thread(target=offer, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(names) <= set(models.models)
