@@ -179,7 +179,7 @@ def test_a_config_in_another_encoding_is_refused(folder: Path) -> None:
         ({"norm": "group"}, "'batch', 'instance' or 'none', got 'group'"),
         ({"norm": ["batch"]}, "norm"),
         ({"norm": {}}, "norm"),
-        ({"upsample": "bilinear"}, "'transpose' or 'resize'"),
+        ({"upsample": "cubic"}, "'transpose', 'resize' or 'bilinear'"),
     ],
 )
 def test_a_config_that_cannot_be_built_is_refused(folder: Path, changes: dict[str, Any], says: str) -> None:

@@ -189,6 +189,6 @@ def test_a_seed_that_is_none_is_explained(open_page, address):
     page = open_page(address)
     ready(page)
     unfold(page, "variations")
-    page.get_by_label("First seed").fill("")
+    enter(page, "First seed", "")
     page.get_by_role("button", name="Draw variations").click()
     expect(page.get_by_text("give a whole number from 0 to 2147483647")).to_be_visible(timeout=WAIT)
