@@ -286,7 +286,7 @@ def load_npy(content: Any, *, name: str) -> np.ndarray:
         if isinstance(content, str | Path):
             return np.load(content, mmap_mode="r", allow_pickle=False)
         return np.load(io.BytesIO(content), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header is Python text that numpy evaluates: nearly anything can be raised
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"{name} is damaged or cut short ({reason}): copy or save it again") from None
 

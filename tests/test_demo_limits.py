@@ -55,6 +55,12 @@ def test_a_numpy_file_is_weighed_by_its_header(tmp_path):
     np.lib.format.open_memmap(tmp_path / "large.npy", mode="w+", dtype=np.uint8, shape=(20_000, 20_000)).flush()
     with pytest.raises(gr.Error, match=r"large\.npy.*20000 × 20000 pixels"):
         read_picture({"path": str(tmp_path / "large.npy"), "orig_name": "large.npy"}, "fit", None)
+    for header in ("((((", "{[]:1}", "{'descr': '|u1', 'fortran_order': False, 'shape': (True, 2)}"):
+        text = header.ljust(117).encode() + b"\n"
+        (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+        assert size_of(str(tmp_path / "bad.npy")) == (0, 0)
+        with pytest.raises(gr.Error, match=r"bad\.npy"):
+            read_picture({"path": str(tmp_path / "bad.npy"), "orig_name": "bad.npy"}, "fit", None)
     np.save(tmp_path / "row.npy", np.zeros(5, np.uint8))
     assert size_of(str(tmp_path / "row.npy")) == (0, 0)
 

@@ -33,10 +33,10 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
     except LOAD_ERRORS:  # said where the model was chosen
         return ""
     (width, height), pixels = size, size[0] * size[1]
-    if pixels <= translator.settings.working_size**2:
-        return ""
     if native_pixels(*size) > MAX_NATIVE_PIXELS:
         line = say("beyond_native", request, size=megapixels(width, height), limit=MAX_NATIVE_PIXELS / 1e6)
+    elif pixels <= translator.settings.working_size**2:
+        return ""
     elif (seconds := _seconds(translator, height, width)) is not None:
         fits = translator.engine.fits(height, width)
         time = in_words(seconds, request)

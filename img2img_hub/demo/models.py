@@ -81,7 +81,9 @@ class Models:
                 location = self.models[key].location
                 self._translators[key] = Translator.from_pretrained(location)
                 if not Path(location).is_dir():
-                    self.models[key] = _card_of_repo(location)
+                    card = _card_of_repo(location)
+                    with self._growing:
+                        self.models[key] = card
             return self._translators[key]
 
     def partner(self, key: str) -> str | None:
@@ -99,7 +101,7 @@ class Models:
             if other != key and model.location in (reverse, str(beside)):
                 return other
         if beside is not None and beside.parent == Path(here).parent and _is_model(beside):
-            return self._offer(_card_of_folder(beside, key=_free_key(beside, taken=self.models)))
+            return self._offer(_card_of_folder(beside, key=beside.name))
         owner = here.split("/")[0]
         if beside is None and _REPO_ID.fullmatch(reverse) and reverse != here and reverse.split("/")[0] == owner:
             if Path(reverse).exists():  # a folder of the server is no repo
@@ -109,6 +111,8 @@ class Models:
 
     def _offer(self, model: Model) -> str:
         with self._growing:  # two visitors may bring two reverses at the same time
+            if Path(model.location).is_dir():
+                model = replace(model, key=_free_key(Path(model.location), taken=self.models))
             if model.key not in self.models:
                 self._locks[model.key] = threading.Lock()
                 self.models = {**self.models, model.key: model}  # anew: others may be walking through it

@@ -68,7 +68,7 @@ def open_examples(paths: Iterable[Path]) -> list[tuple[str, str]]:
         except ImageError as error:  # a model may come from anywhere, and is good without this one
             logger.warning("an example is left out: %s", error)
         else:
-            opened.append((picture, path.stem.lstrip("0123456789-_ ").replace("-", " ").replace("_", " ")))
+            opened.append((picture, path.stem.lstrip("0123456789-_ ").replace("-", " ").replace("_", " ") or path.stem))
     return opened
 
 
