@@ -20,7 +20,7 @@ from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.models import Model, find_models
 from img2img_hub.demo.requests import read_picture
 from img2img_hub.demo.translate_tab import choose_model
-from img2img_hub.demo.uploads import open_examples, size_of
+from img2img_hub.demo.uploads import nth_example, open_examples, size_of
 from tests.browser.serving import write_model
 
 
@@ -37,10 +37,11 @@ def test_an_example_that_cannot_be_read_is_left_out_and_the_page_stays(model, ca
     whole = [path for path in examples if path.name != "0-torn.png"]
     assert whole
     assert len(whole) == len(examples) - 1
-    opened = open_examples(examples)
+    opened = list(open_examples(examples))
     assert len(opened) == len(whole)
     assert [Image.open(path).size for path, _ in opened] == [Image.open(path).size for path in whole]
     assert "0-torn.png" in caplog.text
+    assert [nth_example(examples, index) for index in range(len(whole) + 1)] == [path for path, _ in opened] + [None]
     gallery = choose_model(models, model.name)[3]
     assert gallery.visible
     assert len(gallery.value) == len(whole)

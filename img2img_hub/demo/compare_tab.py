@@ -46,7 +46,7 @@ def build_compare_tab(models: Models) -> None:
         with gr.Column(min_width=280, scale=2):
             source = picture_input("compare-source", height=260)
             examples = [path for model in models.models.values() for path in model.examples[:2]]
-            pictures = open_examples(examples[:MOST_EXAMPLES])
+            pictures = list(open_examples(examples[:MOST_EXAMPLES]))
             picks = thumbnails(T("pick_example"), "compare-examples", pictures, visible=bool(pictures))
             resize = resolution("compare-resize")
             what = gr.Radio(

@@ -15,7 +15,6 @@ import io
 import json
 import logging
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from PIL import Image
 
 from img2img_hub.demo.components import thumbnails
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import check_model, file_name_of, load, translating
+from img2img_hub.demo.requests import check_model, file_name_of, load, run, translating
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, open_examples, refusal, save_png, status_line
@@ -148,9 +147,7 @@ def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Reques
     source = _decoded(drawing, request)
     translator = fastest(load(models, key))
     with translating(models, key, request):
-        start = time.perf_counter()
-        result = translator(source, resize="fit")
-        seconds = time.perf_counter() - start
+        result, seconds = run(translator, source, resize="fit")
     if isinstance(result, Raster):  # a page shows pictures
         result = result.preview()
     path = save_png(result, name=f"{file_name_of(key)}.png")
@@ -170,4 +167,4 @@ def _decoded(drawing: Any, request: gr.Request | None) -> Image.Image:
 
 
 def _examples(models: Models, key: str) -> list[tuple[str, str]]:
-    return open_examples(models.models[key].examples)
+    return list(open_examples(models.models[key].examples))

@@ -137,10 +137,10 @@ def translating(models: Models, key: str, request: gr.Request | None) -> Iterato
         raise refusal(say("not_finished", request)) from error
 
 
-def run(translator: Translator, path: str, *, resize: Resize) -> tuple[AnyImage, float]:
+def run(translator: Translator, picture: str | Image.Image, *, resize: Resize) -> tuple[AnyImage, float]:
     """(the translated picture, seconds)."""
     start = time.perf_counter()
-    result = translator(path, resize=resize)
+    result = translator(picture, resize=resize)
     return result, time.perf_counter() - start
 
 

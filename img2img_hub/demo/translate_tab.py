@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import html
 import logging
-import time
 from typing import Any
 
 import gradio as gr
@@ -22,10 +21,10 @@ from img2img_hub.demo.cycle import build_cycle, directions
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
-from img2img_hub.demo.requests import check_request, done_line, load, translating
+from img2img_hub.demo.requests import check_request, done_line, load, run, translating
 from img2img_hub.demo.speed import fastest, is_making
 from img2img_hub.demo.texts import T
-from img2img_hub.demo.uploads import device_name, notice, open_examples, read_upload, status_line
+from img2img_hub.demo.uploads import device_name, notice, nth_example, open_examples, read_upload, status_line
 from img2img_hub.demo.variations import build_variations
 from img2img_hub.demo.zero import gpu
 from img2img_hub.translation.translator import Translator
@@ -71,10 +70,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         # Asked after loading, which may take minutes: what the visitor has uploaded meanwhile is left alone.
         if not was_example:
             return gr.skip()
-        return next((picture for picture, _ in open_examples(models.models[key].examples)), None)
+        return nth_example(models.models[key].examples, 0)
 
-    def pick(key: str, event: gr.SelectData) -> tuple[str, bool]:
-        return open_examples(models.models[key].examples)[event.index][0], True
+    def pick(key: str, event: gr.SelectData) -> tuple[str | None, bool]:
+        return nth_example(models.models[key].examples, event.index), True
 
     def arrive(key: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[str, Any]:
         return foretell(models, key, upload, request), default_resize(models, key, upload)
@@ -137,7 +136,7 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     try:
         translator = models.translator(key)
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
-        pictures = open_examples(card.examples)
+        pictures = list(open_examples(card.examples))
     except LOAD_ERRORS as error:
         logger.exception("loading %s", models.models[key].location)
         message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
@@ -175,9 +174,7 @@ def translate_upload(
     picture, resize = check_request(models, key, upload, mode, request)
     translator = fastest(load(models, key))
     with translating(models, key, request):
-        start = time.perf_counter()
-        result = translator(picture.path, resize=resize)
-        seconds = time.perf_counter() - start
+        result, seconds = run(translator, picture.path, resize=resize)
     after = picture.save(result, key=key)
     return (picture.shown, after), after, done_line(translator, result, seconds, resize, request)
 

@@ -11,11 +11,12 @@ import contextlib
 import hashlib
 import html
 import io
+import itertools
 import logging
 import math
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,15 @@ def refusal(message: str) -> gr.Error:
     return gr.Error(message, print_exception=False)
 
 
-def open_examples(paths: Iterable[Path]) -> list[tuple[str, str]]:
-    """[(a file that the page may serve, its caption)] of a model's examples, but for those that cannot be read."""
-    opened = []
+def open_examples(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """(a file that the page may serve, its caption) of a model's examples, but for those that cannot be read."""
     for path in paths:
         try:
             picture = save_png(read_image(path), name="image.png")  # as Gradio calls what has no name
         except ImageError as error:  # a model may come from anywhere, and is good without this one
             logger.warning("an example is left out: %s", error)
         else:
-            opened.append((picture, path.stem.lstrip("0123456789-_ ").replace("-", " ").replace("_", " ") or path.stem))
-    return opened
+            yield picture, path.stem.lstrip("0123456789-_ ").replace("-", " ").replace("_", " ") or path.stem
 
 
 def save_png(image: Image.Image, *, name: str) -> str:
@@ -85,6 +84,11 @@ def save_png(image: Image.Image, *, name: str) -> str:
     part.write_bytes(data.getbuffer())
     os.replace(part, path)
     return str(path)
+
+
+def nth_example(paths: Iterable[Path], index: int) -> str | None:
+    """The file of one of `open_examples`, for which those after it are not read; None where there are not so many."""
+    return next((picture for picture, _ in itertools.islice(open_examples(paths), index, None)), None)
 
 
 def format_of(path: str) -> str | None:
