@@ -18,7 +18,7 @@ from img2img_hub.demo import guests
 from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.models import Model, find_models
-from img2img_hub.demo.requests import read_picture
+from img2img_hub.demo.requests import check_request, read_picture
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.demo.uploads import nth_example, open_examples, size_of
 from tests.browser.serving import write_model
@@ -55,26 +55,31 @@ def test_a_numpy_file_is_weighed_by_its_header(tmp_path):
     assert size_of(str(tmp_path / "deep.npy")) == (40, 240)  # 32 bytes a pixel
     np.lib.format.open_memmap(tmp_path / "large.npy", mode="w+", dtype=np.uint8, shape=(20_000, 20_000)).flush()
     with pytest.raises(gr.Error, match=r"large\.npy.*20000 × 20000 pixels"):
-        read_picture({"path": str(tmp_path / "large.npy"), "orig_name": "large.npy"}, "fit", None)
+        read_picture({"path": str(tmp_path / "large.npy"), "orig_name": "large.npy"}, None)
     for header in ("((((", "{[]:1}", "{'descr': '|u1', 'fortran_order': False, 'shape': (True, 2)}"):
         text = header.ljust(117).encode() + b"\n"
         (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
         assert size_of(str(tmp_path / "bad.npy")) == (0, 0)
         with pytest.raises(gr.Error, match=r"bad\.npy"):
-            read_picture({"path": str(tmp_path / "bad.npy"), "orig_name": "bad.npy"}, "fit", None)
+            read_picture({"path": str(tmp_path / "bad.npy"), "orig_name": "bad.npy"}, None)
     np.save(tmp_path / "row.npy", np.zeros(5, np.uint8))
     assert size_of(str(tmp_path / "row.npy")) == (0, 0)
 
 
-def test_a_narrow_picture_counts_as_wide_as_networks_pad_it(model, tmp_path):
-    Image.new("RGB", (20_000, 2)).save(tmp_path / "line.png")
+def test_a_narrow_picture_counts_as_what_the_network_pads_it_to(model, tmp_path):
+    Image.new("RGB", (40_000, 2)).save(tmp_path / "line.png")
     upload = {"path": str(tmp_path / "line.png"), "orig_name": "line.png"}
-    with pytest.raises(gr.Error, match="20000 × 2 pixels"):
-        read_picture(upload, "native", None)
-    assert read_picture(upload, "fit", None).image.size == (20_000, 2)
-    models = find_models(str(model))
-    assert "20000 × 2 pixels" in foretell(models, model.name, upload)
-    assert default_resize(models, model.name, upload) == "fit"
+    write_model(tmp_path / "deep", card=None, network=UNetGenerator(levels=8, width=1))
+    models = find_models(f"{model}, {tmp_path / 'deep'}")
+    with pytest.raises(gr.Error, match=r"40000 × 2 pixels, which this model pads to 40192 × 256 .*10\.3 megapixels"):
+        check_request(models, "deep", upload, "native", None)
+    assert "pads to 40192 × 256" in foretell(models, "deep", upload)
+    assert default_resize(models, "deep", upload) == "fit"
+    # A shallow network pads it to little, and takes it.
+    translator, picture, resize = check_request(models, model.name, upload, "native", None)
+    assert (picture.image.size, resize) == ((40_000, 2), "native")
+    assert translator.engine.padded_size(2, 40_000)[0] < 256
+    assert "pads" not in foretell(models, model.name, upload)
 
 
 def test_a_network_that_pads_everything_to_millions_of_pixels_is_no_guest(tmp_path):

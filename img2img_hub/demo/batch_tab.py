@@ -30,14 +30,15 @@ from PIL import Image
 from img2img_hub.demo.components import resolution, thumbnails
 from img2img_hub.demo.models import Models
 from img2img_hub.demo.requests import (
-    MAX_NATIVE_PIXELS,
     RUN_ERRORS,
     check_mode,
     check_model,
     explain,
     file_name_of,
+    load,
     native_pixels,
     plain_name,
+    too_large,
 )
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
@@ -137,7 +138,8 @@ def translate_batch(
     Everything a visitor can do wrong is a `gr.Error` with the cure, but for single bad files, which the report names.
     """
     key, mode = check_model(models, key, request), check_mode(mode, request)
-    named, failures = _sorted_out(uploads, mode, request)
+    translator = load(models, key)
+    named, failures = _sorted_out(uploads, mode, translator, request)
     with tempfile.TemporaryDirectory(prefix="img2img-batch-") as place:
         # Links under names of our own: a visitor's name chooses no path, and equal names do not meet.
         sources = {Path(place, "in", f"{stem}.png"): path for stem, (path, _) in named.items()}
@@ -145,7 +147,7 @@ def translate_batch(
         for link, path in sources.items():
             link.symlink_to(os.path.abspath(path))
         try:
-            translator = fastest(models.translator(key))
+            translator = fastest(translator)
             _check_png(translator, request)
             start = time.perf_counter()
             # One at a time through the network: each is what the Translate tab makes of it, to the bit.
@@ -176,13 +178,14 @@ def _check_png(translator: Translator, request: gr.Request | None) -> None:
         raise refusal(say("no_png", request)) from error
 
 
-def _sorted_out(uploads: Any, mode: Resize, request: gr.Request | None) -> tuple[dict[str, tuple[str, str]], list[str]]:
+def _sorted_out(
+    uploads: Any, mode: Resize, translator: Translator, request: gr.Request | None
+) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """({stem in the zip: (path, the visitor's name)}, what is wrong with the others); headers are read, no pictures."""
     if not uploads:
         raise refusal(say("no_pictures", request))
     if len(uploads) > MAX_FILES:
         raise refusal(say("too_many", request, count=len(uploads), limit=MAX_FILES))
-    most_each = MAX_NATIVE_PIXELS if mode == "native" else MAX_PIXELS
     named: dict[str, tuple[str, str]] = {}
     taken: set[str] = set()
     failures: list[str] = []
@@ -194,12 +197,14 @@ def _sorted_out(uploads: Any, mode: Resize, request: gr.Request | None) -> tuple
             failures.append(f"{shown}: {say('not_arrived', request)}")
             continue
         width, height = size_of(path)
-        counted = native_pixels(width, height) if mode == "native" else width * height
-        if counted > most_each:
-            text = "too_large_native_one" if mode == "native" else "too_large"
-            failures.append(say(text, request, name=shown, size=megapixels(width, height), limit=most_each / 1e6))
+        if width * height > MAX_PIXELS:
+            size, limit = megapixels(width, height), MAX_PIXELS / 1e6
+            failures.append(say("too_large", request, name=shown, size=size, limit=limit))
             continue
-        pixels += counted
+        if mode == "native" and (said := too_large(translator, width, height, "too_large_native_one", request)):
+            failures.append(f"{shown}: {said}")
+            continue
+        pixels += native_pixels(translator, width, height) if mode == "native" else width * height
         stem = _free(plain_name(shown), taken)
         named[stem] = (path, shown)
     if pixels > MAX_BATCH_PIXELS[mode]:

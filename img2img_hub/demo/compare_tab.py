@@ -17,7 +17,7 @@ import gradio as gr
 from img2img_hub.demo.components import picture_input, resolution, results, thumbnails
 from img2img_hub.demo.guests import GuestError, Guests, check_revision
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import RUN_ERRORS, Shelf, check_mode, check_model, explain, read_picture, run
+from img2img_hub.demo.requests import RUN_ERRORS, Shelf, check_mode, check_model, check_size, explain, read_picture, run
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, notice, open_examples, refusal, status_line
@@ -169,17 +169,20 @@ def _side_by_side(
     shelf: Shelf, names: dict[str, str], upload: Any, mode: Any, request: gr.Request | None
 ) -> tuple[Pictures, str]:
     resize = check_mode(mode, request)
-    picture = read_picture(upload, resize, request, missing="no_picture_to_compare")
+    picture = read_picture(upload, request, missing="no_picture_to_compare")
     pictures = [(picture.shown, say("your_picture", request))]
     failures, device = [], ""
     for key, name in names.items():
         try:
             translator = shelf.translator(key)
+            check_size(translator, picture, resize, request)
             if isinstance(shelf, Models):  # what visitors name is not kept for long enough
                 translator = fastest(translator)
             result, seconds = run(translator, picture.path, resize=resize)
         except GuestError as error:
             failures.append(error.say(request))
+        except gr.Error as error:
+            failures.append(f"{name}: {error.message}")
         except RUN_ERRORS as error:
             failures.append(f"{name}: {explain(error, shelf, key, request)}")
         else:

@@ -71,8 +71,7 @@ def cycle_upload(
     models: Models, key: Any, upload: dict[str, Any] | None, mode: Any, request: gr.Request | None = None
 ) -> tuple[list[tuple[str, str]], float, str]:
     """Values for gallery, error and status."""
-    picture, resize = check_request(models, key, upload, mode, request)
-    translator = load(models, key)
+    translator, picture, resize = check_request(models, key, upload, mode, request)
     other = partner_of(models, key)
     if other is None:
         raise refusal(say("no_reverse", request, name=html.escape(models.models[key].name)))

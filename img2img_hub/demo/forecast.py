@@ -13,10 +13,10 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.requests import MAX_NATIVE_PIXELS, native_pixels
+from img2img_hub.demo.requests import too_large
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
-from img2img_hub.demo.uploads import megapixels, size_of
+from img2img_hub.demo.uploads import size_of
 from img2img_hub.demo.zero import ON_ZERO_GPU
 from img2img_hub.translation.translator import Translator
 
@@ -33,8 +33,8 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
     except LOAD_ERRORS:  # said where the model was chosen
         return ""
     (width, height), pixels = size, size[0] * size[1]
-    if native_pixels(*size) > MAX_NATIVE_PIXELS:
-        line = say("beyond_native", request, size=megapixels(width, height), limit=MAX_NATIVE_PIXELS / 1e6)
+    if line := too_large(translator, width, height, "beyond_native", request):
+        pass
     elif pixels <= translator.settings.working_size**2:
         return ""
     elif (seconds := _seconds(translator, height, width)) is not None:
@@ -51,12 +51,13 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
 def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> Any:
     """The value of the resolution for a picture that has just come: what the repo says, but a large one fits."""
     try:
-        settings = models.translator(key).settings
+        translator = models.translator(key)
     except LOAD_ERRORS:
         return gr.skip()
     size = _size(upload)
-    if size is not None and native_pixels(*size) > MAX_NATIVE_PIXELS:
+    if size is not None and too_large(translator, *size, "beyond_native", None):
         return "fit"
+    settings = translator.settings
     if size is None or settings.resize == "fit":  # then what the visitor chose stays
         return gr.skip()
     return "fit" if size[0] * size[1] > LARGE * settings.working_size**2 else "native"

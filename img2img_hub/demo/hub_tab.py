@@ -20,7 +20,7 @@ import gradio as gr
 from img2img_hub.demo.cards import render_card
 from img2img_hub.demo.components import before_after, picture_input, resolution
 from img2img_hub.demo.guests import GuestError, Guests
-from img2img_hub.demo.requests import RUN_ERRORS, check_mode, done_line, explain, read_picture, run
+from img2img_hub.demo.requests import RUN_ERRORS, check_mode, check_size, done_line, explain, read_picture, run
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import refusal, status_line
 
@@ -79,10 +79,11 @@ def translate_guest(
     resize = check_mode(mode, request)
     if not isinstance(name, str) or not name.strip():
         raise refusal(say("name_a_model", request))
-    picture = read_picture(upload, resize, request, missing="no_picture_to_compare")
+    picture = read_picture(upload, request, missing="no_picture_to_compare")
     try:
         guest = guests.guest(name)
         translator = guest.translator
+        check_size(translator, picture, resize, request)
         result, seconds = run(translator, picture.path, resize=resize)
     except GuestError as error:
         raise refusal(html.escape(error.say(request))) from error

@@ -23,12 +23,11 @@ from PIL import Image
 
 from img2img_hub.demo.components import thumbnails
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import check_model, file_name_of, load, run, translating
+from img2img_hub.demo.requests import check_model, file_name_of, load, run, save_result, translating
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
-from img2img_hub.demo.uploads import device_name, open_examples, refusal, save_png, status_line
+from img2img_hub.demo.uploads import device_name, nth_example, open_examples, refusal, status_line
 from img2img_hub.demo.zero import gpu
-from img2img_hub.rasters import Raster
 
 SCRIPT = Path(__file__).with_name("assets") / "paint.js"
 PAPER_FILE = "paint.json"
@@ -76,7 +75,7 @@ def build_paint_tab(models: Models) -> None:
         return paint_translation(models, key, drawing, request)
 
     def pick(key: str, event: gr.SelectData) -> str:
-        data = Path(_examples(models, key)[event.index][0]).read_bytes()
+        data = Path(nth_example(models.models[key].examples, event.index) or "").read_bytes()
         return f"load:{PREFIX}{base64.b64encode(data).decode()}"
 
     painter.input(
@@ -148,9 +147,7 @@ def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Reques
     translator = fastest(load(models, key))
     with translating(models, key, request):
         result, seconds = run(translator, source, resize="fit")
-    if isinstance(result, Raster):  # a page shows pictures
-        result = result.preview()
-    path = save_png(result, name=f"{file_name_of(key)}.png")
+    path = save_result(result, name=f"{file_name_of(key)}.png")
     return path, status_line(say("painted", request, seconds=seconds, device=device_name(translator)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import logging
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -38,7 +39,6 @@ from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 
 MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
-PADDED_SIDE = 256  # of the deepest U-Nets in use
 RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, MemoryError)
 _RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file of Windows can have such a name
 
@@ -71,19 +71,20 @@ class Picture:
 
     def save(self, result: AnyImage, *, key: str, detail: str = "") -> str:
         """Write a translation by the model `key` as a PNG that is named after the picture; returns its path."""
-        if isinstance(result, Raster):  # a page shows pictures
-            result = result.preview()
         name = file_name_of(key) + (f"-{detail}" if detail else "")
-        return save_png(result, name=f"{self.stem}-{name}.png" if self.stem != "image" else f"{name}.png")
+        return save_result(result, name=f"{self.stem}-{name}.png" if self.stem != "image" else f"{name}.png")
 
 
 def check_request(
     models: Models, key: Any, upload: Any, mode: Any, request: gr.Request | None
-) -> tuple[Picture, Resize]:
-    """The picture to translate, and how; refuses what this page does not have or take."""
+) -> tuple[Translator, Picture, Resize]:
+    """The model, the picture to translate, and how; refuses what this page does not have or take."""
     check_model(models, key, request)
     resize = check_mode(mode, request)
-    return read_picture(upload, resize, request), resize
+    picture = read_picture(upload, request)
+    translator = load(models, key)
+    check_size(translator, picture, resize, request)
+    return translator, picture, resize
 
 
 def check_model(models: Models, key: Any, request: gr.Request | None) -> str:
@@ -98,19 +99,37 @@ def check_mode(mode: Any, request: gr.Request | None) -> Resize:
     return cast(Resize, mode)
 
 
-def read_picture(upload: Any, resize: Resize, request: gr.Request | None, *, missing: str = "no_picture") -> Picture:
+def read_picture(upload: Any, request: gr.Request | None, *, missing: str = "no_picture") -> Picture:
     """The picture, checked and read; `missing` names the text for those who brought none."""
     if upload is None:
         raise refusal(say(missing, request))
     path, stem, image = read_upload(upload, request)
-    if resize == "native" and native_pixels(*image.size) > MAX_NATIVE_PIXELS:
-        raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
     return Picture(path=path, stem=stem, image=image)
 
 
-def native_pixels(width: int, height: int) -> int:
-    """What a network has to compute at native resolution: a picture that is narrow is padded before."""
-    return max(width, PADDED_SIDE) * max(height, PADDED_SIDE)
+def check_size(translator: Translator, picture: Picture, resize: Resize, request: gr.Request | None) -> None:
+    """Refuse what this model would take too long for."""
+    if resize == "native" and (said := too_large(translator, *picture.image.size, "too_large_native", request)):
+        raise refusal(said)
+
+
+def native_pixels(translator: Translator, width: int, height: int) -> int:
+    """What a picture counts at native resolution: its pixels, or, where the network's padding more than doubles them
+    (a deep U-Net makes 256 of a single one), the padded ones."""
+    padded = math.prod(translator.engine.padded_size(height, width))
+    return padded if padded > 2 * width * height else width * height
+
+
+def too_large(translator: Translator, width: int, height: int, text: str, request: gr.Request | None) -> str:
+    """Why a picture is more than this page computes at native resolution, as `text` says it; "" where it is not."""
+    pixels = native_pixels(translator, width, height)
+    if pixels <= MAX_NATIVE_PIXELS:
+        return ""
+    size = megapixels(width, height)
+    if pixels > width * height:
+        rows, columns = translator.engine.padded_size(height, width)
+        size = say("padded", request, width=width, height=height, padded=megapixels(columns, rows))
+    return say(text, request, size=size, limit=MAX_NATIVE_PIXELS / 1e6)
 
 
 # --- running --------------------------------------------------------------------------------------------------------
@@ -142,6 +161,11 @@ def run(translator: Translator, picture: str | Image.Image, *, resize: Resize) -
     start = time.perf_counter()
     result = translator(picture, resize=resize)
     return result, time.perf_counter() - start
+
+
+def save_result(result: AnyImage, *, name: str) -> str:
+    """Write a translation as a PNG for the page, which shows pictures; returns its path."""
+    return save_png(result.preview() if isinstance(result, Raster) else result, name=name)
 
 
 def explain(error: Exception, shelf: Shelf, key: str, request: gr.Request | None) -> str:

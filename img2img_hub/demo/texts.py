@@ -110,6 +110,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "seconds": ("{number} s", "{number} 秒"),
     "minutes": ("{number} min", "{number} 分钟"),
+    "padded": (
+        "{width} × {height} pixels, which this model pads to {padded}",
+        "{width} × {height} 像素，此模型会将其填充到 {padded}",
+    ),
     "no_model": (
         "There is no model {name} here. Choose one from the gallery.",
         "这里没有模型 {name}。请从列表中选择。",
@@ -184,8 +188,8 @@ TEXTS |= {
         "请移除一些、缩小图片，或选择“缩放到工作尺寸”。",
     ),
     "too_large_native_one": (
-        "{name} has {size}; native resolution takes up to {limit:.0f}.",
-        "{name} 大小为 {size}；原始分辨率最多支持 {limit:.0f} 百万像素。",
+        "{size}; native resolution takes up to {limit:.0f}.",
+        "大小为 {size}；原始分辨率最多支持 {limit:.0f} 百万像素。",
     ),
     "no_png": (
         "This model makes rasters that no PNG can hold. Translate them with the command line, which writes TIFF files.",

@@ -21,7 +21,7 @@ from img2img_hub.demo.cycle import build_cycle, directions
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
-from img2img_hub.demo.requests import check_request, done_line, load, run, translating
+from img2img_hub.demo.requests import check_request, done_line, run, translating
 from img2img_hub.demo.speed import fastest, is_making
 from img2img_hub.demo.texts import T
 from img2img_hub.demo.uploads import device_name, notice, nth_example, open_examples, read_upload, status_line
@@ -171,8 +171,8 @@ def translate_upload(
     models: Models, key: Any, upload: dict[str, Any] | None, mode: Any, request: gr.Request | None = None
 ) -> tuple[Any, ...]:
     """Values for slider, download and status. Everything a visitor can do wrong is a `gr.Error` with the cure."""
-    picture, resize = check_request(models, key, upload, mode, request)
-    translator = fastest(load(models, key))
+    translator, picture, resize = check_request(models, key, upload, mode, request)
+    translator = fastest(translator)
     with translating(models, key, request):
         result, seconds = run(translator, picture.path, resize=resize)
     after = picture.save(result, key=key)

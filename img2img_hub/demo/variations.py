@@ -19,7 +19,7 @@ from gradio.components import Component
 
 from img2img_hub.demo.components import results
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import check_request, load, translating
+from img2img_hub.demo.requests import check_request, translating
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, refusal, status_line
@@ -72,12 +72,11 @@ def vary_upload(
     request: gr.Request | None = None,
 ) -> tuple[list[tuple[str, str]], str]:
     """Values for gallery and status: the one translation without noise, then one of each seed from `seed` on."""
-    picture, resize = check_request(models, key, upload, mode, request)
+    translator, picture, resize = check_request(models, key, upload, mode, request)
     first = _whole(seed, least=0, most=MAX_SEED, say_no=lambda: say("bad_seed", request, value=_shown(seed)))
     number = _whole(
         count, least=1, most=MAX_COUNT, say_no=lambda: say("bad_count", request, value=_shown(count), most=MAX_COUNT)
     )
-    translator = load(models, key)
     if not translator.varies:
         raise refusal(say("no_noise", request, name=html.escape(models.models[key].name)))
     began = time.perf_counter()

@@ -140,6 +140,11 @@ class Engine:
                 self._pixel_bytes = bytes_a_pixel(self.network) * (_FOREIGN if foreign else 1)
         return self._pixel_bytes
 
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that the network sees of an image of that size: it is padded to a multiple before."""
+        multiple = self._multiple(height, width)
+        return math.ceil(height / multiple) * multiple, math.ceil(width / multiple) * multiple
+
     def fits(self, height: int, width: int, *, images: int = 1) -> bool:
         """Whether so many images of that size go through the network at once, in the memory that there is."""
         pixels = images * self._padded_pixels(height, width)
@@ -213,8 +218,7 @@ class Engine:
         return smallest if min(height, width) < smallest else multiple  # a smallest size is such a multiple too
 
     def _padded_pixels(self, height: int, width: int) -> int:
-        multiple = self._multiple(height, width)
-        return math.ceil(height / multiple) * math.ceil(width / multiple) * multiple**2
+        return math.prod(self.padded_size(height, width))
 
     def _gib(self, height: int, width: int) -> float:
         """What an image takes at once."""
