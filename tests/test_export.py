@@ -57,6 +57,7 @@ NETWORKS = [
     UNetGenerator(levels=6, width=4),
     UNetGenerator(levels=3, width=4, upsample="resize", noise_channels=1, in_channels=1, out_channels=2),
     UNetGenerator(levels=3, width=4, upsample="bilinear"),
+    UNetGenerator(levels=3, width=4, upsample="bilinear", refine_channels=4),
     UNetGenerator(levels=3, width=4, norm="none"),
     ResNetGenerator(width=4, blocks=2, norm="batch", dropout=0.5),
     ResNetGenerator(width=8, blocks=2, upsample="resize", self_attention=True),

@@ -21,6 +21,7 @@ from img2img_hub import Network, PatchDiscriminator, PixelDiscriminator, ResNetG
 NETWORKS: list[Callable[[], Network]] = [
     lambda: UNetGenerator(levels=4, width=4, noise_channels=1, norm="instance", upsample="resize"),
     lambda: UNetGenerator(in_channels=1, out_channels=2, levels=4, width=4, dropout=0.25),
+    lambda: UNetGenerator(levels=4, width=4, upsample="bilinear", refine_channels=3),
     lambda: ResNetGenerator(width=4, blocks=1, norm="batch", dropout=0.5),
     lambda: PatchDiscriminator(width=4, layers=1),
     lambda: PixelDiscriminator(in_channels=3, width=4, norm="none"),

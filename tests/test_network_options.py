@@ -25,6 +25,7 @@ from img2img_hub import (
     PatchDiscriminator,
     PixelDiscriminator,
     ResNetGenerator,
+    UNetGenerator,
 )
 from img2img_hub.families.options import Architecture
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS
@@ -166,6 +167,7 @@ def test_channels_last_and_autocast_give_nearly_the_same(name: str) -> None:
         (lambda: PixelDiscriminator(width=4, spectral_norm=True), {"spectral_norm": False}),
         (lambda: ResNetGenerator(width=4, blocks=1), {"self_attention": True}),
         (lambda: ResNetGenerator(width=4, blocks=1, self_attention=True), {"self_attention": False}),
+        (lambda: UNetGenerator(levels=3, width=4), {"refine_channels": 4}),
         (lambda: MultiScaleDiscriminator(width=4, layers=1), {"scales": 2}),
         (lambda: MultiScaleDiscriminator(width=4, layers=1), {"architecture": "PatchDiscriminator"}),
         (lambda: CoarseToFineGenerator(width=1, blocks=1), {"enhancers": 2}),
@@ -221,10 +223,11 @@ def test_a_config_from_before_the_options_means_that_they_are_off(tmp_path: Path
         (PatchDiscriminator(width=4, layers=1), "spectral_norm"),
         (PixelDiscriminator(width=4), "spectral_norm"),
         (ResNetGenerator(width=4, blocks=1), "self_attention"),
+        (UNetGenerator(levels=3, width=4), "refine_channels"),
     ):
         network.save_pretrained(tmp_path)
         config = json.loads((tmp_path / "config.json").read_text())
-        assert config.pop(option) is False
+        assert config.pop(option) in (False, 0)
         (tmp_path / "config.json").write_text(json.dumps(config))
         loaded = Network.from_pretrained(tmp_path)
         assert same_state(loaded, network)
@@ -234,6 +237,7 @@ def test_a_config_from_before_the_options_means_that_they_are_off(tmp_path: Path
 def test_each_option_is_a_flag_with_a_help_text() -> None:
     texts = {option.name: option.metadata["help"] for option in fields(Architecture)}
     assert texts["self_attention"].startswith("[resnet] ")
+    assert texts["refine_channels"].startswith("[unet] ")
     assert texts["enhancers"].startswith("[coarse_to_fine] ")
     assert texts["enhancer_blocks"].startswith("[coarse_to_fine] ")
     assert texts["discriminator_scales"].startswith("[multiscale] ")

@@ -276,6 +276,30 @@ def test_variation_switches_dropout_on_in_eval_mode():
     assert torch.equal(network(source), network(source))
 
 
+def test_refining_sees_the_source_at_full_resolution_and_interpolates_at_all_levels():
+    network = UNetGenerator(levels=3, width=4, in_channels=2, out_channels=1, upsample="bilinear", refine_channels=5)
+    assert [up[1].between for up in network.ups] == ["bilinear"] * 3
+    plain = UNetGenerator(levels=3, width=4, in_channels=2, out_channels=1, upsample="bilinear")
+    # The last up-sampling makes 5 channels, not 1, of 8; then come (2 + 5) × 5 and 5 × 1 kernels of 3×3, and biases.
+    extra = 8 * 4 * 9 + 4 + (7 * 5 * 9 + 5) + (5 * 9 + 1)
+    assert network.parameter_count - plain.parameter_count == extra
+    assert plain.refine is None
+
+    source = torch.randn(1, 2, 16, 24)
+    made = network.eval()(source)
+    assert made.shape == (1, 1, 16, 24)
+    assert made.abs().max() < 1
+    # Past the decoder: with that silent, what is left depends on the source, and on 5×5 pixels of it.
+    with torch.no_grad():
+        network.ups[-1][1].weight.zero_()
+        network.ups[-1][1].bias.zero_()
+    source.requires_grad_(True)
+    network(source)[0, 0, 8, 12].backward()
+    seen = source.grad[0].abs().sum(0).nonzero()
+    assert seen.min(0).values.tolist() == [6, 10]
+    assert seen.max(0).values.tolist() == [10, 14]
+
+
 def test_noise_is_drawn_in_training_zero_in_eval_and_can_be_given():
     network = UNetGenerator(levels=3, width=4, noise_channels=2, dropout=0.0).train()
     source = torch.randn(1, 3, 16, 16)

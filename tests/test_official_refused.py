@@ -165,6 +165,7 @@ def test_a_wish_that_contradicts_the_file_is_refused(original, options, message)
     [
         (lambda: UNetGenerator(levels=5, width=2, upsample="resize"), "upsample 'resize', .* knows 'transpose' only"),
         (lambda: UNetGenerator(levels=5, width=2, noise_channels=1), "noise_channels 1"),
+        (lambda: UNetGenerator(levels=5, width=2, refine_channels=2), "refine_channels 2"),
         (lambda: UNetGenerator(levels=4, width=2), "4 levels"),
         (lambda: ResNetGenerator(blocks=1, width=8, self_attention=True), "self_attention True"),
         (lambda: PatchDiscriminator(width=2, spectral_norm=True), "spectral_norm True"),

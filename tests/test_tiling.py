@@ -69,6 +69,7 @@ NETWORKS = {
     "unet": lambda: lively(UNetGenerator(width=8, levels=5)),
     "unet 8 levels, noise": lambda: lively(UNetGenerator(width=4, noise_channels=2, norm="instance", dropout=0.0)),
     "unet bilinear": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear")),
+    "unet refined": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear", refine_channels=4)),
     "unet resize, 1 band": lambda: lively(UNetGenerator(width=8, levels=4, upsample="resize", in_channels=1)),
     "coarse to fine": lambda: lively(CoarseToFineGenerator(width=4, blocks=1, enhancers=2, enhancer_blocks=1)),
 }

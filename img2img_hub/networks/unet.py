@@ -32,10 +32,16 @@ class UNetGenerator(Network):
         norm: "batch" (paper), "instance" or "none".
         dropout: probability in the middle up-blocks (all but the innermost at 8 × width channels), paper: 0.5.
         upsample: "transpose" (paper), or without checkerboard "resize" (nearest) or "bilinear", then a convolution. The
-            two outermost levels of "bilinear" are nearest, too: nothing after them could sharpen what it blurs.
+            two outermost levels of "bilinear" are nearest, too, unless there are `refine_channels`: nothing after them
+            could sharpen what it blurs.
         noise_channels: bands of Gaussian noise z concatenated to the source (section 3.1 of the paper gives G(x, z));
             0 leaves dropout as the only noise, as in the paper's experiments.
+        refine_channels: channels of two more convolutions at full resolution, which see the source beside what the
+            decoder made: edges of the source stay sharp, and what is interpolated can be sharpened. 0: none (paper),
+            and the output is what the last up-sampling makes.
     """
+
+    later_arguments = frozenset({"refine_channels"})
 
     def __init__(
         self,
@@ -48,6 +54,7 @@ class UNetGenerator(Network):
         dropout: float = 0.5,
         upsample: Upsample = "transpose",
         noise_channels: int = 0,
+        refine_channels: int = 0,
     ) -> None:
         super().__init__()
         check_range(
@@ -57,6 +64,7 @@ class UNetGenerator(Network):
             width=(width, 1, 512),
             dropout=(dropout, 0.0, 0.95),
             noise_channels=(noise_channels, 0, 4096),
+            refine_channels=(refine_channels, 0, 512),
         )
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -79,16 +87,24 @@ class UNetGenerator(Network):
 
         self.ups = nn.ModuleList()  # from the innermost to the outermost
         for level in reversed(range(levels)):
-            doubling = "resize" if upsample == "bilinear" and level < 2 else upsample
+            doubling = "resize" if upsample == "bilinear" and level < 2 and not refine_channels else upsample
             inner = channels[level] if level == last else 2 * channels[level]  # skip and inner result side by side
             if level == 0:
-                up = [nn.ReLU(), make_upsample(doubling, inner, out_channels, kernel=4, bias=True), nn.Tanh()]
+                up = [nn.ReLU(), make_upsample(doubling, inner, refine_channels or out_channels, kernel=4, bias=True)]
+                up.append(nn.ReLU() if refine_channels else nn.Tanh())
             else:
                 out = channels[level - 1]
                 up = [nn.ReLU(), make_upsample(doubling, inner, out, kernel=4, bias=bias), make_norm(norm, out)]
                 if dropout > 0 and 4 <= level < last:
                     up.append(Dropout(dropout))
             self.ups.append(nn.Sequential(*up))
+
+        self.refine: nn.Module | None = None
+        if refine_channels:  # no norm, so that the source's own brightness passes
+            self.refine = nn.Sequential(
+                *(nn.ReplicationPad2d(1), nn.Conv2d(in_channels + refine_channels, refine_channels, 3), nn.ReLU()),
+                *(nn.ReplicationPad2d(1), nn.Conv2d(refine_channels, out_channels, 3), nn.Tanh()),
+            )
 
         initialise(self.modules())
 
@@ -116,4 +132,4 @@ class UNetGenerator(Network):
             x = up(x)
             if skips:
                 x = torch.cat([skips.pop(), x], dim=1)
-        return x
+        return x if self.refine is None else self.refine(torch.cat([source, x], dim=1))
