@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import gradio as gr
 import numpy as np
+from gradio import events
 from gradio.components import Component
 from PIL import Image
 
@@ -30,8 +31,9 @@ from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 
 
-def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, list[Component]]:
-    """The section, for inputs model, picture and resolution, hidden until a model has a reverse; its results."""
+def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, list[Component], events.Dependency]:
+    """The section, for inputs model, picture and resolution, hidden until a model has a reverse; its results, and the
+    event that makes them."""
     with gr.Accordion(T("cycle"), open=False, visible=False, elem_id="cycle") as section:
         gr.HTML(f"<p>{T('cycle_about')}</p>", elem_classes="hint")
         button = gr.Button(T("cycle_button"), elem_id="go-round")
@@ -44,7 +46,7 @@ def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, 
     ) -> tuple[list[tuple[str, str]], float, str]:
         return cycle_upload(models, key, upload, mode, request)
 
-    button.click(
+    cycled = button.click(
         gpu(cycle),
         inputs,
         [gallery, error, status],
@@ -56,7 +58,7 @@ def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, 
         concurrency_id="translate",
         show_progress_on=gallery,
     )
-    return section, [gallery, error, status]
+    return section, [gallery, error, status], cycled
 
 
 def partner_of(models: Models, key: str) -> str | None:

@@ -56,8 +56,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             with gr.Accordion(T("about"), open=True, elem_id="about"):
                 story = gr.HTML(elem_id="story")
                 facts = gr.HTML(f"<p>{T('loading')}</p>", elem_id="facts")
-    variations, varied = build_variations(models, [model, source, resize])
-    cycle, cycled = build_cycle(models, [model, source, resize])
+    variations, varied, varying = build_variations(models, [model, source, resize])
+    cycle, cycled, cycling = build_cycle(models, [model, source, resize])
     results = [slider, *varied, *cycled]
 
     def choose(key: str) -> tuple[Any, ...]:
@@ -104,8 +104,6 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         ).then(first_example, [model, from_example], source, **private).then(
             arrive, [model, source], [forecast, resize], preprocess=False, **private
         )
-    # What another model made is no result of this one. At once, so that it takes away nothing that comes later.
-    gr.on([model.input, direction.input], clear, None, [status, download, *results], queue=False, **private)
     examples.select(pick, model, [source, from_example], **private)
     # preprocess=False: Gradio would open the file itself, and what it says of a bad one is not shown to the visitor.
     source.input(lambda: False, None, from_example, queue=False, **private)  # first, while the file is being checked
@@ -123,6 +121,17 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         concurrency_id="translate",
         scroll_to_output=True,
         show_progress_on=slider,
+    )
+    # What another model made, or is still making, is no result of this one. At once, so that it takes away nothing that
+    # comes later.
+    gr.on(
+        [model.input, direction.input],
+        clear,
+        None,
+        [status, download, *results],
+        queue=False,
+        cancels=[translated, varying, cycling],
+        **private,
     )
     # A second step, so that the API's answer is a plain file.
     translated.success(finish, [model, source], [download, forecast, facts], preprocess=False, queue=False, **private)

@@ -8,15 +8,17 @@ Screenshots go where those of test_page.py go.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from img2img_hub import Translator
+from img2img_hub import ResNetGenerator, Translator
 from tests.browser.serving import WAIT, picture, serve, write_model, write_noisy, write_pair
 from tests.browser.test_page import choose, ready, translate
 
@@ -162,6 +164,32 @@ def test_a_large_picture_is_fitted_and_its_native_time_foretold(open_page, addre
     upload(page, tmp_path / "small.png")
     expect(page.get_by_role("radio", name="Native resolution")).to_be_checked()
     expect(page.locator("#forecast")).to_contain_text("At native resolution (100 × 90 px)")
+
+
+def test_what_is_still_being_made_does_not_come_under_a_model_chosen_meanwhile(open_page, tmp_path):
+    write_model(tmp_path / "a-slow", card="# Slow\n\nThinks.\n", network=ResNetGenerator(width=32, blocks=9))
+    write_model(tmp_path / "b-plain", card="# Plain\n\nMakes dots.\n", examples=0)
+    picture((800, 600)).save(tmp_path / "large.png")
+    with serve(f"{tmp_path / 'a-slow'}, {tmp_path / 'b-plain'}", folder=tmp_path) as address:
+        client = Client(address, verbose=False, analytics_enabled=False)
+        began = time.monotonic()
+        client.predict("a-slow", handle_file(tmp_path / "large.png"), "native", api_name="/translate")
+        taken = time.monotonic() - began
+        page = open_page(address)
+        ready(page)
+        upload(page, tmp_path / "large.png")
+        page.get_by_role("radio", name="Native resolution").check()
+        page.get_by_role("button", name="Translate", exact=True).click()
+        expect(page.locator("#slider .progress-text")).to_be_attached()
+        choose(page, "Plain")
+        expect(page.locator("#facts")).to_contain_text("loaded from b-plain")
+        expect(page.locator("#slider .progress-text")).not_to_be_attached()
+        page.wait_for_timeout(2000 * taken + 2000)  # by then it would have come
+        expect(page.locator("#slider img")).to_have_count(0)
+        expect(page.locator("#status")).to_have_text("Choose a picture and press Translate.")
+        page.get_by_role("radio", name="Fit to working size").check()
+        translate(page)
+        page.close()
 
 
 @pytest.mark.parametrize(("color_scheme", "locale"), [("light", "en-GB"), ("dark", "zh-CN")])
