@@ -18,7 +18,7 @@ from img2img_hub.demo import guests
 from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.models import Model, find_models
-from img2img_hub.demo.requests import check_request, read_picture
+from img2img_hub.demo.requests import check_request, native_pixels, read_picture
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.demo.uploads import nth_example, open_examples, size_of
 from tests.browser.serving import write_model
@@ -55,13 +55,13 @@ def test_a_numpy_file_is_weighed_by_its_header(tmp_path):
     assert size_of(str(tmp_path / "deep.npy")) == (40, 240)  # 32 bytes a pixel
     np.lib.format.open_memmap(tmp_path / "large.npy", mode="w+", dtype=np.uint8, shape=(20_000, 20_000)).flush()
     with pytest.raises(gr.Error, match=r"large\.npy.*20000 × 20000 pixels"):
-        read_picture({"path": str(tmp_path / "large.npy"), "orig_name": "large.npy"}, None)
+        read_picture({"path": str(tmp_path / "large.npy"), "orig_name": "large.npy"}, "fit", None)
     for header in ("((((", "{[]:1}", "{'descr': '|u1', 'fortran_order': False, 'shape': (True, 2)}"):
         text = header.ljust(117).encode() + b"\n"
         (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
         assert size_of(str(tmp_path / "bad.npy")) == (0, 0)
         with pytest.raises(gr.Error, match=r"bad\.npy"):
-            read_picture({"path": str(tmp_path / "bad.npy"), "orig_name": "bad.npy"}, None)
+            read_picture({"path": str(tmp_path / "bad.npy"), "orig_name": "bad.npy"}, "fit", None)
     np.save(tmp_path / "row.npy", np.zeros(5, np.uint8))
     assert size_of(str(tmp_path / "row.npy")) == (0, 0)
 
@@ -80,6 +80,11 @@ def test_a_narrow_picture_counts_as_what_the_network_pads_it_to(model, tmp_path)
     assert (picture.image.size, resize) == ((40_000, 2), "native")
     assert translator.engine.padded_size(2, 40_000)[0] < 256
     assert "pads" not in foretell(models, model.name, upload)
+    # What a larger picture may, a smaller one may, too.
+    deep = models.translator("deep")
+    sides = [native_pixels(deep, side, side) for side in range(1, 2100, 7)]
+    assert sides == sorted(sides)
+    assert native_pixels(deep, 2000, 2000) == 4_000_000
 
 
 def test_a_network_that_pads_everything_to_millions_of_pixels_is_no_guest(tmp_path):

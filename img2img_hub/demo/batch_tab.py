@@ -138,6 +138,10 @@ def translate_batch(
     Everything a visitor can do wrong is a `gr.Error` with the cure, but for single bad files, which the report names.
     """
     key, mode = check_model(models, key, request), check_mode(mode, request)
+    if not uploads:
+        raise refusal(say("no_pictures", request))
+    if len(uploads) > MAX_FILES:
+        raise refusal(say("too_many", request, count=len(uploads), limit=MAX_FILES))
     translator = load(models, key)
     named, failures = _sorted_out(uploads, mode, translator, request)
     with tempfile.TemporaryDirectory(prefix="img2img-batch-") as place:
@@ -182,10 +186,6 @@ def _sorted_out(
     uploads: Any, mode: Resize, translator: Translator, request: gr.Request | None
 ) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """({stem in the zip: (path, the visitor's name)}, what is wrong with the others); headers are read, no pictures."""
-    if not uploads:
-        raise refusal(say("no_pictures", request))
-    if len(uploads) > MAX_FILES:
-        raise refusal(say("too_many", request, count=len(uploads), limit=MAX_FILES))
     named: dict[str, tuple[str, str]] = {}
     taken: set[str] = set()
     failures: list[str] = []

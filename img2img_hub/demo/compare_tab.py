@@ -169,7 +169,7 @@ def _side_by_side(
     shelf: Shelf, names: dict[str, str], upload: Any, mode: Any, request: gr.Request | None
 ) -> tuple[Pictures, str]:
     resize = check_mode(mode, request)
-    picture = read_picture(upload, request, missing="no_picture_to_compare")
+    picture = read_picture(upload, resize, request, missing="no_picture_to_compare")
     pictures = [(picture.shown, say("your_picture", request))]
     failures, device = [], ""
     for key, name in names.items():

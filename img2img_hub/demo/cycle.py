@@ -16,13 +16,12 @@ from typing import Any, cast
 
 import gradio as gr
 import numpy as np
-from gradio import events
 from gradio.components import Component
 from PIL import Image
 
 from img2img_hub.demo.components import results
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.requests import check_request, load, name_of, translating
+from img2img_hub.demo.requests import check_request, check_size, load, name_of, translating
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, refusal, status_line
@@ -31,9 +30,8 @@ from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 
 
-def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, list[Component], events.Dependency]:
-    """The section, for inputs model, picture and resolution, hidden until a model has a reverse; its results, and the
-    event that makes them."""
+def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, list[Component]]:
+    """The section, for inputs model, picture and resolution, hidden until a model has a reverse; its results."""
     with gr.Accordion(T("cycle"), open=False, visible=False, elem_id="cycle") as section:
         gr.HTML(f"<p>{T('cycle_about')}</p>", elem_classes="hint")
         button = gr.Button(T("cycle_button"), elem_id="go-round")
@@ -46,7 +44,7 @@ def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, 
     ) -> tuple[list[tuple[str, str]], float, str]:
         return cycle_upload(models, key, upload, mode, request)
 
-    cycled = button.click(
+    button.click(
         gpu(cycle),
         inputs,
         [gallery, error, status],
@@ -58,7 +56,7 @@ def build_cycle(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, 
         concurrency_id="translate",
         show_progress_on=gallery,
     )
-    return section, [gallery, error, status], cycled
+    return section, [gallery, error, status]
 
 
 def partner_of(models: Models, key: str) -> str | None:
@@ -77,7 +75,9 @@ def cycle_upload(
     other = partner_of(models, key)
     if other is None:
         raise refusal(say("no_reverse", request, name=html.escape(models.models[key].name)))
-    there, back = fastest(translator), fastest(load(models, other))
+    opposite = load(models, other)
+    check_size(opposite, picture, resize, request)
+    there, back = fastest(translator), fastest(opposite)
     began = time.perf_counter()
     with translating(models, key, request):
         output, again, error = round_trip(there, back, picture.path, resize=resize)

@@ -34,10 +34,10 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
         return ""
     (width, height), pixels = size, size[0] * size[1]
     if line := too_large(translator, width, height, "beyond_native", request):
-        pass
-    elif pixels <= translator.settings.working_size**2:
+        return f"<p>{line}</p>"
+    if pixels <= translator.settings.working_size**2:
         return ""
-    elif (seconds := _seconds(translator, height, width)) is not None:
+    if (seconds := _seconds(translator, height, width)) is not None:
         fits = translator.engine.fits(height, width)
         time = in_words(seconds, request)
         line = say("foretold" if fits else "foretold_longer", request, width=width, height=height, time=time)

@@ -79,7 +79,7 @@ def translate_guest(
     resize = check_mode(mode, request)
     if not isinstance(name, str) or not name.strip():
         raise refusal(say("name_a_model", request))
-    picture = read_picture(upload, request, missing="no_picture_to_compare")
+    picture = read_picture(upload, resize, request, missing="no_picture_to_compare")
     try:
         guest = guests.guest(name)
         translator = guest.translator

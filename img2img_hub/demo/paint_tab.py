@@ -74,8 +74,11 @@ def build_paint_tab(models: Models) -> None:
     def paint(key: str, drawing: Any, request: gr.Request) -> tuple[str, str]:
         return paint_translation(models, key, drawing, request)
 
-    def pick(key: str, event: gr.SelectData) -> str:
-        data = Path(nth_example(models.models[key].examples, event.index) or "").read_bytes()
+    def pick(key: str, event: gr.SelectData) -> Any:
+        example = nth_example(models.models[key].examples, event.index)
+        if example is None:  # gone since the page was loaded
+            return gr.skip()
+        data = Path(example).read_bytes()
         return f"load:{PREFIX}{base64.b64encode(data).decode()}"
 
     painter.input(

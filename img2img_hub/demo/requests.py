@@ -81,7 +81,7 @@ def check_request(
     """The model, the picture to translate, and how; refuses what this page does not have or take."""
     check_model(models, key, request)
     resize = check_mode(mode, request)
-    picture = read_picture(upload, request)
+    picture = read_picture(upload, resize, request)
     translator = load(models, key)
     check_size(translator, picture, resize, request)
     return translator, picture, resize
@@ -99,25 +99,26 @@ def check_mode(mode: Any, request: gr.Request | None) -> Resize:
     return cast(Resize, mode)
 
 
-def read_picture(upload: Any, request: gr.Request | None, *, missing: str = "no_picture") -> Picture:
+def read_picture(upload: Any, resize: Resize, request: gr.Request | None, *, missing: str = "no_picture") -> Picture:
     """The picture, checked and read; `missing` names the text for those who brought none."""
     if upload is None:
         raise refusal(say(missing, request))
     path, stem, image = read_upload(upload, request)
+    if resize == "native" and image.width * image.height > MAX_NATIVE_PIXELS:  # before a model is loaded for it
+        raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
     return Picture(path=path, stem=stem, image=image)
 
 
 def check_size(translator: Translator, picture: Picture, resize: Resize, request: gr.Request | None) -> None:
-    """Refuse what this model would take too long for."""
+    """Refuse what this model pads to more than it may take."""
     if resize == "native" and (said := too_large(translator, *picture.image.size, "too_large_native", request)):
         raise refusal(said)
 
 
 def native_pixels(translator: Translator, width: int, height: int) -> int:
-    """What a picture counts at native resolution: its pixels, or, where the network's padding more than doubles them
-    (a deep U-Net makes 256 of a single one), the padded ones."""
-    padded = math.prod(translator.engine.padded_size(height, width))
-    return padded if padded > 2 * width * height else width * height
+    """What a picture counts at native resolution: its pixels, or half of those that the network sees where these are
+    more: a deep U-Net pads a single one to 256."""
+    return max(width * height, math.prod(translator.engine.padded_size(height, width)) // 2)
 
 
 def too_large(translator: Translator, width: int, height: int, text: str, request: gr.Request | None) -> str:
@@ -126,7 +127,7 @@ def too_large(translator: Translator, width: int, height: int, text: str, reques
     if pixels <= MAX_NATIVE_PIXELS:
         return ""
     size = megapixels(width, height)
-    if pixels > width * height:
+    if width * height <= MAX_NATIVE_PIXELS:
         rows, columns = translator.engine.padded_size(height, width)
         size = say("padded", request, width=width, height=height, padded=megapixels(columns, rows))
     return say(text, request, size=size, limit=MAX_NATIVE_PIXELS / 1e6)

@@ -40,6 +40,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     if models.problems:
         gr.HTML(notice(str(T("left_out")), models.problems))
     from_example = gr.State(True)
+    made_by = gr.State("")  # the model of the picture in the slider
     model = model_gallery(models, next(iter(models.models)))
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="inputs", min_width=280):
@@ -56,8 +57,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             with gr.Accordion(T("about"), open=True, elem_id="about"):
                 story = gr.HTML(elem_id="story")
                 facts = gr.HTML(f"<p>{T('loading')}</p>", elem_id="facts")
-    variations, varied, varying = build_variations(models, [model, source, resize])
-    cycle, cycled, cycling = build_cycle(models, [model, source, resize])
+    variations, varied = build_variations(models, [model, source, resize])
+    cycle, cycled = build_cycle(models, [model, source, resize])
     results = [slider, *varied, *cycled]
 
     def choose(key: str) -> tuple[Any, ...]:
@@ -79,11 +80,15 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         return foretell(models, key, upload, request), default_resize(models, key, upload)
 
     def translate(key: str, upload: dict[str, Any] | None, mode: str, request: gr.Request) -> tuple[Any, ...]:
-        return translate_upload(models, key, upload, mode, request)
+        return *translate_upload(models, key, upload, mode, request), key
 
-    def finish(key: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[Any, str, str]:
+    def finish(key: str, maker: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[Any, ...]:
+        if key != maker:  # another model was chosen meanwhile, and this is no result of that one
+            said, disabled, empty, *_ = clear()
+            return disabled, gr.skip(), gr.skip(), empty, said
         ready = gr.DownloadButton(interactive=True, variant="primary")
-        return ready, foretell(models, key, upload, request), _facts(key, models.translator(key))
+        shown = foretell(models, key, upload, request), _facts(key, models.translator(key))
+        return ready, *shown, gr.skip(), gr.skip()
 
     def clear() -> list[Any]:
         disabled = gr.DownloadButton(value=None, interactive=False, variant="secondary")
@@ -104,6 +109,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         ).then(first_example, [model, from_example], source, **private).then(
             arrive, [model, source], [forecast, resize], preprocess=False, **private
         )
+    # What another model made is no result of this one.
+    gr.on([model.input, direction.input], clear, None, [status, download, *results], queue=False, **private)
     examples.select(pick, model, [source, from_example], **private)
     # preprocess=False: Gradio would open the file itself, and what it says of a bad one is not shown to the visitor.
     source.input(lambda: False, None, from_example, queue=False, **private)  # first, while the file is being checked
@@ -112,7 +119,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     translated = button.click(
         gpu(translate),
         [model, source, resize],
-        [slider, download, status],
+        [slider, download, status, made_by],
         preprocess=False,
         api_name="translate",
         api_description="Translate one picture: model key, picture, 'fit' or 'native'. Returns the pair (before, "
@@ -122,19 +129,9 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         scroll_to_output=True,
         show_progress_on=slider,
     )
-    # What another model made, or is still making, is no result of this one. At once, so that it takes away nothing that
-    # comes later.
-    gr.on(
-        [model.input, direction.input],
-        clear,
-        None,
-        [status, download, *results],
-        queue=False,
-        cancels=[translated, varying, cycling],
-        **private,
-    )
     # A second step, so that the API's answer is a plain file.
-    translated.success(finish, [model, source], [download, forecast, facts], preprocess=False, queue=False, **private)
+    shown = [download, forecast, facts, slider, status]
+    translated.success(finish, [model, made_by, source], shown, preprocess=False, queue=False, **private)
 
 
 def choose_model(models: Models, key: str) -> tuple[Any, ...]:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio import events
 from gradio.components import Component
 
 from img2img_hub.demo.components import results
@@ -30,11 +29,8 @@ MAX_COUNT = 7
 MAX_SEED = 2**31 - 1
 
 
-def build_variations(
-    models: Models, inputs: list[Component]
-) -> tuple[gr.Accordion, list[Component], events.Dependency]:
-    """The section, for inputs model, picture and resolution, hidden until a model with noise is chosen; its results,
-    and the event that makes them."""
+def build_variations(models: Models, inputs: list[Component]) -> tuple[gr.Accordion, list[Component]]:
+    """The section, for inputs model, picture and resolution, hidden until a model with noise is chosen; its results."""
     with gr.Accordion(T("variations"), open=False, visible=False, elem_id="variations") as section:
         gr.HTML(f"<p>{T('variations_about')}</p>", elem_classes="hint")
         with gr.Row():
@@ -51,7 +47,7 @@ def build_variations(
     ) -> tuple[list[tuple[str, str]], str]:
         return vary_upload(models, key, upload, mode, seed, count, request)
 
-    varied = button.click(
+    button.click(
         gpu(vary),
         [*inputs, seed, count],
         [gallery, status],
@@ -63,7 +59,7 @@ def build_variations(
         concurrency_id="translate",
         show_progress_on=gallery,
     )
-    return section, [gallery, status], varied
+    return section, [gallery, status]
 
 
 def vary_upload(

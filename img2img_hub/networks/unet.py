@@ -32,8 +32,8 @@ class UNetGenerator(Network):
         norm: "batch" (paper), "instance" or "none".
         dropout: probability in the middle up-blocks (all but the innermost at 8 × width channels), paper: 0.5.
         upsample: "transpose" (paper), or without checkerboard "resize" (nearest) or "bilinear", then a convolution. The
-            two outermost levels of "bilinear" are nearest, too, unless there are `refine_channels`: nothing after them
-            could sharpen what it blurs.
+            outermost level of "bilinear" is nearest, too, unless there are `refine_channels`: nothing after it could
+            sharpen what it blurs.
         noise_channels: bands of Gaussian noise z concatenated to the source (section 3.1 of the paper gives G(x, z));
             0 leaves dropout as the only noise, as in the paper's experiments.
         refine_channels: channels of two more convolutions at full resolution, which see the source beside what the
@@ -87,7 +87,7 @@ class UNetGenerator(Network):
 
         self.ups = nn.ModuleList()  # from the innermost to the outermost
         for level in reversed(range(levels)):
-            doubling = "resize" if upsample == "bilinear" and level < 2 and not refine_channels else upsample
+            doubling = "resize" if upsample == "bilinear" and level == 0 and not refine_channels else upsample
             inner = channels[level] if level == last else 2 * channels[level]  # skip and inner result side by side
             if level == 0:
                 up = [nn.ReLU(), make_upsample(doubling, inner, refine_channels or out_channels, kernel=4, bias=True)]

@@ -183,9 +183,10 @@ def test_what_is_still_being_made_does_not_come_under_a_model_chosen_meanwhile(o
         expect(page.locator("#slider .progress-text")).to_be_attached()
         choose(page, "Plain")
         expect(page.locator("#facts")).to_contain_text("loaded from b-plain")
+        page.wait_for_timeout(2000 * taken + 2000)  # by then it has come
         expect(page.locator("#slider .progress-text")).not_to_be_attached()
-        page.wait_for_timeout(2000 * taken + 2000)  # by then it would have come
         expect(page.locator("#slider img")).to_have_count(0)
+        expect(page.locator("#download")).to_be_disabled()
         expect(page.locator("#status")).to_have_text("Choose a picture and press Translate.")
         page.get_by_role("radio", name="Fit to working size").check()
         translate(page)
