@@ -67,18 +67,18 @@ def test_a_numpy_file_is_weighed_by_its_header(tmp_path):
 
 
 def test_a_narrow_picture_counts_as_what_the_network_pads_it_to(model, tmp_path):
-    Image.new("RGB", (40_000, 2)).save(tmp_path / "line.png")
+    Image.new("RGB", (20_000, 2)).save(tmp_path / "line.png")
     upload = {"path": str(tmp_path / "line.png"), "orig_name": "line.png"}
     write_model(tmp_path / "deep", card=None, network=UNetGenerator(levels=8, width=1))
     models = find_models(f"{model}, {tmp_path / 'deep'}")
-    with pytest.raises(gr.Error, match=r"40000 × 2 pixels, which this model pads to 40192 × 256 .*10\.3 megapixels"):
+    with pytest.raises(gr.Error, match=r"20000 × 2 pixels, which this model pads to 20224 × 256 .*5\.2 megapixels"):
         check_request(models, "deep", upload, "native", None)
-    assert "pads to 40192 × 256" in foretell(models, "deep", upload)
+    assert "pads to 20224 × 256" in foretell(models, "deep", upload)
     assert default_resize(models, "deep", upload) == "fit"
     # A shallow network pads it to little, and takes it.
     translator, picture, resize = check_request(models, model.name, upload, "native", None)
-    assert (picture.image.size, resize) == ((40_000, 2), "native")
-    assert translator.engine.padded_size(2, 40_000)[0] < 256
+    assert (picture.image.size, resize) == ((20_000, 2), "native")
+    assert translator.engine.padded_size(2, 20_000)[0] < 256
     assert "pads" not in foretell(models, model.name, upload)
     # What a larger picture may, a smaller one may, too.
     deep = models.translator("deep")

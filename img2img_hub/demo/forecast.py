@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.requests import too_large
+from img2img_hub.demo.requests import MAX_NATIVE_PIXELS, native_pixels, too_large
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import size_of
@@ -55,7 +55,7 @@ def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> A
     except LOAD_ERRORS:
         return gr.skip()
     size = _size(upload)
-    if size is not None and too_large(translator, *size, "beyond_native", None):
+    if size is not None and native_pixels(translator, *size) > MAX_NATIVE_PIXELS:
         return "fit"
     settings = translator.settings
     if size is None or settings.resize == "fit":  # then what the visitor chose stays

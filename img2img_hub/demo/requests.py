@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import logging
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -116,9 +115,9 @@ def check_size(translator: Translator, picture: Picture, resize: Resize, request
 
 
 def native_pixels(translator: Translator, width: int, height: int) -> int:
-    """What a picture counts at native resolution: its pixels, or half of those that the network sees where these are
-    more: a deep U-Net pads a single one to 256."""
-    return max(width * height, math.prod(translator.engine.padded_size(height, width)) // 2)
+    """What a network has to compute at native resolution: a picture that is narrower than its least side is padded."""
+    least, _ = translator.engine.padded_size(1, 1)  # 256 of the deepest U-Nets in use
+    return max(width, least) * max(height, least)
 
 
 def too_large(translator: Translator, width: int, height: int, text: str, request: gr.Request | None) -> str:

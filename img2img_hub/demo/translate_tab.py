@@ -87,8 +87,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             said, disabled, empty, *_ = clear()
             return disabled, gr.skip(), gr.skip(), empty, said
         ready = gr.DownloadButton(interactive=True, variant="primary")
-        shown = foretell(models, key, upload, request), _facts(key, models.translator(key))
-        return ready, *shown, gr.skip(), gr.skip()
+        line, facts = foretell(models, key, upload, request), _facts(key, models.translator(key))
+        return ready, line, facts, gr.skip(), gr.skip()
 
     def clear() -> list[Any]:
         disabled = gr.DownloadButton(value=None, interactive=False, variant="secondary")
@@ -130,8 +130,8 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         show_progress_on=slider,
     )
     # A second step, so that the API's answer is a plain file.
-    shown = [download, forecast, facts, slider, status]
-    translated.success(finish, [model, made_by, source], shown, preprocess=False, queue=False, **private)
+    finished = [download, forecast, facts, slider, status]
+    translated.success(finish, [model, made_by, source], finished, preprocess=False, queue=False, **private)
 
 
 def choose_model(models: Models, key: str) -> tuple[Any, ...]:
