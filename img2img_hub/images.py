@@ -11,8 +11,9 @@ Three things come out of here and nothing else: an upright 8-bit PIL image ("RGB
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 import numpy as np
 import torch
@@ -23,6 +24,13 @@ if TYPE_CHECKING:  # which reads pictures by this module
     from img2img_hub.rasters import Raster
 
 ImageLike = Union[str, Path, bytes, Image.Image, np.ndarray, Tensor, "Raster"]
+
+FORMATS = (
+    *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF"),
+    *("TGA", "ICO", "ICNS", "PCX", "SGI", "QOI", "PSD", "DDS"),
+)
+"""What Pillow may take a file for, whatever its name says. All of these are decoded in this process; others, such as
+PostScript, start an outside program, and none should run because somebody sent a file."""
 
 IMAGE_EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 """Lower-case file name endings of the images that are read from folders."""
@@ -76,6 +84,43 @@ def read_alpha(image: ImageLike, *, name: str | None = None) -> Image.Image | No
         return None
     alpha = converted(upright, "LA" if upright.mode == "La" else "RGBA", name=name_of(image, name)).getchannel("A")
     return None if alpha.getextrema() == (255, 255) else alpha
+
+
+def open_file(content: str | Path | bytes | BinaryIO) -> Image.Image:
+    """Open a picture by Pillow, its pixels unread, as one of FORMATS; the one place where files meet Pillow.
+
+    Raises:
+        ImageError: a path to what is no regular file: a folder, a pipe, a device.
+        OSError, and nearly anything else that Pillow raises of a damaged file: UnidentifiedImageError of other formats.
+    """
+    if isinstance(content, bytes | bytearray | memoryview):
+        content = io.BytesIO(content)
+    elif isinstance(content, str | Path):
+        refuse_irregular(content, name=str(content))
+    return Image.open(content, formats=FORMATS)
+
+
+def open_bytes(content: Any) -> BinaryIO:
+    """A path's or bytes' content as a stream, for those who read headers by themselves.
+
+    Raises:
+        ImageError: a path to what is no regular file.
+        OSError: it is not there, or may not be read.
+    """
+    if not isinstance(content, str | Path):
+        return io.BytesIO(content)
+    refuse_irregular(content, name=str(content))
+    return Path(content).open("rb")
+
+
+def refuse_irregular(path: str | Path, *, name: str) -> None:
+    """A pipe would be waited for, a device never ends: only regular files, and links to them, are read.
+
+    Raises:
+        ImageError: there is something else at `path`; that there is nothing, whoever opens it says.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ImageError(f"{name} is no regular file, but a folder, a pipe or a device: name a file")
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -153,6 +198,7 @@ def open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
             if path.is_symlink():
                 raise ImageError(f"{name} is a link to what is not there: copy the file here, or delete the link")
             raise ImageError(f"{name} does not exist: check the spelling of the path")
+        refuse_irregular(path, name=name)
         if path.stat().st_size == 0:
             raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
         return _decode(path, name=name)
@@ -177,7 +223,7 @@ def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image
     try:
         if isinstance(image, Image.Image):
             return ImageOps.exif_transpose(image)
-        with Image.open(image) as opened:
+        with open_file(image) as opened:
             opened.load()
             return ImageOps.exif_transpose(opened)
     except Image.DecompressionBombError:

@@ -5,14 +5,11 @@ python -c "from img2img_hub.raster_kinds import kind_of; print(kind_of('scene.ti
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from img2img_hub.images import ImageError, name_of
+from img2img_hub.images import ImageError, name_of, open_file
 from img2img_hub.rasters import DTYPES, NPY_MAGIC, RasterKind, first_bytes, load_npy
 from img2img_hub.tiffs import is_tiff, tiff_header
 
@@ -54,7 +51,7 @@ def _header(content: Any, *, name: str, pictures: bool) -> tuple[int, str, bool]
         return None if picture and not pictures else (bands, str(array.dtype), False)
     if is_tiff(content) and (found := tiff_header(content, name=name)):
         return found
-    with Image.open(content if isinstance(content, str | Path) else io.BytesIO(content)) as image:
+    with open_file(content) as image:
         mode = image.mode
     deep = {"I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I;16N": "uint16", "F": "float32"}.get(mode)
     if deep is not None:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from img2img_hub.images import ImageError, converted, name_of, open_upright
+from img2img_hub.images import ImageError, converted, name_of, open_bytes, open_upright
 from img2img_hub.tiffs import Georeference, georeference_from, is_tiff, read_tiff, tiff_header, tiff_tags, write_tiff
 
 MAX_BANDS = 1024
@@ -273,11 +273,9 @@ def _valid(raster: Raster) -> np.ndarray | None:
 def first_bytes(content: Any) -> bytes:
     """The first bytes of a file; none where it cannot be opened, of which Pillow's door says why."""
     try:
-        if isinstance(content, str | Path):
-            with Path(content).open("rb") as file:
-                return file.read(len(NPY_MAGIC))
-        return bytes(content[: len(NPY_MAGIC)])
-    except OSError:
+        with open_bytes(content) as file:
+            return file.read(len(NPY_MAGIC))
+    except (OSError, ImageError):
         return b""
 
 

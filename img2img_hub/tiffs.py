@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from img2img_hub.images import ImageError
+from img2img_hub.images import ImageError, open_bytes, refuse_irregular
 
 Georeference = dict[int, tuple[int, int, Any]]
 """{tag: (type, count, value)} of the tags that say where an image lies; {} for none."""
@@ -57,7 +57,7 @@ class TiffPixels(NamedTuple):
 
 def is_tiff(content: Any) -> bool:
     """Whether a path's or bytes' content begins as TIFF does."""
-    with _stream(content) as stream:
+    with open_bytes(content) as stream:
         return stream.read(4) in _MAGIC
 
 
@@ -151,7 +151,7 @@ def write_tiff(
 
 def tiff_tags(content: Any) -> ImageFileDirectory_v2 | None:
     """The tags of a TIFF's first image, by path or bytes; None for what is no TIFF."""
-    with _stream(content) as stream:
+    with open_bytes(content) as stream:
         start = stream.read(8)
         if start[:4] not in _MAGIC:
             return None
@@ -207,12 +207,10 @@ def _tifffile(name: str) -> Any:
     return library
 
 
-def _stream(content: Any) -> BinaryIO:
-    return Path(content).open("rb") if isinstance(content, str | Path) else io.BytesIO(content)
-
-
 def _open(content: Any, *, name: str) -> Any:
     library = _tifffile(name)
+    if isinstance(content, str | Path):
+        refuse_irregular(content, name=name)
     return library.TiffFile(str(content) if isinstance(content, str | Path) else io.BytesIO(content))
 
 

@@ -25,7 +25,6 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from PIL import Image
 
 from img2img_hub.demo.components import resolution, thumbnails
 from img2img_hub.demo.models import Models
@@ -53,6 +52,7 @@ from img2img_hub.demo.uploads import (
     status_line,
 )
 from img2img_hub.demo.zero import gpu
+from img2img_hub.images import open_file
 from img2img_hub.translation.folders import check_format, translate_folder
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
@@ -241,6 +241,6 @@ def _zip(files: list[Path], archive: Path, *, name: str) -> str:
 
 
 def _thumbnail(path: Path) -> str:
-    with Image.open(path) as image:
+    with open_file(path) as image:
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         return save_png(image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB"), name=path.name)

@@ -27,7 +27,7 @@ from PIL import Image
 
 from img2img_hub.demo.speed import TITLES
 from img2img_hub.demo.texts import say
-from img2img_hub.images import ImageError, read_image
+from img2img_hub.images import ImageError, open_file, read_image
 from img2img_hub.rasters import NPY_MAGIC, first_bytes, load_npy
 from img2img_hub.translation.translator import Translator
 
@@ -92,7 +92,7 @@ def nth_example(paths: Iterable[Path], index: int) -> str | None:
 
 
 def format_of(path: str) -> str | None:
-    with Image.open(path) as header:
+    with open_file(path) as header:
         return header.format
 
 
@@ -103,9 +103,9 @@ def size_of(path: str) -> tuple[int, int]:
     with contextlib.suppress(Exception):  # no TIFF, a damaged one, or no tifffile: Pillow knows more
         return _size_of_tiff(path)
     try:
-        with Image.open(path) as header:
+        with open_file(path) as header:
             return header.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # Pillow raises nearly anything of damaged files
         return 0, 0  # read_image knows what to say
 
 

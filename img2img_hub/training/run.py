@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from img2img_hub.families import Family
+from img2img_hub.images import open_file
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.push import push_all
 from img2img_hub.translation.translator import Translator
@@ -70,7 +71,7 @@ class Run:
         sheets = sorted((self.path / "samples").glob("step-*.png"), key=lambda path: int(path.stem.split("-")[1]))
         if not sheets:
             raise ValueError(f"the run in {self.path} has drawn no sheet yet: give a smaller sample_steps, or go on")
-        with Image.open(sheets[-1]) as sheet:
+        with open_file(sheets[-1]) as sheet:
             return sheet.copy()
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> list[str]:

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
+from img2img_hub.images import open_file
 from img2img_hub.rasters import AnyImage
 from img2img_hub.translation.files import SAVE_OPTIONS, check_writable, make_folder, plan_outputs, save_output
 from img2img_hub.translation.settings import Resize
@@ -164,7 +164,7 @@ def _batches(jobs: list[tuple[Path, Path]], *, batch_size: int, fit: int | None)
 def _size_in_header(path: Path) -> tuple[int, int] | None:
     """None: Pillow does not know it, or it is damaged; whoever reads it says what is wrong."""
     try:
-        with Image.open(path) as image:
+        with open_file(path) as image:
             return image.size
     except Exception:  # Pillow raises nearly anything on damaged files
         return None
