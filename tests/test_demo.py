@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -285,12 +286,13 @@ def test_a_translator_is_loaded_once_for_all(model):
 def test_the_page_is_for_this_machine_alone_unless_it_is_a_space(monkeypatch):
     for name in ("SPACE_ID", "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    assert (launch_options()["server_name"], launch_options()["server_port"]) == ("127.0.0.1", 7860)
+    page = gr.Blocks()
+    assert (launch_options(page)["server_name"], launch_options(page)["server_port"]) == ("127.0.0.1", 7860)
     monkeypatch.setenv("SPACE_ID", "user/space")
-    assert launch_options()["server_name"] == "0.0.0.0"
+    assert launch_options(page)["server_name"] == "0.0.0.0"
     monkeypatch.setenv("GRADIO_SERVER_PORT", "eighty")
     with pytest.raises(ValueError, match="GRADIO_SERVER_PORT is 'eighty'"):
-        launch_options()
+        launch_options(page)
 
 
 def test_a_bad_port_is_one_line_on_stderr(tmp_path):

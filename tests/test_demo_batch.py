@@ -153,7 +153,7 @@ def test_the_call_leaves_one_zip_and_small_pictures_behind(batch, server, tmp_pa
     new = [path for path in set((server / "cache").rglob("*")) - before if path.is_file()]
     assert sorted(path.name for path in new) == ["only.png", "only.png", "stripes2dots.zip"]
     assert sorted(Image.open(path).width for path in new if path.suffix == ".png") == [240, 500]
-    assert not list(Path("/tmp").glob("img2img-batch-*"))
+    assert not list((server / "tmp").glob("img2img-batch-*"))
 
 
 def test_progress_is_told_on_the_way(client, model, tmp_path):

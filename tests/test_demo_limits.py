@@ -21,7 +21,7 @@ from img2img_hub.demo.models import Model, find_models
 from img2img_hub.demo.requests import check_request, native_pixels, read_picture
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.demo.uploads import nth_example, open_examples, size_of
-from tests.browser.serving import write_model
+from tests.browser.serving import as_upload, write_model
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +55,20 @@ def test_a_numpy_file_is_weighed_by_its_header(tmp_path):
     assert size_of(str(tmp_path / "deep.npy")) == (40, 240)  # 32 bytes a pixel
     np.lib.format.open_memmap(tmp_path / "large.npy", mode="w+", dtype=np.uint8, shape=(20_000, 20_000)).flush()
     with pytest.raises(gr.Error, match=r"large\.npy.*20000 × 20000 pixels"):
-        read_picture({"path": str(tmp_path / "large.npy"), "orig_name": "large.npy"}, "fit", None)
+        read_picture(as_upload(tmp_path / "large.npy"), "fit", None)
     for header in ("((((", "{[]:1}", "{'descr': '|u1', 'fortran_order': False, 'shape': (True, 2)}"):
         text = header.ljust(117).encode() + b"\n"
         (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
         assert size_of(str(tmp_path / "bad.npy")) == (0, 0)
         with pytest.raises(gr.Error, match=r"bad\.npy"):
-            read_picture({"path": str(tmp_path / "bad.npy"), "orig_name": "bad.npy"}, "fit", None)
+            read_picture(as_upload(tmp_path / "bad.npy"), "fit", None)
     np.save(tmp_path / "row.npy", np.zeros(5, np.uint8))
     assert size_of(str(tmp_path / "row.npy")) == (0, 0)
 
 
 def test_a_narrow_picture_counts_as_what_the_network_pads_it_to(model, tmp_path):
     Image.new("RGB", (20_000, 2)).save(tmp_path / "line.png")
-    upload = {"path": str(tmp_path / "line.png"), "orig_name": "line.png"}
+    upload = as_upload(tmp_path / "line.png")
     write_model(tmp_path / "deep", card=None, network=UNetGenerator(levels=8, width=1))
     models = find_models(f"{model}, {tmp_path / 'deep'}")
     with pytest.raises(gr.Error, match=r"20000 × 2 pixels, which this model pads to 20224 × 256 .*5\.2 megapixels"):

@@ -28,7 +28,7 @@ from img2img_hub.demo.gallery import cards
 from img2img_hub.demo.models import Model, Models, find_models
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.sheets import first_pair, sample_sheet
-from tests.browser.serving import ROOT, picture, serve, write_model, write_noisy, write_pair
+from tests.browser.serving import ROOT, as_upload, picture, serve, write_model, write_noisy, write_pair
 
 WAIT = 120  # seconds; an export takes some, and the machine may be busy
 
@@ -177,7 +177,7 @@ def test_a_reverse_is_a_repo_for_a_repo_and_nothing_else_of_the_server(tmp_path,
 
 def upload(path: Path, size: tuple[int, int]) -> dict[str, str]:
     Image.new("1", size).save(path, "PNG")
-    return {"path": str(path)}
+    return as_upload(path)
 
 
 def test_native_resolution_is_foretold_from_what_was_measured(folder, tmp_path, monkeypatch):

@@ -47,9 +47,20 @@ def still_up(address: str) -> Iterator[None]:
     assert b"img2img_hub" in body
 
 
-def ask(address: str, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str):
-    """(status, headers, body) for a path that is sent as it stands: clients would tidy up what attackers do not."""
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+def ask(
+    address: str,
+    path: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    visitor: str = "127.0.0.1",
+    **headers: str,
+):
+    """(status, headers, body) for a path that is sent as it stands: clients would tidy up what attackers do not.
+
+    visitor: the address that the request comes from; all of 127.0.0.0/8 are this machine.
+    """
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60, source_address=(visitor, 0))
     try:
         connection.putrequest(method, path, skip_host=False, skip_accept_encoding=True)
         for name, value in headers.items():

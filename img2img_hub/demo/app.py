@@ -1,6 +1,6 @@
 """Put the page together and say how it is served; `app.py` in the repository does both.
 
-    python -c "from img2img_hub.demo.app import build_demo, launch_options; build_demo().launch(**launch_options())"
+    python -c "from img2img_hub.demo.app import main; main()"
 
 The page starts and works without internet: built-in theme, system fonts, no telemetry.
 """
@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from img2img_hub.demo.about_tab import build_about_tab
 from img2img_hub.demo.batch_tab import build_batch_tab
@@ -20,6 +21,7 @@ from img2img_hub.demo.guests import any_model_allowed
 from img2img_hub.demo.hub_tab import build_hub_tab
 from img2img_hub.demo.models import Models, find_models
 from img2img_hub.demo.paint_tab import build_paint_tab, find_papers
+from img2img_hub.demo.shares import Shares
 from img2img_hub.demo.speed import candidates
 from img2img_hub.demo.texts import T
 from img2img_hub.demo.theme import CSS_PATH, HEADER, page_theme
@@ -27,6 +29,7 @@ from img2img_hub.demo.translate_tab import build_translate_tab
 from img2img_hub.demo.zero import ON_ZERO_GPU
 
 HOUR = 3600
+PLACES = 40  # of requests that wait
 MAX_FILE_SIZE = "50mb"
 TABS_CSS = CSS_PATH.with_name("tabs.css")
 
@@ -56,22 +59,20 @@ def build_demo(models: Models | None = None) -> gr.Blocks:
             if models:
                 with gr.Tab(T("about_tab"), id="about") as about:
                     build_about_tab(models, about)
-    demo.queue(max_size=40, default_concurrency_limit=4)
+    # Not even off a Space may requests pass by the queue: its limits and shares are for all of them.
+    demo.queue(max_size=PLACES, default_concurrency_limit=4, api_open=False)
     return demo
 
 
-def launch_options() -> dict[str, Any]:
+def launch_options(demo: gr.Blocks) -> dict[str, Any]:
     """Arguments for `demo.launch`: on this machine alone unless it is a Space; GRADIO_SERVER_NAME and _PORT are obeyed.
 
     Raises ValueError for a GRADIO_SERVER_PORT that is no port.
     """
     on_a_space = "SPACE_ID" in os.environ
-    port = os.environ.get("GRADIO_SERVER_PORT") or "7860"
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"GRADIO_SERVER_PORT is {port!r}: give a number from 1 to 65535, such as 7861")
     return {
         "server_name": os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_a_space else "127.0.0.1"),
-        "server_port": int(port),
+        "server_port": chosen_port(),
         "max_file_size": MAX_FILE_SIZE,
         "i18n": T,
         "theme": page_theme(),
@@ -81,20 +82,29 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "pwa": False,
         "share": False,
+        "app_kwargs": {"middleware": [Middleware(Shares, page=demo)]},
     }
+
+
+def chosen_port() -> int:
+    port = os.environ.get("GRADIO_SERVER_PORT") or "7860"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"GRADIO_SERVER_PORT is {port!r}: give a number from 1 to 65535, such as 7861")
+    return int(port)
 
 
 def main() -> None:
     """Serve the page until it is stopped; what the owner has to mend ends it with one line."""
     try:
-        options = launch_options()
+        port = chosen_port()
         models = find_models()
         if ON_ZERO_GPU:
             models.load_all()
-        build_demo(models).launch(**options)
+        demo = build_demo(models)
+        demo.launch(**launch_options(demo))
     except ValueError as error:
         sys.exit(str(error))
     except OSError as error:
         if "empty port" not in str(error):
             raise
-        sys.exit(f"Port {options['server_port']} is taken. Choose another: GRADIO_SERVER_PORT=7861 python app.py")
+        sys.exit(f"Port {port} is taken. Choose another: GRADIO_SERVER_PORT=7861 python app.py")

@@ -46,6 +46,7 @@ from img2img_hub.demo.uploads import (
     device_name,
     megapixels,
     notice,
+    received,
     refusal,
     save_png,
     size_of,
@@ -138,7 +139,7 @@ def translate_batch(
     Everything a visitor can do wrong is a `gr.Error` with the cure, but for single bad files, which the report names.
     """
     key, mode = check_model(models, key, request), check_mode(mode, request)
-    if not uploads:
+    if not isinstance(uploads, list) or not uploads:
         raise refusal(say("no_pictures", request))
     if len(uploads) > MAX_FILES:
         raise refusal(say("too_many", request, count=len(uploads), limit=MAX_FILES))
@@ -191,11 +192,11 @@ def _sorted_out(
     failures: list[str] = []
     pixels = 0
     for upload in uploads:
-        path = upload["path"]
-        shown = os.path.basename(str(upload.get("orig_name") or path).replace("\\", "/"))[:100]
-        if not os.path.isfile(path):  # a folder would stand for all images in it, other visitors' ones
-            failures.append(f"{shown}: {say('not_arrived', request)}")
+        found = received(upload)
+        if found is None:
+            failures.append(say("not_arrived", request))
             continue
+        path, shown = found
         width, height = size_of(path)
         if width * height > MAX_PIXELS:
             size, limit = megapixels(width, height), MAX_PIXELS / 1e6

@@ -16,7 +16,7 @@ from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.requests import MAX_NATIVE_PIXELS, native_pixels, too_large
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
-from img2img_hub.demo.uploads import size_of
+from img2img_hub.demo.uploads import received, size_of
 from img2img_hub.demo.zero import ON_ZERO_GPU
 from img2img_hub.translation.translator import Translator
 
@@ -80,6 +80,6 @@ def _seconds(translator: Translator, height: int, width: int) -> float | None:
 
 
 def _size(upload: dict[str, Any] | None) -> tuple[int, int] | None:
-    path = (upload or {}).get("path")
-    size = size_of(path) if path else (0, 0)
+    found = received(upload)
+    size = size_of(found[0]) if found else (0, 0)
     return size if all(size) else None

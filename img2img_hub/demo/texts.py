@@ -132,6 +132,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller.",
         "服务器未能处理此图片。请选择“缩放到工作尺寸”，或缩小图片。",
     ),
+    "share_used_up": (
+        "{count} of your requests are waiting already, and others want their turn, too. Try again when one is done.",
+        "您已有 {count} 个请求在排队，也请给其他人留出位置。请在其中一个完成后再试。",
+    ),
     "not_arrived": (
         "The picture did not arrive. Upload it again as a PNG, JPEG or WebP file.",
         "图片未能上传。请以 PNG、JPEG 或 WebP 格式重新上传。",

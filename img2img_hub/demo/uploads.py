@@ -15,9 +15,11 @@ import itertools
 import logging
 import math
 import os
+import re
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import gradio as gr
@@ -37,12 +39,41 @@ BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 logger = logging.getLogger(__name__)
 
 
-def read_upload(upload: dict[str, Any], request: gr.Request | None = None) -> tuple[str, str, Image.Image]:
+def received(upload: Any) -> tuple[str, str] | None:
+    """(path, the visitor's name for it) of a file that was uploaded to this page; None for whatever else is named.
+
+    Gradio checks only what says of itself that it is a file, and strangers leave that out. So this is the one gate:
+    a regular file, no link to one, that lies where Gradio puts uploads, in a folder of its own that is named by the
+    file's content. Whoever does not have the content cannot name it.
+    """
+    path = upload.get("path") if isinstance(upload, dict) else None
+    if not isinstance(path, str):
+        return None
+    try:
+        folder = os.path.realpath(get_upload_folder())
+        own, name = Path(path).parts[-2:]
+        plain = os.path.isabs(path) and ".." not in Path(path).parts and re.fullmatch(r"[0-9a-f]{64}", own)
+        if not plain or os.path.realpath(path, strict=True) != os.path.join(folder, own, name):
+            return None
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+    except (OSError, ValueError):  # not there; a name with a NUL in it, or of one part
+        return None
+    called = upload.get("orig_name")
+    return path, plain_text(called if isinstance(called, str) and called else name)
+
+
+def plain_text(name: str) -> str:
+    """A visitor's name for a file, as messages show it: without folders, at most 100 letters."""
+    return PureWindowsPath(name).name[:100] or "image"  # both kinds of slashes
+
+
+def read_upload(upload: Any, request: gr.Request | None = None) -> tuple[str, str, Image.Image]:
     """(path, stem of the visitor's file name, upright picture) of an uploaded file."""
-    path = upload.get("path")
-    if not path:
+    found = received(upload)
+    if found is None:  # in the same words, whatever it was: they tell nothing about the server's files
         raise refusal(say("not_arrived", request))
-    name = Path(upload.get("orig_name") or path).name
+    path, name = found
     width, height = size_of(path)
     if width * height > MAX_PIXELS:
         raise refusal(

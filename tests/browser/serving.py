@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw
 
 from img2img_hub import Network, ResNetGenerator, UNetGenerator
@@ -91,6 +93,14 @@ def picture(size: tuple[int, int], *, stripe: int = 8) -> Image.Image:
     return image
 
 
+def as_upload(path: Path) -> dict[str, str]:
+    """What names a file that a visitor has uploaded: a copy of it, where Gradio puts uploads."""
+    place = Path(get_upload_folder(), hashlib.sha256(path.read_bytes()).hexdigest(), path.name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, place)
+    return {"path": str(place), "orig_name": path.name}
+
+
 @contextlib.contextmanager
 def serve(
     models: str | None, *, folder: Path, app: Path = ROOT / "app.py", env: dict[str, str] | None = None
@@ -106,6 +116,8 @@ def serve(
     environment = {key: value for key, value in os.environ.items() if key.lower() not in proxies | {"pythonpath"}}
     environment |= {"IMG2IMG_MODELS": models} if models is not None else {}
     environment |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "cache")}
+    (folder / "tmp").mkdir(exist_ok=True)
+    environment |= {"TMPDIR": str(folder / "tmp")}
     environment |= {"HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     # PyTorch, so that results are those of a Translator to the bit; tests of the backends say "auto".
     environment |= {"XDG_CACHE_HOME": str(folder / "xdg"), "IMG2IMG_BACKEND": "torch"}
