@@ -23,16 +23,8 @@ from PIL import Image
 from img2img_hub.deep_png import deep_png_header, read_deep_png
 from img2img_hub.images import ImageError, converted, name_of, open_bytes, open_upright
 from img2img_hub.notes import look_at_alpha
-from img2img_hub.tiffs import (
-    Georeference,
-    Header,
-    georeference_from,
-    is_tiff,
-    read_tiff,
-    tiff_header,
-    tiff_tags,
-    write_tiff,
-)
+from img2img_hub.tiff_writing import write_tiff
+from img2img_hub.tiffs import Georeference, Header, georeference_from, is_tiff, read_tiff, tiff_header, tiff_tags
 
 MAX_BANDS = 1024
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")

@@ -1,4 +1,5 @@
-"""TIFF files as arrays: any number of bands of any type, what is no data, where it lies. Pixels come by tifffile.
+"""TIFF files as arrays: any number of bands of any type, what is no data, where it lies. Pixels come by tifffile;
+tiff_writing.py is the way back.
 
     python -c "from img2img_hub.tiffs import read_tiff; print(read_tiff('scene.tif', name='scene.tif').array.shape)"
 
@@ -12,7 +13,7 @@ import io
 import logging
 import math
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,11 +31,10 @@ MAX_BYTES = 16 * 2**30  # of one image, decoded
 # GeoTIFF's tags and rational polynomials, which hold for any image of the same size.
 _PLACE_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 257, 258, 262, 277, 338, 339
-_ORIENTATION, _NO_DATA = 274, 42113
+_ORIENTATION, NO_DATA = 274, 42113
 _WHITE_IS_ZERO, _YCBCR = 0, 6
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KINDS = {1: "uint", 2: "int", 3: "float", 4: "uint", 5: "complexint", 6: "complex"}
-_ASCII = 2  # the type of a tag that is text
 UPRIGHT = {  # the orientations of TIFF and EXIF, undone
     2: lambda array: array[:, ::-1],
     3: lambda array: array[::-1, ::-1],
@@ -98,7 +98,8 @@ def tiff_header(content: Any, *, name: str) -> Header | None:
     if tags.get(_PHOTOMETRIC) == _YCBCR and not (masked and bits == 8 and bands == 3):
         return None
     declared = masked or _no_data(tags) is not None
-    picture = bits <= 8 and kind == "uint" and bands in (1, 3) and not (declared and bits == 8)
+    shown = (1,) if tags.get(_PHOTOMETRIC) in (0, 1) else (1, 3)  # three bands not called RGB are no picture to Pillow
+    picture = bits <= 8 and kind == "uint" and bands in shown and not (declared and bits == 8)
     if picture and not (samples == 1 and bits == 8 and full(others) > 1 and _imported()):
         return None
     if samples == 1:  # bands may be pages
@@ -153,9 +154,7 @@ def read_tiff(content: Any, *, name: str, bands: int | None = None) -> TiffPixel
     has_alpha = page.samplesperpixel > 1 and _alpha_bands(page.extrasamples)
     if has_alpha:
         array, alpha = array[:, :, :-1], array[:, :, -1]
-    if (
-        tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and array.dtype.kind == "u"
-    ):  # of other types there is no least light value
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and array.dtype.kind == "u":  # others have no value that is black
         top = 2**page.bitspersample - 1
         array = top - array
         no_data = top - no_data if no_data is not None and 0 <= no_data <= top else no_data
@@ -188,29 +187,6 @@ def read_mask(content: Any, *, name: str) -> np.ndarray | None:
         raise ImageError(f"{name} has a mask that cannot be read ({reason}): save it again") from error
 
 
-def write_tiff(
-    file: BinaryIO, array: np.ndarray, *, no_data: float | None, georeference: Georeference, name: str
-) -> None:
-    """Write (H, W, C) as one TIFF image, losslessly compressed, its bands as samples."""
-    tags = []
-    for code in sorted(georeference):
-        kind, count, value = georeference[code]  # text that is not ASCII, as tifffile wants it to be, goes as bytes
-        tags.append((code, kind, count, value.encode("latin-1", "replace") if isinstance(value, str) else value, True))
-    if no_data is not None:
-        text = f"{no_data:.17g}"
-        tags.append((_NO_DATA, _ASCII, len(text) + 1, text, True))
-    bands = array.shape[2]
-    _tifffile(name).imwrite(
-        file,
-        array if bands > 1 else array[:, :, 0],
-        photometric="rgb" if bands == 3 and array.dtype == np.uint8 else "minisblack",
-        planarconfig="contig" if bands > 1 else None,
-        compression="zlib",
-        metadata=None,
-        extratags=tags,
-    )
-
-
 def tiff_tags(content: Any) -> ImageFileDirectory_v2 | None:
     """The tags of a TIFF's first image, by path or bytes; None for what is no TIFF."""
     with open_bytes(content) as stream:
@@ -241,15 +217,6 @@ def georeference_from(tags: ImageFileDirectory_v2) -> Georeference:
     return found
 
 
-def for_pillow(georeference: Georeference) -> ImageFileDirectory_v2:
-    """What Pillow's `save(path, tiffinfo=…)` takes to write a picture with a georeference."""
-    tags = ImageFileDirectory_v2()
-    for code, (kind, _, value) in georeference.items():
-        tags.tagtype[code] = kind
-        tags[code] = value
-    return tags
-
-
 # --- inside -----------------------------------------------------------------------------------------------------------
 
 
@@ -262,7 +229,7 @@ def _imported() -> Any:
     return library
 
 
-def _tifffile(name: str) -> Any:
+def tifffile_for(name: str) -> Any:
     library = _imported()
     if library is None:
         raise ImageError(f"{name} is a TIFF that needs a library: pip install tifffile imagecodecs")
@@ -270,7 +237,7 @@ def _tifffile(name: str) -> Any:
 
 
 def _open(content: Any, *, name: str) -> Any:
-    library = _tifffile(name)
+    library = tifffile_for(name)
     if isinstance(content, str | Path):
         refuse_irregular(content, name=name)
     return library.TiffFile(str(content) if isinstance(content, str | Path) else io.BytesIO(content))
@@ -330,7 +297,7 @@ def _alpha_bands(extra: Any) -> int:
 def _no_data(tags: ImageFileDirectory_v2) -> float | None:
     """The value that GDAL declares; None, too, for NaN and infinity, which are no data whoever says so."""
     try:
-        value = float(str(tags[_NO_DATA]).strip(" \0"))
+        value = float(str(tags[NO_DATA]).strip(" \0"))
     except (KeyError, ValueError):
         return None
     return value if math.isfinite(value) else None

@@ -65,8 +65,9 @@ def clutter(folder: Path, elsewhere: Path) -> str:
     (folder / "gone.txt").symlink_to("nowhere")
     os.mkfifo(folder / "pipe")
     return (
-        "left out 4 .gif files (a.gif, b.GIF, c.gif, …), 2 .txt files (gone.txt, notes.txt), 3 hidden files or folders "
-        "(.DS_Store, .git, __MACOSX), 1 linked folder (old) and 2 no ending files (README, pipe)"
+        "left out 4 .gif files (a.gif, b.GIF, c.gif, …), 1 .txt file (notes.txt), 1 file without an ending (README), "
+        "3 hidden files or folders (.DS_Store, .git, __MACOSX), 1 link to nothing (gone.txt), 1 linked folder (old) "
+        "and 1 pipe or device (pipe)"
     )
 
 

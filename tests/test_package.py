@@ -22,7 +22,7 @@ FLOORS = [
     {"families", "data", "metrics"},
     {
         *("networks", "losses", "augment", "values", "notes"),
-        *("images", "pillow_gaps", "rasters", "raster_kinds", "tiffs", "tiff_pages", "deep_png"),
+        *("images", "pillow_gaps", "rasters", "raster_kinds", "tiffs", "tiff_pages", "tiff_writing", "deep_png"),
     },
 ]
 HOMES = {"accelerate": {"training"}, "datasets": {"data"}, "gradio": {"demo"}}

@@ -213,6 +213,15 @@ def test_what_is_white_in_12_bits_is_white(bands: int) -> None:
     assert read_raster(data).array.max() == 4095, "a raster is in its own units"
 
 
+def test_three_bands_that_are_not_called_rgb_are_read() -> None:
+    array = values("uint8", 8, 9, 3)
+    data = tiff((array, {"photometric": "minisblack", "planarconfig": "contig"}))
+    kind = kind_of(data)
+    assert kind == RasterKind(bands=3, dtype="uint8", masked=False)
+    assert np.array_equal(read_raster(data, kind=kind).array, array)
+    assert np.array_equal(np.asarray(read_image(data)), array)
+
+
 # --- alpha that is none -----------------------------------------------------------------------------------------------
 
 

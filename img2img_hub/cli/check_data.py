@@ -43,6 +43,7 @@ def check_data(
             train = train.preview()
         parts = {"train": train} | ({"validation": validation} if validation is not None else {})
     found = 0
+    said: set[str] = set()
     for name, part in parts.items():
         print(f"{name}: {part.description}, split {part.split}")
         with noted() as notes:
@@ -50,7 +51,9 @@ def check_data(
                 print(f"  {problem}", file=sys.stderr)
                 found += 1
         for line in [*left_out(part), *told(notes)]:
-            print(f"  {line}")
+            if line not in said:  # a held-out part is of the same folders
+                print(f"  {line}")
+            said.add(line)
     if found:
         things = "images or pairs" if found > 1 else "image or pair"
         print(f"img2img_hub: {found} {things} cannot be used", file=sys.stderr)

@@ -44,7 +44,13 @@ class LeftOut:
 
     def add_file(self, path: Path) -> None:
         """One that is no image by its name."""
-        self.add(f"{path.suffix.lower() or 'no ending'} file", path.name)
+        if not path.exists():
+            what = "link to nothing"
+        elif not path.is_file():
+            what = "pipe or device"
+        else:
+            what = f"{path.suffix.lower()} file" if path.suffix else "file without an ending"
+        self.add(what, path.name)
 
     @property
     def kinds(self) -> list[str]:
@@ -55,7 +61,7 @@ class LeftOut:
         parts = []
         for what in self.kinds:
             count, names = self._counts[what], self._names[what]
-            plural = re.sub("(file|folder)", r"\1s", what) if count > 1 else what
+            plural = re.sub("(file|folder|link|pipe|device)\\b", r"\1s", what) if count > 1 else what
             more = ", …" if count > len(names) else ""
             parts.append(f"{count} {plural} ({', '.join(names)}{more})")
         if not parts:

@@ -118,7 +118,7 @@ def translate_folder(
     return FolderReport(
         written=[job for job in plan.jobs if job[0] not in failures],
         failures=[(place, failures[place]) for place in places if place in failures],
-        notes=[*plan.left_out, *told(crew.notes)],
+        notes=[*plan.left_out, *told(sorted(crew.notes))],
     )
 
 
