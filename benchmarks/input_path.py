@@ -22,7 +22,7 @@ from torch import Tensor
 
 from benchmarks.harness import Case, compare, report
 from img2img_hub.data.cache import open_cache
-from img2img_hub.data.reading import image_files
+from img2img_hub.data.search import images_below
 from img2img_hub.data.sources import DataConfig, open_data
 from img2img_hub.data.transforms import TrainingDataset
 
@@ -85,7 +85,7 @@ class PlainPairs:
     """Aligned pairs: both halves of one file, with one crop and flip."""
 
     def __init__(self, folder: Path) -> None:
-        self.paths = image_files(folder)[:MOST]
+        self.paths = images_below(folder)[0][:MOST]
 
     def __call__(self, index: int) -> tuple[Tensor, Tensor]:
         both = Image.open(self.paths[index % len(self.paths)]).convert("RGB")
@@ -100,7 +100,7 @@ class PlainDomains:
     """Two folders: the source by index, the target at random, each with a crop and flip of its own."""
 
     def __init__(self, root: Path) -> None:
-        self.sources, self.targets = (image_files(root / name)[:MOST] for name in ("trainA", "trainB"))
+        self.sources, self.targets = (images_below(root / name)[0][:MOST] for name in ("trainA", "trainB"))
 
     def __call__(self, index: int) -> tuple[Tensor, Tensor]:
         source = Image.open(self.sources[index % len(self.sources)]).convert("RGB")

@@ -20,6 +20,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from img2img_hub.notes import look_at_alpha, look_at_depth, look_at_greys
+
 if TYPE_CHECKING:  # which reads pictures by this module
     from img2img_hub.rasters import Raster
 
@@ -64,12 +66,15 @@ def read_image(image: ImageLike, *, channels: int = 3, name: str | None = None) 
     upright = open_upright(image, name=name)
     grey = upright.mode in _GREY_MODES or upright.mode.startswith("I;16")
     profile = upright.info.get("icc_profile")
-    eight_bit = _to_eight_bits(upright, name=name_of(image, name))
+    eight_bit = to_eight_bits(upright, name=name_of(image, name))
     if eight_bit.has_transparency_data:
         with_alpha = converted(eight_bit, "LA" if grey else "RGBA", name=name_of(image, name))
+        look_at_alpha(np.asarray(with_alpha.getchannel("A")), name=name_of(image, name))
         eight_bit = Image.new(with_alpha.mode, with_alpha.size, _WHITE[with_alpha.mode])
         eight_bit.alpha_composite(with_alpha)
     result = converted(eight_bit, _MODES[channels], name=name_of(image, name))
+    if channels == 1:
+        look_at_greys(upright, result, name=name_of(image, name))
     # A profile describes the bands it came with: a CMYK or grey one on an RGB image would turn its colours.
     fits = upright.mode not in {"CMYK", "YCbCr", "LAB", "HSV"} and grey == (channels == 1)
     result.info = {"icc_profile": profile} if profile and fits else {}
@@ -79,7 +84,7 @@ def read_image(image: ImageLike, *, channels: int = 3, name: str | None = None) 
 def read_alpha(image: ImageLike, *, name: str | None = None) -> Image.Image | None:
     """The alpha band of ``image`` as an upright "L" image, or None where it has none or is opaque throughout."""
     upright = open_upright(image, name=name)
-    upright = _to_eight_bits(upright, name=name_of(image, name))
+    upright = to_eight_bits(upright, name=name_of(image, name))
     if not upright.has_transparency_data:
         return None
     alpha = converted(upright, "LA" if upright.mode == "La" else "RGBA", name=name_of(image, name)).getchannel("A")
@@ -187,7 +192,7 @@ def open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
     """The decoded image in its own mode, with its EXIF orientation applied."""
     name = name_of(image, name)
     if isinstance(image, np.ndarray):
-        return _from_array(image, name=name)
+        return from_array(image, name=name)
     if isinstance(image, Tensor):
         return _from_tensor(image, name=name)
     if isinstance(image, str | Path):
@@ -213,19 +218,23 @@ def open_upright(image: ImageLike, *, name: str | None) -> Image.Image:
     from img2img_hub.rasters import Raster  # here, for it reads pictures by this module
 
     if isinstance(image, Raster):
-        return _from_bands(image.array, name=name)
+        return from_bands(image.array, name=name)
     raise ImageError(
         f"{name} is a {type(image).__name__}, not an image: give a path, bytes, a PIL image, an array or a tensor"
     )
 
 
 def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image:
+    from img2img_hub.pillow_gaps import deep_tiff, upright  # which reads tags by this module
+
     try:
         if isinstance(image, Image.Image):
             return ImageOps.exif_transpose(image)
         with open_file(image) as opened:
             opened.load()
-            return ImageOps.exif_transpose(opened)
+            return upright(opened, image, name=name)
+    except ImageError:
+        raise
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(
@@ -234,7 +243,7 @@ def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image
     except PermissionError:
         raise ImageError(f"{name} may not be read by this user: change its permissions, or leave it out") from None
     except Image.UnidentifiedImageError:
-        if (deep := _deep_tiff(image, name=name)) is not None:
+        if (deep := deep_tiff(image, name=name)) is not None:
             return deep
         raise ImageError(f"{name} is not an image that can be read: save it as PNG, JPEG, WebP or TIFF") from None
     except (
@@ -244,13 +253,18 @@ def _decode(image: Path | io.BytesIO | Image.Image, *, name: str) -> Image.Image
         raise ImageError(f"{name} is damaged or cut short ({reason}): copy, download or save it again") from error
 
 
-def _to_eight_bits(image: Image.Image, *, name: str) -> Image.Image:
-    """Scale 16-bit and float grey to "L" by value; leave every other mode alone."""
+def to_eight_bits(image: Image.Image, *, name: str) -> Image.Image:
+    """Scale 16-bit and float grey to "L" by value, with alpha where a value is transparent; leave every other mode."""
     if image.mode == "F":
         return Image.fromarray(_scale(np.asarray(image), top=1.0, name=name))
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow reads 16-bit grey as "I" from some formats, so that its values are taken to run to 65535 too.
-        return Image.fromarray(_scale(np.asarray(image), top=65535, name=name))
+        array = np.asarray(image)
+        scaled = Image.fromarray(_scale(array, top=65535, name=name))
+        look_at_depth(array, name=name)
+        if isinstance(clear := image.info.get("transparency"), int):
+            scaled.putalpha(Image.fromarray(np.where(array == clear, np.uint8(0), np.uint8(255))))
+        return scaled
     return image
 
 
@@ -274,34 +288,15 @@ def _scale(array: np.ndarray, *, top: float, name: str) -> np.ndarray:
     return np.round(array.astype(np.float64) * (255.0 / top)).clip(0, 255).astype(np.uint8)
 
 
-def _deep_tiff(content: Any, *, name: str) -> Image.Image | None:
-    """A TIFF that Pillow has no mode for, such as RGB of 16 bits, in 8 bits, with its alpha; None for anything else."""
-    from img2img_hub.tiffs import read_tiff, tiff_header
-
-    content = content.getvalue() if isinstance(content, io.BytesIO) else content
-    try:
-        if tiff_header(content, name=name) is None:
-            return None
-    except ImageError:
-        raise
-    except Exception:  # its tags cannot be read
-        return None
-    pixels = read_tiff(content, name=name)
-    image = _from_bands(pixels.array, name=name)
-    if pixels.alpha is not None:
-        image.putalpha(_from_array(pixels.alpha, name=name))
-    return image
-
-
-def _from_bands(array: np.ndarray, *, name: str) -> Image.Image:
+def from_bands(array: np.ndarray, *, name: str) -> Image.Image:
     if array.shape[2] not in _MODES:
         raise ImageError(
             f"{name} has {array.shape[2]} bands, and a picture has 1 (grey) or 3 (RGB): use a model of such bands"
         )
-    return _from_array(array, name=name)
+    return from_array(array, name=name)
 
 
-def _from_array(array: np.ndarray, *, name: str) -> Image.Image:
+def from_array(array: np.ndarray, *, name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (2, 3, 4))):

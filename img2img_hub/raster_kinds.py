@@ -9,53 +9,60 @@ from typing import Any
 
 import numpy as np
 
+from img2img_hub.deep_png import deep_png_header
 from img2img_hub.images import ImageError, name_of, open_file
 from img2img_hub.rasters import DTYPES, NPY_MAGIC, RasterKind, first_bytes, load_npy
-from img2img_hub.tiffs import is_tiff, tiff_header
+from img2img_hub.tiffs import Header, is_tiff, tiff_header
 
 
 class HeaderError(ImageError):
     """A header that cannot be read; whoever reads the pixels has better words."""
 
 
-def kind_of(content: Any, *, no_data: float | None = None, name: str | None = None) -> RasterKind | None:
+def kind_of(
+    content: Any, *, no_data: float | None = None, bands: int | None = None, name: str | None = None
+) -> RasterKind | None:
     """What an image file, by path or bytes, holds, from its header; None for an 8-bit picture. With `no_data` pictures
-    are rasters, too.
+    are rasters, too; so are those that have the `bands` asked for with their alpha band, which is a band then.
 
     Raises:
         HeaderError: the file is missing, damaged or no image.
-        ImageError: a TIFF needs tifffile, and that is missing; values that are not computed with.
+        ImageError: a TIFF needs tifffile, or a PNG imagecodecs, and that is missing; values that are not computed with.
     """
     try:
-        header = _header(content, name=name_of(content, name), pictures=no_data is not None)
+        header, picture = _header(content, name=name_of(content, name))
     except ImageError:
         raise
     except Exception as error:  # damaged files make Pillow and tifffile raise nearly anything
         raise HeaderError(f"{name_of(content, name)} is damaged or no image: copy it again, or leave it out") from error
-    if header is None:
+    if header.alpha and bands == header.bands + 1:
+        header, picture = header._replace(bands=bands, alpha=False), False
+    if picture and no_data is None:
         return None
-    bands, dtype, declared = header
-    if dtype not in DTYPES:
+    if header.dtype not in DTYPES:
         raise ImageError(
-            f"{name_of(content, name)} holds {dtype} values: convert them to one of {', '.join(DTYPES)} first"
+            f"{name_of(content, name)} holds {header.dtype} values: convert them to one of {', '.join(DTYPES)} first"
         )
-    masked = declared or no_data is not None or dtype.startswith("float")
-    return RasterKind(bands=bands, dtype=dtype, masked=masked, no_data=no_data)
+    masked = header.declared or (header.alpha and not picture) or no_data is not None
+    masked = masked or header.dtype.startswith("float")
+    return RasterKind(bands=header.bands, dtype=header.dtype, masked=masked, no_data=no_data)
 
 
-def _header(content: Any, *, name: str, pictures: bool) -> tuple[int, str, bool] | None:
+_DEEP = {"I": "int32", "F": "float32", "I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I;16N": "uint16"}
+
+
+def _header(content: Any, *, name: str) -> tuple[Header, bool]:
+    """And whether it is an 8-bit picture, or one that Pillow widens to 32 bits."""
     if first_bytes(content) == NPY_MAGIC:
         array = load_npy(content, name=name)
         bands = array.shape[2] if array.ndim == 3 else 1
-        picture = array.dtype == np.uint8 and bands in (1, 3)
-        return None if picture and not pictures else (bands, str(array.dtype), False)
+        return Header(bands, str(array.dtype)), array.dtype == np.uint8 and bands in (1, 3)
     if is_tiff(content) and (found := tiff_header(content, name=name)):
-        return found
+        return found, False
+    if found := deep_png_header(content, name=name):
+        return found, False
     with open_file(content) as image:
-        mode = image.mode
-    deep = {"I;16": "uint16", "I;16B": "uint16", "I;16L": "uint16", "I;16N": "uint16", "F": "float32"}.get(mode)
-    if deep is not None:
-        return 1, deep, False
-    if pictures and mode == "I":
-        return 1, "int32", False
-    return (1 if mode in ("1", "L", "LA") else 3, "uint8", False) if pictures else None
+        mode, alpha = image.mode, image.has_transparency_data
+    if mode in _DEEP:
+        return Header(1, _DEEP[mode]), mode == "I"
+    return Header(1 if mode in ("1", "L", "LA", "La") else 3, "uint8", alpha=alpha), True

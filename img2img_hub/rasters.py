@@ -12,6 +12,7 @@ import io
 import math
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,8 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from img2img_hub.deep_png import deep_png_header, read_deep_png
 from img2img_hub.images import ImageError, converted, name_of, open_bytes, open_upright
-from img2img_hub.tiffs import Georeference, georeference_from, is_tiff, read_tiff, tiff_header, tiff_tags, write_tiff
+from img2img_hub.notes import look_at_alpha
+from img2img_hub.tiff_writing import write_tiff
+from img2img_hub.tiffs import Georeference, Header, georeference_from, is_tiff, read_tiff, tiff_header, tiff_tags
 
 MAX_BANDS = 1024
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64")
@@ -166,7 +170,12 @@ AnyImage = Image.Image | Raster
 
 
 def read_raster(
-    content: Any, *, kind: RasterKind | None = None, no_data: float | None = None, name: str | None = None
+    content: Any,
+    *,
+    kind: RasterKind | None = None,
+    no_data: float | None = None,
+    bands: int | None = None,
+    name: str | None = None,
 ) -> Raster:
     """Read any image in its own bands, units and type.
 
@@ -177,13 +186,16 @@ def read_raster(
         content: a path, the bytes of a file, a PIL image, an array (H, W) or (H, W, C), or a Raster.
         kind: what it must be; None: whatever it is.
         no_data: the value of pixels without data; None: what the file says.
+        bands: how many are wanted, by default those of `kind`: where a file has as many with its alpha band, that is a
+            band like the others, and says nothing of missing data.
         name: what messages call it; its path by default.
 
     Raises:
         ImageError: it cannot be read, is of another kind, of a type that is not computed with, or without any data.
     """
     name = name_of(content, name)
-    raster = content if isinstance(content, Raster) else _read(content, name=name)
+    bands = kind.bands if kind is not None and bands is None else bands
+    raster = content if isinstance(content, Raster) else _read(content, name=name, bands=bands)
     no_data = kind.no_data if kind is not None and no_data is None else no_data
     raster = replace(raster, no_data=raster.no_data if no_data is None else no_data, name=name)
     raster.valid = _valid(raster)
@@ -208,29 +220,49 @@ def georeference_of(content: Any) -> Georeference:
 # --- inside -----------------------------------------------------------------------------------------------------------
 
 
-def _read(content: Any, *, name: str) -> Raster:
+def _read(content: Any, *, name: str, bands: int | None) -> Raster:
     if isinstance(content, np.ndarray):
         return Raster(array=content, name=name)
     if isinstance(content, bytes | bytearray | memoryview | str | Path):
         start = first_bytes(content)
         if start == NPY_MAGIC:
             return Raster(array=load_npy(content, name=name), name=name)
-        if start and is_tiff(content) and _header_or_none(content, name=name) is not None:
-            array, alpha, no_data, georeference = read_tiff(content, name=name)
-            valid = None if alpha is None else alpha > 0
-            return Raster(array=array, valid=valid, no_data=no_data, georeference=georeference, name=name)
+        if start and is_tiff(content) and _header_or_none(tiff_header, content, name=name) is not None:
+            pixels = read_tiff(content, name=name, bands=bands)
+            return Raster(
+                array=pixels.array,
+                valid=None if pixels.alpha is None else pixels.alpha > 0,
+                no_data=pixels.no_data,
+                georeference=pixels.georeference,
+                name=name,
+            )
+        if start and _header_or_none(deep_png_header, content, name=name) is not None:
+            array, alpha = read_deep_png(content, name=name)
+            return _with_alpha(array, alpha, bands=bands, name=name)
     image = open_upright(content, name=name)
-    valid = None
+    alpha = None
     if image.has_transparency_data:
-        valid = np.asarray(converted(image, "LA" if image.mode == "La" else "RGBA", name=name).getchannel("A")) > 0
+        transparent = converted(image, "LA" if image.mode == "La" else "RGBA", name=name)
+        alpha = np.asarray(transparent.getchannel("A"))
     if image.mode not in ("L", "RGB", "F", "I") and not image.mode.startswith("I;16"):
         image = converted(image, "L" if image.mode in ("1", "LA", "La") else "RGB", name=name)
-    return Raster(array=np.asarray(image), valid=valid, georeference=georeference_of(content), name=name)
+    raster = _with_alpha(np.asarray(image), alpha, bands=bands, name=name)
+    return replace(raster, georeference=georeference_of(content))
 
 
-def _header_or_none(content: Any, *, name: str) -> tuple[int, str, bool] | None:
+def _with_alpha(array: np.ndarray, alpha: np.ndarray | None, *, bands: int | None, name: str) -> Raster:
+    """With an alpha band that is the last of the `bands` that are wanted, or says where there is data."""
+    array = np.atleast_3d(array)
+    if alpha is not None and array.shape[2] + 1 == bands:
+        return Raster(array=np.concatenate([array, alpha[:, :, None]], axis=2), name=name)
+    if alpha is not None:
+        look_at_alpha(alpha, name=name)
+    return Raster(array=array, valid=None if alpha is None else alpha > 0, name=name)
+
+
+def _header_or_none(header: Callable[..., Header | None], content: Any, *, name: str) -> Header | None:
     try:
-        return tiff_header(content, name=name)
+        return header(content, name=name)
     except ImageError:
         raise
     except Exception:  # too damaged for its tags to be read: Pillow has the words for that

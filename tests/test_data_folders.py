@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from img2img_hub.data.reading import natural_key
+from img2img_hub.data.search import natural_key
 from img2img_hub.data.sources import (
     DataConfig,
     PairedData,

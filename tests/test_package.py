@@ -20,7 +20,10 @@ FLOORS = [
     {"translation"},
     {"hub"},
     {"families", "data", "metrics"},
-    {"networks", "losses", "augment", "images", "rasters", "raster_kinds", "tiffs", "values"},
+    {
+        *("networks", "losses", "augment", "values", "notes"),
+        *("images", "pillow_gaps", "rasters", "raster_kinds", "tiffs", "tiff_pages", "tiff_writing", "deep_png"),
+    },
 ]
 HOMES = {"accelerate": {"training"}, "datasets": {"data"}, "gradio": {"demo"}}
 

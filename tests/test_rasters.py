@@ -96,8 +96,10 @@ def test_pages_of_8_bits_are_bands_too() -> None:
     assert (kind.bands, kind.dtype) == (5, "uint8")
     assert np.array_equal(read_raster(five).array, array)
     assert np.array_equal(np.asarray(read_image(five, channels=1)), array[:, :, 0]), "as a picture it is its first page"
-    assert kind_of(three) is None
-    assert np.array_equal(read_raster(three).array, array[:, :, :1])
+    kind = kind_of(three)
+    assert kind is not None
+    assert (kind.bands, kind.dtype) == (3, "uint8")
+    assert np.array_equal(read_raster(three).array, array[:, :, :3])
     stack = encoded(np.zeros((2, 2, 8, 8), np.uint8), imagej=True)
     assert kind_of(stack) is None
     assert read_image(stack).size == (8, 8)

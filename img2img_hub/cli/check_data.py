@@ -17,7 +17,8 @@ def check_data(
     sheet: Path | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Open a data set as training would, say what was found, read every image and name those that cannot be used.
+    """Open a data set as training would, say what was found, read every image and name those that cannot be used, what
+    was left out, and what may be meant as something else than it is read as.
 
     Args:
         unpaired: Two sets of images with no correspondence (CycleGAN) rather than pairs (Pix2Pix).
@@ -29,7 +30,9 @@ def check_data(
 
     check_sheet(sheet, overwrite=overwrite)
 
+    from img2img_hub.data.findings import left_out
     from img2img_hub.data.sources import StreamedData, open_data, open_train_and_validation, problems
+    from img2img_hub.notes import noted, told
     from img2img_hub.translation.preview import draw_data
 
     if split is not None:
@@ -40,11 +43,17 @@ def check_data(
             train = train.preview()
         parts = {"train": train} | ({"validation": validation} if validation is not None else {})
     found = 0
+    said: set[str] = set()
     for name, part in parts.items():
         print(f"{name}: {part.description}, split {part.split}")
-        for problem in problems(part):
-            print(f"  {problem}", file=sys.stderr)
-            found += 1
+        with noted() as notes:
+            for problem in problems(part):
+                print(f"  {problem}", file=sys.stderr)
+                found += 1
+        for line in [*left_out(part), *told(notes)]:
+            if line not in said:  # a held-out part is of the same folders
+                print(f"  {line}")
+            said.add(line)
     if found:
         things = "images or pairs" if found > 1 else "image or pair"
         print(f"img2img_hub: {found} {things} cannot be used", file=sys.stderr)

@@ -89,6 +89,8 @@ def translate(
     )
     done, failed = len(report.written), len(report.failures)
     print(f"{done} of {done + failed} images translated into {output}")
+    for line in report.notes:
+        print(f"img2img_hub: warning: {line}", file=sys.stderr)
     if failed:
         lines = [message for _, message in report.failures]
         print("\n".join([f"img2img_hub: {failed} failed:", *lines]), file=sys.stderr)

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 # Other releases, and other decoders, may make other pixels of the same file. The number is for a change in between.
 _LIBRARIES = ("libjpeg_turbo", "jpg", "jpg_2000", "webp", "avif", "libtiff")
 _DECODERS = [str(features.version(library)) for library in _LIBRARIES]
-_FORMAT = ("1", img2img_hub.__version__, PIL.__version__, *_DECODERS)
+_FORMAT = ("2", img2img_hub.__version__, PIL.__version__, *_DECODERS)
 
 
 def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = None) -> ResizedImages:

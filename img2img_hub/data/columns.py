@@ -22,7 +22,9 @@ if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for f
 class ColumnImages:
     """The images of one column, still encoded; rows in the order given."""
 
-    def __init__(self, dataset: Dataset, column: str, *, title: str, rows: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, column: str, *, title: str, rows: Sequence[int] | None = None, left_out: str = ""
+    ) -> None:
         from datasets import Image as ImageFeature
 
         # Undecoded bytes, so that orientation, bands and damage are handled in one place, images.py.
@@ -30,6 +32,7 @@ class ColumnImages:
         self._column = column
         self._rows = np.arange(len(dataset)) if rows is None else np.asarray(rows, dtype=np.int64)
         self.title = title
+        self.left_out = left_out
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -38,9 +41,9 @@ class ColumnImages:
         content, name = self._content(row)
         return read_as(content, channels=channels, kind=kind, name=name)
 
-    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
+    def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
         content, name = self._content(row)
-        return kind_of(content, no_data=no_data, name=name)
+        return kind_of(content, no_data=no_data, bands=bands, name=name)
 
     def _content(self, row: int) -> tuple[bytes | str, str]:
         """The encoded image or its path, and what messages call it."""
@@ -68,7 +71,9 @@ class ColumnImages:
 
     def where_filled(self) -> ColumnImages:
         rows = self._rows[self.filled()]
-        return ColumnImages(self._dataset, self._column, title=self.title, rows=rows.tolist())
+        empty = len(self._rows) - len(rows)
+        left_out = f"{self.title}: left out {empty} row{'s' if empty > 1 else ''} without an image" if empty else ""
+        return ColumnImages(self._dataset, self._column, title=self.title, rows=rows.tolist(), left_out=left_out)
 
 
 def image_columns(dataset: Dataset) -> list[str]:

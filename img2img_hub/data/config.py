@@ -63,7 +63,8 @@ class DataConfig:
     """Pairs of one set of pictures, the targets: sources are made of them with a box or free-form strokes covered, or
     without colour (inpainting, repair, colourisation); several words add up."""
     in_channels: int | None = None
-    """Bands of the sources: 1 reads pictures as grey. Default: what the files hold, 3 for 8-bit pictures."""
+    """Bands of the sources: 1 reads pictures as grey; one more than colours, such as 4, takes alpha as a band. Default:
+    what the files hold, 3 for 8-bit pictures."""
     out_channels: int | None = None
     """Bands of the targets, likewise."""
     no_data: float | None = None

@@ -14,7 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from img2img_hub.data.config import DataConfig, DataError, SplitMissingError, find_pairs, listing, without_prefix
-from img2img_hub.data.reading import FileImages, Images, image_files, natural_key
+from img2img_hub.data.reading import FileImages, Images
+from img2img_hub.data.search import images_below, is_hidden, is_model, is_run, natural_key
 
 _SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
@@ -172,16 +173,16 @@ def _matched(source: FileImages, target: FileImages) -> tuple[FileImages, FileIm
             + ("these look unpaired: train cyclegan" if unpaired else "rename, add or delete these files")
         )
     partners = [Path(rows[1][stem]) for stem in rows[0]]
-    return source, FileImages(partners, root=target.root, title=target.title)
+    return source, FileImages(partners, root=target.root, title=target.title, left_out=target.left_out)
 
 
 def _subfolders(folder: Path) -> list[str]:
+    """Those that may hold data: no hidden ones, no folder of a run or a model."""
     if not folder.is_dir():
         return []
-    return sorted(
-        (path.name for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"), key=natural_key
-    )
+    inside = (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name) and path.name[0] != "_")
+    return sorted((path.name for path in inside if not is_run(path) and not is_model(path)), key=natural_key)
 
 
 def _count(folder: Path, *, deep: bool) -> int:
-    return sum(deep or path.parent == folder for path in image_files(folder))
+    return sum(deep or path.parent == folder for path in images_below(folder)[0])

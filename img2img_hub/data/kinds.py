@@ -32,13 +32,14 @@ def side_kind(images: Images, *, config: DataConfig, asked: int | None, role: st
     """(bands, what kind of raster) of the sources or targets; the kind of 8-bit pictures is None.
 
     Args:
-        asked: bands that somebody wants; 1 and 3 where the files have another number: as 8-bit pictures, grey or RGB.
+        asked: bands that somebody wants; 1 and 3 where the files have another number: as 8-bit pictures, grey or RGB;
+            one more than the files have besides an alpha band: with that as a band.
 
     Raises:
         KindError: rasters of several kinds, a number of bands that is not there, or options that say nothing of
             8-bit pictures.
     """
-    kinds = _looked_at(images, config=config)
+    kinds = _looked_at(images, config=config, asked=asked)
     found = {row: kind for row, kind in kinds.items() if kind is not None}
     flag = f"--{'in' if role == 'source' else 'out'}_channels"
     if found and config.no_data is not None and asked in (1, 3) and all(asked != kind.bands for kind in found.values()):
@@ -72,7 +73,7 @@ def side_kind(images: Images, *, config: DataConfig, asked: int | None, role: st
     return kind.bands, RasterKind(bands=kind.bands, dtype=kind.dtype, masked=masked, no_data=kind.no_data)
 
 
-def _looked_at(images: Images, *, config: DataConfig) -> dict[int, RasterKind | None]:
+def _looked_at(images: Images, *, config: DataConfig, asked: int | None) -> dict[int, RasterKind | None]:
     """What a few of the images are, spread over all; in place of those that cannot be read, the first others."""
     rows = spread(len(images), _LOOKED_AT)
     others = (row for row in range(min(len(images), _MOST_LOOKED_AT)) if row not in rows)
@@ -81,7 +82,7 @@ def _looked_at(images: Images, *, config: DataConfig) -> dict[int, RasterKind | 
         if len(kinds) == len(rows):
             break
         try:
-            kinds[row] = images.kind(row, no_data=config.no_data)
+            kinds[row] = images.kind(row, no_data=config.no_data, bands=asked)
         except (HeaderError, DataError):  # its reader says why
             continue
     return kinds

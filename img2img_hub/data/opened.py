@@ -274,14 +274,16 @@ class UnpairedData(_Opened):
 ImageData = PairedData | UnpairedData
 
 
+def readers(data: ImageData) -> list[tuple[Callable[[int], object], int]]:
+    """What reads pair, or image, `index`, and how many there are."""
+    if isinstance(data, PairedData):
+        return [(data.pair, len(data))]
+    return [(data.source, data.num_source), (data.target, data.num_target)]
+
+
 def problems(data: ImageData) -> Iterator[str]:
     """Read every image and say what is wrong with each that cannot be used, in one line each."""
-    readers: list[tuple[Callable[[int], object], int]] = (
-        [(data.pair, len(data))]
-        if isinstance(data, PairedData)
-        else [(data.source, data.num_source), (data.target, data.num_target)]
-    )
-    for read, length in readers:
+    for read, length in readers(data):
         for index in range(length):
             try:
                 read(index)

@@ -5,13 +5,14 @@ python -c "from img2img_hub.data.reading import FileImages; print(len(FileImages
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from img2img_hub.data.config import DataError, listing
-from img2img_hub.images import IMAGE_EXTENSIONS, ImageError, read_image
+from img2img_hub.data.search import images_below, is_run
+from img2img_hub.images import IMAGE_EXTENSIONS, ImageError, name_of, read_image
+from img2img_hub.notes import look_at
 from img2img_hub.raster_kinds import kind_of
 from img2img_hub.rasters import AnyImage, Raster, RasterKind, read_raster
 
@@ -21,6 +22,8 @@ class Images(Protocol):
 
     title: str
     """Where the images are, for people: a folder, or a data set with split and column."""
+    left_out: str
+    """One line of what is there besides and is not read; "" for nothing."""
 
     def __len__(self) -> int: ...
 
@@ -29,9 +32,9 @@ class Images(Protocol):
 
         Raises ImageError or DataError, naming the file or row."""
 
-    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
-        """What image ``row`` is, from its file's header; None for an 8-bit picture. Raises HeaderError where that
-        cannot be read."""
+    def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
+        """What image ``row`` is, from its file's header; None for an 8-bit picture. Arguments as of ``kind_of``.
+        Raises HeaderError where the header cannot be read."""
 
     def name(self, row: int) -> str:
         """The file's stem, or the row's number."""
@@ -43,23 +46,29 @@ class Images(Protocol):
 class FileImages:
     """Image files, in the order given."""
 
-    def __init__(self, paths: Sequence[Path], *, root: Path, title: str) -> None:
+    def __init__(self, paths: Sequence[Path], *, root: Path, title: str, left_out: str = "") -> None:
         self.root = root
         self.title = title
+        self.left_out = left_out
         self._paths = [str(path) for path in paths]  # strings are a fifth of the memory of Path objects
 
     @classmethod
     def of_folder(cls, folder: str | Path, *, title: str | None = None) -> FileImages:
-        """All images below ``folder`` in natural order (2.jpg before 10.jpg). Raises DataError where there are none."""
+        """All images below ``folder`` in natural order (2.jpg before 10.jpg). Raises DataError where there are
+        none, and where it is the folder of a run."""
         folder = Path(folder)
         title = title or str(folder)
-        paths = image_files(folder)
-        if not paths:
-            others = sorted({path.suffix or path.name for path in folder.rglob("*") if path.is_file()})
-            held = f"only {listing(others)} files" if others else "nothing"
+        if is_run(folder):
+            raise DataError(
+                f"folder {folder} is that of a run (it holds run.json), whose sheets and checkpoints are no data: move "
+                f"the run's files elsewhere, or name another folder"
+            )
+        found, left_out = images_below(folder)
+        if not found:
+            held = f"only {listing([f'{kind}s' for kind in left_out.kinds])}" if left_out.kinds else "nothing"
             endings = " ".join(sorted(IMAGE_EXTENSIONS))
             raise DataError(f"folder {folder} has no images (found {held}): put files ending in {endings} there")
-        return cls(paths, root=folder, title=title)
+        return cls(found, root=folder, title=title, left_out=left_out.describe(title))
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -67,8 +76,8 @@ class FileImages:
     def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
         return read_as(self._paths[row], channels=channels, kind=kind)
 
-    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
-        return kind_of(self._paths[row], no_data=no_data)
+    def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
+        return kind_of(self._paths[row], no_data=no_data, bands=bands)
 
     def name(self, row: int) -> str:
         """The path below the folder, without its ending: "1", or "aachen/1"."""
@@ -106,6 +115,7 @@ class Half:
         self.both = both
         self.left = left
         self.title = f"{'left' if left else 'right'} halves of {both.images.title}"
+        self.left_out = both.images.left_out
 
     def __len__(self) -> int:
         return len(self.both.images)
@@ -117,10 +127,11 @@ class Half:
         if isinstance(half, Raster) and half.valid is not None and not half.valid.any():
             side = "left" if self.left else "right"
             raise ImageError(f"{self.where(row)}: its {side} half holds no data: leave it out")
+        look_at(half, name=self.where(row))
         return half
 
-    def kind(self, row: int, *, no_data: float | None) -> RasterKind | None:
-        return self.both.images.kind(row, no_data=no_data)
+    def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
+        return self.both.images.kind(row, no_data=no_data, bands=bands)
 
     def name(self, row: int) -> str:
         return self.both.images.name(row)
@@ -131,25 +142,10 @@ class Half:
 
 def read_as(content: str | bytes, *, channels: int, kind: RasterKind | None, name: str | None = None) -> AnyImage:
     """A file, by path or bytes, as a picture of so many channels or a raster of that kind."""
-    if kind is None:
-        return read_image(content, channels=channels, name=name)
-    return read_raster(content, kind=kind, name=name)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images below ``folder``, in natural order of their paths; hidden files (.DS_Store, ._1.jpg) are no images."""
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_EXTENSIONS
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        and not path.is_dir()  # a link to nothing stays in, for whoever reads it to be told
-    ]
-    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
-
-
-def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """A sort key that puts "2" before "10", and is the same on every file system and in every locale."""
-    pieces = re.split(r"([0-9]+)", text)
-    key = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.lower()) for piece in pieces if piece]
-    return key, text  # the text itself decides between "01" and "1", "a" and "A"
+    image: AnyImage = (
+        read_image(content, channels=channels, name=name)
+        if kind is None
+        else read_raster(content, kind=kind, name=name)
+    )
+    look_at(image, name=name_of(content, name))
+    return image

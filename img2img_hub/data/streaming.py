@@ -49,6 +49,8 @@ Sample = tuple[int, Cell, Cell]
 class StreamedColumn:
     """The images of one column of a stream. Where other lists of images take a row's number, it takes a Cell."""
 
+    left_out = ""
+
     def __init__(self, dataset: IterableDataset, column: str, *, title: str) -> None:
         self.dataset = dataset
         self.column = column
@@ -64,8 +66,8 @@ class StreamedColumn:
             raise DataError(f"{self.where(row)} holds no image: delete the row or fill it")
         return read_as(row.content, channels=channels, kind=kind, name=self.where(row))
 
-    def kind(self, row: Any, *, no_data: float | None) -> RasterKind | None:
-        return kind_of(row.content, no_data=no_data, name=self.where(row))
+    def kind(self, row: Any, *, no_data: float | None, bands: int | None) -> RasterKind | None:
+        return kind_of(row.content, no_data=no_data, bands=bands, name=self.where(row))
 
     def name(self, row: Any) -> str:
         return row.place
@@ -78,7 +80,8 @@ class StreamedData:
     """Pairs, or two unpaired sets of images, in the order of a stream.
 
     Attributes: ``id``, ``hub_ids`` and ``split`` as of PairedData; ``paired``; ``num_samples``, images or pairs in an
-    epoch, None where the data set's card does not tell; ``preview``, which reads the first few into memory.
+    epoch, None where the data set's card does not tell; ``preview``, which reads the first few into memory; ``first``,
+    fewer that are there already, None where they cannot be read.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class StreamedData:
         max_samples: int | None,
         shuffle_buffer: int,
         preview: Callable[[], ImageData],
+        first: ImageData | None = None,
     ) -> None:
         self._source, self._target = source, target
         self._max_samples, self._shuffle_buffer = max_samples, shuffle_buffer
@@ -101,6 +105,7 @@ class StreamedData:
         self._values: tuple[BandValues | None, BandValues | None] | None = None
         self.paired = paired
         self.preview = preview
+        self.first = first
         lengths = [_limited(len(_column(images)), max_samples) for images in (source, target)]
         self.num_samples = max(lengths) if all(lengths) else None
 

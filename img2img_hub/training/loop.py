@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
+from img2img_hub.data.findings import findings
 from img2img_hub.data.sources import DataConfig, StreamedData, open_train_and_validation
 from img2img_hub.families import Family
 from img2img_hub.families.options import Architecture
@@ -118,6 +119,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     folder.open(from_step=state.step)
     logs = Logs(folder, config=config, accelerator=accelerator, plan=plan, start_step=state.step)
     logs.say(f"{family.title} on {train_data.description}")
+    for line in findings(train_data) if accelerator.is_main_process else []:
+        logs.say(line)
     for line in [*start.said, *plan.describe(config), *folder.describe_start(checkpoint, total=plan.total_steps)]:
         logs.say(line)
     if dataset.images.description:

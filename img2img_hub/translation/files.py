@@ -4,7 +4,6 @@ python -m img2img_hub translate photos/ --model model_cards/facades-label2photo 
 """
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import Any
 
 from PIL import Image
 
+from img2img_hub.data.search import MARK, OUTPUT, LeftOut, is_output
 from img2img_hub.images import IMAGE_EXTENSIONS, ImageError, read_image
+from img2img_hub.notes import note, spoken
 from img2img_hub.rasters import AnyImage, Raster
-from img2img_hub.tiffs import for_pillow
+from img2img_hub.tiff_writing import for_pillow
 
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
@@ -34,6 +35,10 @@ class Plan:
     """(input, output), in the order of the inputs."""
     problems: list[tuple[Path, str]]
     """(subfolder, why it cannot be looked into)."""
+    left_out: list[str]
+    """One line for each folder of the inputs that holds something else than images."""
+    among_inputs: bool
+    """Whether the output folder lies in a folder of inputs."""
 
 
 def plan_outputs(
@@ -43,13 +48,14 @@ def plan_outputs(
 
     Args:
         inputs: image files, and folders of images. Hidden files and folders (names with a dot first) are left out.
-        folder: where the outputs will go; need not be there. As a subfolder of an input it is no input itself.
+        folder: where the outputs will go; need not be there. As a subfolder of an input it is no input itself, nor is
+            any other folder of outputs, of a run or of a model.
         overwrite: whether outputs may be there already. An input is never overwritten.
         recursive: whether the folders' subfolders count: an image of photos/sub becomes folder/sub/STEM + suffix. Each
             folder is looked into once, by whatever links it is reached.
 
     Raises:
-        ValueError: no inputs, one that is missing, two of one stem, an output in the way.
+        ValueError: no inputs, one that is missing, two of one stem, an output in the way, outputs beside the inputs.
     """
     if not inputs:
         raise ValueError("no input: name image files or folders of images")
@@ -57,9 +63,12 @@ def plan_outputs(
         raise ValueError(f"--output {folder} is a file: name a folder")
     files: dict[str, tuple[Path, Path]] = {}  # absolute: as named, and where to in the output folder. A file that is
     problems: list[tuple[Path, str]] = []  #    named twice is one, two links to a file are two
+    lines: list[str] = []
     for path in inputs:
         if path.is_dir():
-            found = _images_in(path, output=folder, recursive=recursive, problems=problems)
+            left_out = LeftOut()
+            found = _images_in(path, output=folder, recursive=recursive, problems=problems, left_out=left_out)
+            lines += [left_out.describe(str(path))] if left_out.kinds else []
         elif path.exists() or path.is_symlink():
             found = [(path, Path(path.name))]
         else:
@@ -78,19 +87,26 @@ def plan_outputs(
             )
         if os.path.realpath(destination) in originals:
             raise ValueError(f"{destination} is an input and would be overwritten: name another --output")
+    if any(path.is_dir() and os.path.realpath(path) == os.path.realpath(folder) for path in inputs):
+        raise ValueError(
+            f"--output {folder} is the folder of the inputs, among which nobody could tell the outputs later: name "
+            "another folder, such as one in it"
+        )
     if not overwrite and (there := [destination for _, destination in jobs.values() if os.path.lexists(destination)]):
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise ValueError(f"{there[0]} is there already{more}: add --overwrite, or name another --output")
-    return Plan(jobs=list(jobs.values()), problems=problems)
+    around = {os.path.realpath(path if path.is_dir() else path.parent) for path in inputs}
+    among_inputs = any(str(parent) in around for parent in Path(os.path.realpath(folder)).parents)
+    return Plan(jobs=list(jobs.values()), problems=problems, left_out=lines, among_inputs=among_inputs)
 
 
 def _images_in(
-    root: Path, *, output: Path, recursive: bool, problems: list[tuple[Path, str]]
+    root: Path, *, output: Path, recursive: bool, problems: list[tuple[Path, str]], left_out: LeftOut
 ) -> list[tuple[Path, Path]]:
     """[(image, its path from root on)]; what cannot be looked into goes to `problems`, or is refused as root."""
     images: list[tuple[Path, Path]] = []
     folders = 0
-    for folder, error in _folders_in(root, output=output, recursive=recursive):
+    for folder, error in _folders_in(root, output=output, recursive=recursive, left_out=left_out):
         folders += 1
         if error is not None:
             says = f"{folder} cannot be looked into ({error.strerror}): change its permissions, or leave it out"
@@ -98,9 +114,15 @@ def _images_in(
                 raise ValueError(says)
             problems.append((folder, says))
             continue
-        names = (file for file in sorted(folder.iterdir()) if not file.name.startswith("."))
-        files = [file for file in names if file.suffix.lower() in IMAGE_EXTENSIONS and not file.is_dir()]
-        images += [(file, file.relative_to(root)) for file in files]
+        for file in sorted(folder.iterdir()):
+            if file.name.startswith("."):
+                left_out.add("hidden file or folder", file.name)
+            elif file.is_dir():
+                continue
+            elif file.suffix.lower() in IMAGE_EXTENSIONS:
+                images.append((file, file.relative_to(root)))
+            else:
+                left_out.add_file(file)
     if not images and not problems:
         where = "in it or its subfolders" if recursive else "directly in it"
         cure = "" if recursive or not any(_subfolders(root)) else ": add --recursive to look into its subfolders"
@@ -108,7 +130,9 @@ def _images_in(
     return images
 
 
-def _folders_in(root: Path, *, output: Path, recursive: bool) -> Iterator[tuple[Path, OSError | None]]:
+def _folders_in(
+    root: Path, *, output: Path, recursive: bool, left_out: LeftOut
+) -> Iterator[tuple[Path, OSError | None]]:
     """The folder and its subfolders, each once: links wait until the folders that they may lead back to are through."""
     seen = {os.path.realpath(output)} - {os.path.realpath(root)}
     folders: list[Path] = [root]
@@ -118,6 +142,9 @@ def _folders_in(root: Path, *, output: Path, recursive: bool) -> Iterator[tuple[
         if (real := os.path.realpath(folder)) in seen:
             continue
         seen.add(real)
+        if folder != root and is_output(folder):
+            left_out.add(OUTPUT, folder.relative_to(root).as_posix())
+            continue
         try:
             inside = _subfolders(folder)
         except OSError as error:
@@ -127,6 +154,9 @@ def _folders_in(root: Path, *, output: Path, recursive: bool) -> Iterator[tuple[
         if recursive:
             links += [path for path in inside if path.is_symlink()]
             folders += [path for path in reversed(inside) if not path.is_symlink()]
+        else:
+            for path in inside:
+                left_out.add("folder that --recursive would take", path.name)
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -181,11 +211,9 @@ def save_output(output: AnyImage, destination: Path) -> None:
     Raises:
         ImageError: the format cannot hold that image, or the place cannot be written.
     """
+    with spoken():
+        _note_what_is_lost(output, destination)
     if isinstance(output, Raster):
-        if destination.suffix == ".png" and (output.georeference or output.valid is not None):
-            warnings.warn(
-                "PNG keeps neither where an image lies nor which pixels have no data: --format tif does", stacklevel=2
-            )
         output.save(destination)
         return
     options = SAVE_OPTIONS[destination.suffix]
@@ -209,3 +237,23 @@ def save_output(output: AnyImage, destination: Path) -> None:
         raise ImageError(
             f"{destination} cannot be written ({error.strerror or error}): make room there, or name another --output"
         ) from None
+
+
+def mark_as_output(folder: Path) -> None:
+    """Among inputs: say in the folder that what it holds is none, nor data to train on."""
+    (folder / MARK).write_text(
+        "The images in this folder were made by img2img_hub of those around it. With this file here they are neither "
+        "translated nor trained on as if they were some of those.\n",
+        encoding="utf-8",
+    )
+
+
+def _note_what_is_lost(output: AnyImage, destination: Path) -> None:
+    if destination.suffix in (".tif", ".tiff"):
+        return
+    place = output.georeference if isinstance(output, Raster) else output.info.get("georeference")
+    lost = ["where it lies"] if place else []
+    if isinstance(output, Raster) and output.valid is not None:
+        lost.append("which pixels have no data")
+    if lost:
+        note("lost", str(destination), " and ".join(lost))

@@ -19,8 +19,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from img2img_hub.images import open_file
+from img2img_hub.notes import Note, noted, told
 from img2img_hub.rasters import AnyImage
-from img2img_hub.translation.files import SAVE_OPTIONS, check_writable, make_folder, plan_outputs, save_output
+from img2img_hub.translation.files import (
+    SAVE_OPTIONS,
+    check_writable,
+    make_folder,
+    mark_as_output,
+    plan_outputs,
+    save_output,
+)
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 
@@ -41,6 +49,8 @@ class FolderReport:
     """(input, output)."""
     failures: list[tuple[Path, str]]
     """(input, one line that names it, why it failed and what to do)."""
+    notes: list[str]
+    """One line for each thing that somebody should know: what was left out, what may be meant as something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +100,8 @@ def translate_folder(
     for place in dict.fromkeys([folder, *(destination.parent for _, destination in plan.jobs)]):
         make_folder(place)
     check_writable(folder)
+    if plan.among_inputs:
+        mark_as_output(folder)
     crew = _Crew(translator, resize=resize, seed=seed)
     resize = resize or translator.settings.resize
     fit = translator.settings.working_size**2 if resize == "fit" else None
@@ -106,6 +118,7 @@ def translate_folder(
     return FolderReport(
         written=[job for job in plan.jobs if job[0] not in failures],
         failures=[(place, failures[place]) for place in places if place in failures],
+        notes=[*plan.left_out, *told(sorted(crew.notes))],
     )
 
 
@@ -191,6 +204,7 @@ class _Crew:
         self.translator = translator
         self.resize = resize
         self.seed = seed
+        self.notes: list[Note] = []
         self._lock = threading.Lock()
         self._computing: set[int] = set()
         self._stopped = False
@@ -235,15 +249,19 @@ class _Crew:
                 output = found.pop(source) if source in found else self._translated([source])[0]
                 if self._stopped:
                     raise _Stopped
-                save_output(output, destination)
+                with noted() as notes:
+                    save_output(output, destination)
+                self.notes += notes
                 results.append((source, None))
             except (ValueError, OSError, MemoryError) as error:
                 results.append((source, _in_words(error, source)))
         return results
 
     def _translated(self, sources: list[Path]) -> list[AnyImage]:
-        with self._interruptible():
-            return self.translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
+        with noted() as notes, self._interruptible():
+            made = self.translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
+        self.notes += notes
+        return made
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

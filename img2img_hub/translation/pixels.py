@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from img2img_hub.images import ImageError, ImageLike, name_of, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.notes import look_at, spoken
 from img2img_hub.rasters import AnyImage, Raster, georeference_of, read_raster
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.values import BandValues, resized_bands
@@ -34,13 +35,19 @@ class Pixels:
         Raises:
             ImageError: it cannot be read, has other bands, or holds no data.
         """
+        with spoken():
+            read = self._read(image)
+            look_at(read, name=name_of(image, None))
+        return read
+
+    def _read(self, image: ImageLike) -> AnyImage:
         values = self.settings.source_values
         if values is None:
             return read_image(image, channels=self.settings.source_channels)
         name = name_of(image, None)
         if isinstance(image, Tensor):
             return _from_tensor(image, values, name=name)
-        raster = read_raster(image)
+        raster = read_raster(image, bands=values.bands)
         if raster.no_data is None and values.no_data is not None:
             raster = read_raster(raster, no_data=values.no_data)
         if raster.bands != values.bands:
@@ -150,14 +157,14 @@ def _warn(raster: Raster, values: BandValues, *, name: str) -> None:
     """Say what the network never saw in training: another type, or values beyond its range."""
     now, then = raster.array.dtype, np.dtype(values.dtype)
     if now != then and not (now.kind == then.kind == "f"):
-        warnings.warn(f"{name} holds {now}, the model was trained on {then}: are these the same units?", stacklevel=4)
+        warnings.warn(f"{name} holds {now}, the model was trained on {then}: are these the same units?", stacklevel=5)
     shares = values.outside(raster)
     worst = max(range(len(shares)), key=shares.__getitem__)
     if shares[worst] > _MOST_OUTSIDE:
         warnings.warn(
             f"{name}: {shares[worst]:.0%} of band {worst + 1} lies beyond the range of training "
             f"({values.low[worst]:.6g} … {values.high[worst]:.6g}), and the network sees only the range's ends there",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
