@@ -12,13 +12,15 @@ PORT ?= 7860
 demo: $(VENV)/.installed
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
-# All tests but the soak tests.
+# All tests but the soak tests: a process a core, each with one thread, for files that share what they set up.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: $(VENV)/.installed-dev browser
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # All tests.
 test-all: $(VENV)/.installed-dev browser
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
