@@ -113,6 +113,12 @@ class StreamedData:
         what = "pairs" if self.paired else "unpaired images"
         return f"a stream of {count}{what}: {self._source.title} (source) and {self._target.title} (target)"
 
+    @property
+    def shards(self) -> int:
+        """Files, or groups of files, that the source and, of unpaired data, the target are read in."""
+        columns = {id(column.dataset): column for column in (_column(self._source), _column(self._target))}
+        return sum(column.dataset.num_shards for column in columns.values())
+
     def samples(self, *, seed: int, rank: int, world_size: int, start: int) -> Iterator[Sample]:
         """This rank's samples without end, from its ``start``-th on, which is reached by reading what comes before.
 

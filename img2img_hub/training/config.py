@@ -99,8 +99,8 @@ class TrainConfig:
     """Steps between pushes of the generators as they stand, beside the training (None: one push, at the end)."""
     hub_model_id: str | None = None
     """Repo to push to, user/name (None: the name of output_dir under your account)."""
-    hub_private: bool = False
-    """Make new repos private."""
+    hub_private: bool | None = None
+    """Make new repos private (None: where a Hub data set, or the model of init_from, is private or gated)."""
     hub_token: Annotated[str | None, tyro.conf.Suppress] = field(default=None, repr=False)
     """Token to push with (None: the one you logged in with). Not a flag: command lines are published in the card."""
     source_name: str = "source"
