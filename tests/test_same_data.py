@@ -10,7 +10,7 @@ from PIL import Image
 
 from img2img_hub import CycleGAN, DataConfig, Pix2Pix
 from img2img_hub.data.identity import difference, identity_of
-from img2img_hub.data.sources import open_data
+from img2img_hub.data.sources import open_data, open_train_and_validation
 from tests.conftest import picture
 from tests.runs import files
 
@@ -146,16 +146,51 @@ def test_nothing_hangs_on_a_pipe_among_the_images(paired_folder):
     assert "4.png 0" in identity_of(data)["source"]["images"]
 
 
-def test_tables_are_told_apart_by_their_rows(tmp_path):
+def write_table(folder, seeds, *, parts=1):
+    """Parquet files of pairs."""
     from datasets import Dataset, Features
     from datasets import Image as ImageFeature
 
+    images = [picture(seed=seed, size=(40, 32)) for seed in seeds]
+    columns = {"source": images, "target": images[::-1]}
+    data = Dataset.from_dict(columns, features=Features({name: ImageFeature() for name in columns}))
+    folder.mkdir(parents=True)
+    for part in range(parts):
+        data.shard(parts, part).to_parquet(str(folder / f"train-{part}.parquet"))
+
+
+def test_of_a_stream_what_is_known_is_compared(start, tmp_path):
+    def stream(place):
+        return DataConfig(dataset=str(tmp_path / place), streaming=True, validation_split="none")
+
+    write_table(tmp_path / "first", range(6), parts=2)
+    shutil.copytree(tmp_path / "first", tmp_path / "moved")
+    write_table(tmp_path / "parts", range(6), parts=3)
+    write_table(tmp_path / "other", [0, 1, 9, 3, 4, 5], parts=2)
+    start(Pix2Pix(), "run", max_steps=2, data=stream("first"))
+    start(Pix2Pix(), "run", max_steps=4, resume=True, data=stream("moved"))
+    for place, says in (("parts", "in 3 parts where it read .* in 2 parts"), ("other", "of another size: row 2")):
+        with pytest.raises(ValueError, match=rf"the images are not those .*{says}"):
+            start(Pix2Pix(), "run", max_steps=6, resume=True, data=stream(place))
+    with pytest.raises(ValueError, match="--streaming: True -> False"):
+        start(Pix2Pix(), "run", max_steps=6, resume=True, data=DataConfig(dataset=str(tmp_path / "first")))
+
+
+def test_what_of_a_stream_cannot_be_read_now_is_not_compared(tmp_path):
+    write_table(tmp_path / "first", range(6))
+    config = DataConfig(dataset=str(tmp_path / "first"), streaming=True, validation_split="none")
+    train_data, _ = open_train_and_validation(config, paired=True, seed=0)
+    whole = identity_of(train_data)
+    assert len(whole["source"]["images"]) == 4
+    train_data.first = train_data.first.select([0])
+    assert difference(whole, identity_of(train_data), of="training") is None
+    train_data.first = None
+    assert difference(whole, identity_of(train_data), of="training") is None
+
+
+def test_tables_are_told_apart_by_their_rows(tmp_path):
     def table(place, seeds):
-        images = [picture(seed=seed, size=(40, 32)) for seed in seeds]
-        columns = {"source": images, "target": images[::-1]}
-        data = Dataset.from_dict(columns, features=Features({name: ImageFeature() for name in columns}))
-        (tmp_path / place).mkdir()
-        data.to_parquet(str(tmp_path / place / "train-0.parquet"))
+        write_table(tmp_path / place, seeds)
         return of(tmp_path / place, side_by_side=False)
 
     first, same = table("first", [1, 2, 3]), table("same", [1, 2, 3])

@@ -38,11 +38,8 @@ Identity = dict[str, Any]
 def identity_of(data: ImageData | StreamedData) -> Identity:
     """What tells these data from others. Of a stream only its length, its parts and its first images are known."""
     if isinstance(data, StreamedData):
-        try:
-            first = identity_of(data.preview())
-        except ValueError:  # what cannot be read is for whoever reads all of it to say
-            first = {}
-        return {"stream": {"samples": data.num_samples, "shards": data.shards}, **first}
+        known = {"stream": {"samples": data.num_samples, "shards": data.shards}}
+        return known if data.first is None else known | identity_of(data.first)
     found: Identity = {}
     for name, side in zip(("target",) if len(data.sides) == 1 else ("source", "target"), data.sides, strict=True):
         images = side.images
@@ -56,10 +53,20 @@ def difference(before: Identity, now: Identity, *, of: str) -> str | None:
     stream = [each.get("stream") for each in (before, now)]
     if stream[0] != stream[1]:
         return f"{of} reads {_stream(stream[1])} where it read {_stream(stream[0])}"
-    for side in sorted(before.keys() | now.keys()):
-        if side != "stream" and before.get(side) != now.get(side):
-            return _difference(before.get(side, {}), now.get(side, {}), of=f"{of} {side}s")
+    for side in sorted((before.keys() | now.keys()) - {"stream"}):
+        old, new = before.get(side, {}), now.get(side, {})
+        if stream[0] is not None:  # how many of the first images can be read at once may differ
+            old, new = _in_both(old, new), _in_both(new, old)
+        if old != new:
+            return _difference(old, new, of=f"{of} {side}s")
     return None
+
+
+def _in_both(own: Identity, other: Identity) -> Identity:
+    if not (own and other):
+        return {}
+    beginnings = {name: value for name, value in own["beginnings"].items() if name in other["beginnings"]}
+    return {"images": own["images"][: len(other["images"])], "beginnings": beginnings}
 
 
 def folders_read(config: DataConfig, *opened: ImageData | StreamedData | None) -> list[Path]:

@@ -78,7 +78,8 @@ class StreamedData:
     """Pairs, or two unpaired sets of images, in the order of a stream.
 
     Attributes: ``id``, ``hub_ids`` and ``split`` as of PairedData; ``paired``; ``num_samples``, images or pairs in an
-    epoch, None where the data set's card does not tell; ``preview``, which reads the first few into memory.
+    epoch, None where the data set's card does not tell; ``first``, the very first ones, which were read to tell what
+    all are (None where they cannot be); ``preview``, which reads some more into memory.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class StreamedData:
         about: About,
         max_samples: int | None,
         shuffle_buffer: int,
+        first: ImageData | None,
         preview: Callable[[], ImageData],
     ) -> None:
         self._source, self._target = source, target
@@ -100,7 +102,7 @@ class StreamedData:
         self.in_channels, self.out_channels = about.in_channels, about.out_channels
         self._values: tuple[BandValues | None, BandValues | None] | None = None
         self.paired = paired
-        self.preview = preview
+        self.first, self.preview = first, preview
         lengths = [_limited(len(_column(images)), max_samples) for images in (source, target)]
         self.num_samples = max(lengths) if all(lengths) else None
 

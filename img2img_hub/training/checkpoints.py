@@ -141,7 +141,7 @@ def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
     if accelerator.is_main_process:
         for left in aside.parent.glob(f".{_PREFIX}*"):  # of a run that was killed while it wrote or deleted
             _remove(left)
-        aside.mkdir(parents=True, exist_ok=True)  # with what somebody may have put there
+        aside.mkdir(parents=True)
         for name, network in state.networks.items():
             write_tensors(aside / f"{name}.safetensors", network.state_dict())
         for name, average in state.averages.items():
