@@ -313,10 +313,10 @@ def test_the_kind_counts_too(start):
 
 @pytest.mark.parametrize("kind", ["a link", "a file", "a pipe", "a folder"])
 def test_a_lock_that_is_none_is_left_alone(tmp_path, kind):
-    put(tmp_path, "secrets.txt")
-    lock = tmp_path / ".lock"
+    secrets, lock = tmp_path / "secrets.txt", tmp_path / ".lock"
+    secrets.write_text("process 1 on a machine\n")  # no other file is taken for a lock by what it says
     if kind == "a link":
-        lock.symlink_to(tmp_path / "secrets.txt")
+        lock.symlink_to(secrets)
     elif kind == "a pipe":
         os.mkfifo(lock)
     elif kind == "a folder":
@@ -327,6 +327,7 @@ def test_a_lock_that_is_none_is_left_alone(tmp_path, kind):
     with pytest.raises(ValueError, match=r"\.lock is not a run's lock: name another folder, or move that file"):
         FolderLock(tmp_path)
     assert theirs(tmp_path) == before
+    assert secrets.read_text() == "process 1 on a machine\n"
 
 
 def test_removing_keeps_the_folder_and_what_it_is_linked_to(tmp_path):

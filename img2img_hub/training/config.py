@@ -20,7 +20,7 @@ class TrainConfig:
     """Settings of a run; the defaults are the papers'. Precision and processes belong to `accelerate launch`."""
 
     output_dir: str
-    """Folder for checkpoints, sample sheets, metrics.jsonl and the finished generators."""
+    """Folder of the run's own for checkpoints, sample sheets, metrics.jsonl and the finished generators."""
     max_steps: int | None = None
     """Generator steps in all; overrides num_epochs."""
     num_epochs: int = 200
@@ -84,7 +84,7 @@ class TrainConfig:
     resume: bool = False
     """Continue the run in output_dir from its last complete checkpoint; step 0 if there is none."""
     overwrite: bool = False
-    """Delete the run that output_dir holds and start anew."""
+    """Delete the run that output_dir holds and start anew; refused where the folder holds what no run made."""
     init_from: str | None = None
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
     discriminator_warmup_steps: int = 500

@@ -1,6 +1,7 @@
 """OUTPUT_DIR: what stands where, and whether a run may write there.
 
-OUTPUT_DIR/{run.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/, best/} and the finished generators
+OUTPUT_DIR/{made.json, run.json, data.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/, best/} and the
+finished generators
 """
 
 import json
