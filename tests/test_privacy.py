@@ -170,7 +170,9 @@ def test_a_finished_folder_is_pushed_as_private_as_its_data(hub, alice, tmp_path
     }
     for name, (datasets, flags, private) in cases.items():
         folder = made_of(tmp_path / name, datasets=datasets)
-        run_client([*push, folder, "--repo_id", f"alice/{name}", *flags], alice)
+        done = run_client([*push, folder, "--repo_id", f"alice/{name}", *flags], alice)
+        said = " (private, for the data set alice/secret is private)" if name == "p-secret" else ""
+        assert done.stdout.strip() == f"pushed to {hub.url}/alice/{name}{said}"
         assert hub.repo(f"alice/{name}").private is private, name
     # Made public since by its owner: a new picture of the data does not follow without a word.
     hub.repo("alice/p-secret").private = False
@@ -202,7 +204,8 @@ def test_a_space_is_as_private_as_its_models(hub, alice, tmp_path):
     push = ["-m", "img2img_hub", "push-space"]
     cases = {"s1": ([secret], True), "s2": ([public], False), "s3": ([public, "alice/hidden"], True)}
     for name, (models, private) in cases.items():
-        run_client([*push, f"alice/{name}", "--models", *models], alice)
+        done = run_client([*push, f"alice/{name}", "--models", *models], alice)
+        assert ("(private, for the " in done.stdout) is private
         assert hub.repo(f"alice/{name}", "spaces").private is private, name
     done = run_client([*push, "alice/s2", "--models", secret], alice, check=False)
     assert "alice/s2 is there already and public, but the data set alice/secret is private" in done.stderr

@@ -36,6 +36,7 @@ def push_model(
         commit_message: What the commit says.
     """
     from img2img_hub.hub.patience import Patience, one_try_a_request, patiently
+    from img2img_hub.hub.privacy import in_words, reasons_of
     from img2img_hub.hub.publish import push_folder
 
     wish = private_or_public(private=private, public=public)
@@ -52,5 +53,5 @@ def push_model(
         patience=patience,
         on_failure=lambda reason, wait: print(f"{reason}; again in {wait:.0f} s", file=sys.stderr),
     )
-    print(f"pushed to {url}")
+    print(f"pushed to {url}{in_words(reasons_of(folder) if wish is None else [])}")
     return 0

@@ -65,6 +65,11 @@ def reasons_of(folder: str | Path) -> list[str]:
     return why_private(**origin_of(Path(folder)))
 
 
+def in_words(reasons: list[str]) -> str:
+    """What is said after an address: "" of what everybody may see."""
+    return f" (private, for {'; '.join(reasons)})" if reasons else ""
+
+
 def refuse_public(api: HfApi, repo_id: str, *, reasons: list[str], kind: str = "model") -> None:
     """Raise ValueError where a repo is public that is wanted private.
 
