@@ -72,6 +72,16 @@ def test_convert_overwrites_only_when_asked(capsys):
     assert "is a file: name a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "content"), [("README.md", "# Mine"), ("config.json", '{"mine": 1}')])
+def test_convert_replaces_no_file_of_somebody_elses(capsys, name, content):
+    path = save(trained(original_resnet(1, 4, 3, 3, "instance", False)).state_dict(), "net.pth")
+    Path("out").mkdir()
+    Path("out", name).write_text(content)
+    assert run(f"convert {path} --output out --overwrite") == 2
+    assert f"out/{name} is no model's of img2img_hub, so that it is not replaced" in capsys.readouterr().err
+    assert [(file.name, file.read_text()) for file in Path("out").iterdir()] == [(name, content)]
+
+
 def test_convert_says_what_it_needs(capsys):
     path = save(trained(original_patch(2, 4, 6, "batch")).state_dict(), "latest_net_D.pth")
 

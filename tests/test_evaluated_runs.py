@@ -271,8 +271,8 @@ def best(tmp_path: Path) -> Best:
 
 def writing(text: str):
     def write(folder: Path) -> None:
-        (folder / "part").mkdir()
-        (folder / "part" / "weights").write_text(text)
+        (folder / "source2target").mkdir()
+        (folder / "source2target" / "model.safetensors").write_text(text)
 
     return write
 
@@ -289,23 +289,23 @@ def killing(patch: pytest.MonkeyPatch, *, instant: int) -> None:
 
         return call
 
-    for owner, name in ((Path, "mkdir"), (Path, "rename"), (Path, "write_text"), (shutil, "rmtree")):
+    for owner, name in ((Path, "mkdir"), (Path, "rename"), (Path, "write_text"), (Path, "unlink"), (Path, "rmdir")):
         patch.setattr(owner, name, counted(getattr(owner, name)))
 
 
-@pytest.mark.parametrize("instant", range(9))
+@pytest.mark.parametrize("instant", range(11))
 def test_the_folder_and_its_record_agree_after_a_kill_at_any_instant(best, monkeypatch, instant):
-    """The last try away, a folder, one in it, weights, the record, a new name, the old away, the new in its place."""
+    """A folder, one in it, weights, the record, a new name, the old away (four calls), the new in its place."""
     best.replace(writing("old"), value=0.1, step=1)
     with monkeypatch.context() as patch:
         killing(patch, instant=instant)
-        if instant < 8:
+        if instant < 10:
             with pytest.raises(Killed):
                 best.replace(writing("new"), value=0.2, step=2)
         else:
             best.replace(writing("new"), value=0.2, step=2)
-    found, weights = best.take_up(), (best.folder / "part" / "weights").read_text()
-    whole = instant > 5  # it has its name
+    found, weights = best.take_up(), (best.folder / "source2target" / "model.safetensors").read_text()
+    whole = instant > 4  # it has its name
     assert (weights, found) == (("new", {"value": 0.2, "step": 2}) if whole else ("old", {"value": 0.1, "step": 1}))
     assert not list((best.folder.parent / "checkpoints").iterdir()), "nothing is left lying about"
     best.replace(writing("newer"), value=0.3, step=3)
@@ -314,14 +314,14 @@ def test_the_folder_and_its_record_agree_after_a_kill_at_any_instant(best, monke
 
 def test_a_full_disk_leaves_what_was_best(best):
     def full(folder: Path) -> None:
-        (folder / "weights").write_text("half")
+        (folder / "model.safetensors").write_text("half")
         raise OSError(28, "No space left on device")
 
     best.replace(writing("old"), value=0.1, step=1)
     with pytest.raises(ValueError, match=r"the best generators, of step 7, cannot be written to .*No space.*--resume"):
         best.replace(full, value=0.2, step=7)
     assert best.take_up() == {"value": 0.1, "step": 1}
-    assert (best.folder / "part" / "weights").read_text() == "old"
+    assert (best.folder / "source2target" / "model.safetensors").read_text() == "old"
     assert not list((best.folder.parent / "checkpoints").iterdir())
 
 

@@ -229,6 +229,8 @@ def test_calibration_takes_a_folder_or_a_data_set_of_images_as_the_network_gets_
         (["--output", "m.pt"], "let it end in .onnx"),
         (["--output", "there.onnx"], "there.onnx is there already: add --overwrite"),
         (["--output", "described.onnx"], "described.json is there already: add --overwrite"),
+        (["--output", "described.onnx", "--overwrite"], "described.json describes no ONNX file, so that it is not"),
+        (["--output", "model/config.onnx", "--overwrite"], "model/config.json describes no ONNX file"),
         (["--output", "m.onnx", "--half", "--int8"], "two precisions"),
         (["--output", "m.onnx", "--calibration", "photos"], "--calibration is for --int8"),
         (["--output", "m.onnx", "--int8"], "--calibration photos/"),

@@ -73,13 +73,15 @@ def test_a_line_that_cannot_be_written_is_one_line(start):
     ("blocked", "last"),
     [("samples/step-3.png", "step-2"), ("model.safetensors", "step-4"), (".finished.json.new", "step-4")],
 )
-def test_a_sheet_or_the_finished_generators_that_cannot_be_written_are_one_line(start, tmp_path, blocked, last):
+def test_a_sheet_or_the_finished_generators_that_cannot_be_written_are_one_line(start, blocked, last):
     """In their place stands a folder."""
-    (tmp_path / "run" / blocked).mkdir(parents=True)
+    in_place = start(Pix2Pix(), "run", max_steps=2) / blocked
+    in_place.unlink(missing_ok=True)
+    in_place.mkdir()
     says = rf"run cannot be written to .* \(.*the last good checkpoint is .*/{last}: make room there.*--resume"
     with pytest.raises(ValueError, match=says):
         start(Pix2Pix(), "run", max_steps=4, resume=True)
-    (tmp_path / "run" / blocked).rmdir()
+    in_place.rmdir()
     folder = start(Pix2Pix(), "run", max_steps=4, resume=True)
     assert json.loads((folder / "finished.json").read_text()) == {"step": 4}
 

@@ -147,6 +147,7 @@ def test_ctrl_c_in_the_last_push_tells_how_to_push_later(as_alice: None, hub_ser
 
 
 BOTH = ("source2target", "target2source")
+NOTHING: dict[str, list[str]] = {"datasets": [], "models": []}  # of the Hub is in the run
 
 
 def test_of_two_generators_only_the_one_that_failed_is_left_to_push(
@@ -199,14 +200,16 @@ def test_the_repos_are_named_in_full_and_made_when_all_is_in_order(
     found = find_repo_ids(CycleGAN(), options, accelerator)
     assert found == {folder: f"lab/x-{folder}" for folder in BOTH}
     assert not hub_server.hub.storage.repos("models")
-    create_repos(found, options, accelerator)
-    create_repos(found, options, accelerator)
+    assert create_repos(found, options, accelerator, origin=NOTHING) == [
+        "lab/x-source2target, lab/x-target2source: private if it is new, as --hub_private says."
+    ]
+    create_repos(found, options, accelerator, origin=NOTHING)
     assert [(repo.id, repo.private) for repo in hub_server.hub.storage.repos("models")] == [
         ("lab/x-source2target", True),
         ("lab/x-target2source", True),
     ]
     assert find_repo_ids(Pix2Pix(), TrainConfig(output_dir="run"), accelerator) == {}
-    create_repos({}, options, accelerator)
+    assert create_repos({}, options, accelerator, origin=NOTHING) == []
 
 
 def test_what_the_hub_would_refuse_at_the_end_is_refused_at_the_start(
@@ -253,7 +256,7 @@ def test_rights_that_only_writing_shows_are_refused_when_the_repo_is_made(
     hub_server.fail_next("POST /api/repos/create", 403)
     hub_server.fail_next("GET /api/models/alice/x", 403)  # the client looks whether it is there
     with pytest.raises(ValueError, match=r"--push_to_hub: .*Planned fault 403"):
-        create_repos({"": "alice/x"}, config(tmp_path), accelerator)
+        create_repos({"": "alice/x"}, config(tmp_path), accelerator, origin=NOTHING)
 
 
 def test_a_hub_that_fails_stops_a_new_run_and_not_one_that_resumes(
@@ -268,10 +271,10 @@ def test_a_hub_that_fails_stops_a_new_run_and_not_one_that_resumes(
     with pytest.raises(ValueError, match=r"--push_to_hub: the Hub did not confirm who you are \(the Hub answered 503 "):
         find_repo_ids(Pix2Pix(), config(tmp_path), accelerator, patience=few)
     with pytest.raises(ValueError, match=r"--push_to_hub: the Hub did not confirm that you may write there \("):
-        create_repos({"": "alice/x"}, config(tmp_path), accelerator, patience=few)
+        create_repos({"": "alice/x"}, config(tmp_path), accelerator, origin=NOTHING, patience=few)
     resumes = config(tmp_path, resume=True, hub_model_id="alice/x")
     assert find_repo_ids(Pix2Pix(), resumes, accelerator, patience=few) == {"": "alice/x"}
-    create_repos({"": "alice/x"}, resumes, accelerator, patience=few)
+    assert create_repos({"": "alice/x"}, resumes, accelerator, origin=NOTHING, patience=few) == []
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" (")[0] for line in lines] == [
         "The Hub did not confirm who you are",

@@ -134,4 +134,10 @@ def test_the_card_of_a_notebooks_run_has_a_command_that_trains_the_same(start_ru
     seen = []
     monkeypatch.setattr(train_accelerate, "train", lambda *parts, architecture: seen.extend([*parts, architecture]))
     assert train_accelerate.main(shlex.split(command)[3:]) == 0
-    assert seen == [family, replace(run.config, hub_token=None), data, architecture]
+    # Of local paths only the last part is told.
+    assert seen == [
+        family,
+        replace(run.config, hub_token=None, output_dir="run"),
+        replace(data, dataset="pairs"),
+        architecture,
+    ]

@@ -196,7 +196,7 @@ def test_a_private_run_starts_from_the_hubs_weights_and_can_be_pushed_later(
     folder = "runs/fine tuned"
     arguments = [*TINY[: TINY.index("--output_dir")], "--output_dir", folder, "--init_from", "alice/tiny"]
     arguments += ["--learning_rate", "1e-20", "--seed", "7"]
-    arguments += ["--push_to_hub", "--hub_private", "--hub_model_id", "alice/tuned"]
+    arguments += ["--push_to_hub", "--hub_private", "True", "--hub_model_id", "alice/tuned"]
     hub.fail_next("POST /api/models/alice/tuned/commit", 403)
     done = train(*arguments, place=place, env=alice, check=False)
     assert done.returncode == 2

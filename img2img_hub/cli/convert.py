@@ -37,7 +37,7 @@ def convert(
         family: The method it was trained by; default: pix2pix for a U-Net, cyclegan for a ResNet.
         norm_statistics: What batch norm uses; default: image, each image's own, as test.py does without --eval.
         working_size: Side of the training images in pixels; default: the U-Net's own size, 256 for a ResNet.
-        overwrite: Replace files that are there already.
+        overwrite: Replace the files of a model that is there already.
     """
     if (output is None) == (to_official is None):
         raise ValueError("name what to write: --output FOLDER for a model, or --to_official FILE.pth for the way back")
@@ -68,6 +68,10 @@ def _from_official(source: Path, output: Path, *, push_to_hub: str | None, overw
         raise ValueError(f"--output {output} is a file: name a folder")
     if not overwrite and (there := [output / name for name in FILES if (output / name).exists()]):
         raise ValueError(f"{there[0]} is there already: add --overwrite, or name another --output")
+    for name, mark in (("README.md", "<!-- img2img_hub: generated"), ("config.json", '"architecture"')):
+        path = output / name
+        if path.exists() and not (path.is_file() and mark in path.read_text(encoding="utf-8", errors="replace")):
+            raise ValueError(f"{path} is no model's of img2img_hub, so that it is not replaced: name another --output")
     converted = convert_official(source, **wishes)
     network = converted.network
     if converted.settings is None and push_to_hub is not None:

@@ -32,7 +32,7 @@ def export(
         int8: Convolutions in int8, for a quarter of the size and speed on CPUs; the quality that is left is printed.
         calibration: With --int8: folder of typical source images, or data set. Default: the model's own examples.
         revision: Branch, tag or commit of the Hub model.
-        overwrite: Replace files that are there already.
+        overwrite: Replace the file, and the description of one, that is there already.
     """
     from img2img_hub.translation.calibration import calibration_batches
     from img2img_hub.translation.export import export_model, need
@@ -45,7 +45,10 @@ def export(
     if calibration is not None and not int8:
         raise ValueError("--calibration is for --int8: add that, or leave it out")
     check_free(output, overwrite=overwrite)
-    check_free(output.with_suffix(".json"), overwrite=overwrite)
+    about = output.with_suffix(".json")
+    check_free(about, overwrite=overwrite)
+    if about.exists() and '"opset"' not in about.read_text(encoding="utf-8", errors="replace"):
+        raise ValueError(f"{about} describes no ONNX file, so that it is not replaced: name another --output")
     need("onnx", "onnxscript", "onnxruntime", extra="onnx", what="export")
     make_folder(output.parent)
     translator = load(model, device="cpu", revision=revision)

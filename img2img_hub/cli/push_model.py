@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from img2img_hub.cli.shared import private_or_public
+
 
 def push_model(
     folder: Annotated[Path, tyro.conf.Positional],
@@ -16,6 +18,7 @@ def push_model(
     repo_id: str,
     reverse: str | None = None,
     private: bool = False,
+    public: bool = False,
     revision: str | None = None,
     commit_message: str = "Upload the generator",
 ) -> int:
@@ -27,16 +30,20 @@ def push_model(
         folder: Folder of the generator: a run's output folder, or source2target or target2source in it.
         repo_id: user/name on the Hub; made if it is not there.
         reverse: Repo of the opposite direction, user/name; default: the folder beside this one, under the like name.
-        private: Make a new repo private.
+        private: Make a new repo private; default: where what a model was made of is private or gated on the Hub.
+        public: Make a new repo public whatever it was made of.
         revision: Branch to push to; default: main.
         commit_message: What the commit says.
     """
     from img2img_hub.hub.patience import Patience, one_try_a_request, patiently
+    from img2img_hub.hub.privacy import in_words, reasons_of
     from img2img_hub.hub.publish import push_folder
+
+    wish = private_or_public(private=private, public=public)
 
     def push() -> str:
         return push_folder(
-            folder, repo_id, reverse=reverse, private=private, revision=revision, commit_message=commit_message
+            folder, repo_id, reverse=reverse, private=wish, revision=revision, commit_message=commit_message
         )
 
     patience = Patience()
@@ -46,5 +53,5 @@ def push_model(
         patience=patience,
         on_failure=lambda reason, wait: print(f"{reason}; again in {wait:.0f} s", file=sys.stderr),
     )
-    print(f"pushed to {url}")
+    print(f"pushed to {url}{in_words(reasons_of(folder) if wish is None else [])}")
     return 0

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from img2img_hub.cli.shared import private_or_public
+
 
 def push_space(
     repo_id: Annotated[str, tyro.conf.Positional],
@@ -16,6 +18,7 @@ def push_space(
     short_description: str | None = None,
     hardware: str | None = None,
     private: bool = False,
+    public: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Create or update a Gradio Space with the web page on the models of your choice.
@@ -28,12 +31,15 @@ def push_space(
         title: What the Space is called; default: its name in words.
         short_description: A line for its thumbnail, at most 60 characters.
         hardware: Hardware to suggest in its README, such as t4-small; zero-a10g writes requirements for ZeroGPU.
-        private: Make a new Space private.
+        private: Make a new Space private; default: where what a model was made of is private or gated on the Hub.
+        public: Make a new Space public whatever it was made of.
         dry_run: Print the files and what the written ones say; send nothing.
     """
+    from img2img_hub.hub.privacy import in_words, why_private
     from img2img_hub.hub.space import make_space
     from img2img_hub.hub.space import push_space as push
 
+    wish = private_or_public(private=private, public=public)
     title = title or repo_id.split("/")[-1].replace("-", " ").replace("_", " ").capitalize()
     space = make_space(models, title=title, short_description=short_description, hardware=hardware)
     if dry_run:
@@ -44,5 +50,6 @@ def push_space(
                 print(f"\n--- {name} ---\n{file.decode()}", end="")
         print(f"\n{len(space.files)} files, {sum(map(space.size, space.files)) / 1e6:.1f} MB; nothing was sent")
         return 0
-    print(f"pushed to {push(repo_id, space, private=private)}")
+    url = push(repo_id, space, private=wish)
+    print(f"pushed to {url}{in_words(why_private(**space.origin) if wish is None else [])}")
     return 0

@@ -28,6 +28,13 @@ def load(model: str, *, device: str | None, revision: str | None = None, **optio
     return translator
 
 
+def private_or_public(*, private: bool, public: bool) -> bool | None:
+    """What two flags say of a new repo; None: whatever it was made of decides. Raises ValueError for both."""
+    if private and public:
+        raise ValueError("--private and --public exclude each other: leave one out")
+    return True if private else False if public else None
+
+
 def one_line(error: BaseException) -> str:
     """An error's message in one line; the Hub's "not found" in words."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -173,7 +173,7 @@ def _open_stream(
 ) -> StreamedData:
     where: dict[str, Any] = {"paired": paired, "split": config.train_split, "channels": channels}
     source, target, about = _find(opened, config, **where)
-    first = None
+    first: ImageData | None = None
     for rows in (_FIRST, 1):  # they tell what the images are, or the first one does where another cannot be used
         try:
             first = _open_split(_heads(opened, config, rows=rows), config, **where)
@@ -190,8 +190,8 @@ def _open_stream(
         about=about,
         max_samples=config.max_samples,
         shuffle_buffer=config.shuffle_buffer,
-        preview=partial(_open_split, _heads(opened, config, rows=_PREVIEW), config, **where),
         first=first,
+        preview=partial(_open_split, _heads(opened, config, rows=_PREVIEW), config, **where),
     )
 
 

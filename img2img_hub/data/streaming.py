@@ -80,8 +80,8 @@ class StreamedData:
     """Pairs, or two unpaired sets of images, in the order of a stream.
 
     Attributes: ``id``, ``hub_ids`` and ``split`` as of PairedData; ``paired``; ``num_samples``, images or pairs in an
-    epoch, None where the data set's card does not tell; ``preview``, which reads the first few into memory; ``first``,
-    fewer that are there already, None where they cannot be read.
+    epoch, None where the data set's card does not tell; ``first``, the very first ones, which were read to tell what
+    all are (None where they cannot be); ``preview``, which reads some more into memory.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class StreamedData:
         about: About,
         max_samples: int | None,
         shuffle_buffer: int,
+        first: ImageData | None,
         preview: Callable[[], ImageData],
-        first: ImageData | None = None,
     ) -> None:
         self._source, self._target = source, target
         self._max_samples, self._shuffle_buffer = max_samples, shuffle_buffer
@@ -104,8 +104,7 @@ class StreamedData:
         self.in_channels, self.out_channels = about.in_channels, about.out_channels
         self._values: tuple[BandValues | None, BandValues | None] | None = None
         self.paired = paired
-        self.preview = preview
-        self.first = first
+        self.first, self.preview = first, preview
         lengths = [_limited(len(_column(images)), max_samples) for images in (source, target)]
         self.num_samples = max(lengths) if all(lengths) else None
 
@@ -117,6 +116,12 @@ class StreamedData:
             return f"a stream of {count}pictures: {self._target.title}, {made}"
         what = "pairs" if self.paired else "unpaired images"
         return f"a stream of {count}{what}: {self._source.title} (source) and {self._target.title} (target)"
+
+    @property
+    def shards(self) -> int:
+        """Files, or groups of files, that the source and, of unpaired data, the target are read in."""
+        columns = {id(column.dataset): column for column in (_column(self._source), _column(self._target))}
+        return sum(column.dataset.num_shards for column in columns.values())
 
     def samples(self, *, seed: int, rank: int, world_size: int, start: int) -> Iterator[Sample]:
         """This rank's samples without end, from its ``start``-th on, which is reached by reading what comes before.

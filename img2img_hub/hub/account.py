@@ -8,6 +8,8 @@ import json
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
+from img2img_hub.hub.privacy import refuse_public, why_private
+
 LICENSES = "https://huggingface.co/docs/hub/repositories-licenses"
 
 
@@ -67,11 +69,33 @@ def _full_id(name: str, token: str | None) -> str:
     return name
 
 
-def create_repos(repo_ids: list[str], *, token: str | None = None, private: bool = False) -> None:
-    """Make the repos that do not exist yet: nothing else tells for sure whether one may write there."""
+def create_repos(
+    repo_ids: list[str],
+    *,
+    token: str | None = None,
+    private: bool | None = None,
+    datasets: list[str],
+    models: list[str],
+) -> list[str]:
+    """Make the repos that do not exist yet: nothing else tells for sure whether one may write there.
+
+    Args:
+        private: None: where one of the data sets or models that the new ones are made of is not for everybody.
+
+    Returns:
+        Why they are private, [] where nothing but `private` says so.
+
+    Raises:
+        ValueError: one is there and public that ought to be private.
+    """
     api = HfApi(token=token)
+    reasons = why_private(datasets=datasets, models=models) if private is None else []
+    private = True if reasons else private
     for repo_id in repo_ids:
         api.create_repo(repo_id, private=private, exist_ok=True)
+        if private:
+            refuse_public(api, repo_id, reasons=reasons)
+    return reasons
 
 
 def _messages(body: str) -> str:

@@ -8,6 +8,7 @@ A fact that is not known is left out, never printed empty. The text stands betwe
 
 import math
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,6 +18,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
+
+from img2img_hub.hub.local_paths import shortened
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 BEGIN = (
@@ -29,6 +32,8 @@ _GENERATED = re.compile(
 _FRONT_MATTER = re.compile(r"^\s*---\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
 _SNIPPET = re.compile(r'(?<=translator = Translator\.from_pretrained\(")[^"]*')
 _REVERSE = re.compile(r'(?<=\.save\("output\.(?:png|tif)"\)\n```\n\n)(?:The opposite direction: .*\n\n)?')
+
+_COMMAND = re.compile(r"(?<=\n```bash\n).+?(?=\n```\n)", re.DOTALL)
 
 _LICENSE_KEYS = ("license", "license_name", "license_link")
 _LICENSE_MARK = re.compile(
@@ -82,7 +87,7 @@ class CardFacts:
     license_link: str | None = None
     """With license "other": where it can be read."""
     training_command: str = ""
-    """The exact command line."""
+    """The command line, local paths shortened."""
     hardware: str = ""
     """Such as "1 × H200" or "2 CPU cores (EPYC 7763)"."""
     steps: int | None = None
@@ -173,6 +178,24 @@ def with_repo_ids(card: str, repo_id: str, *, reverse: str | None = None) -> str
         return _REVERSE.sub(lambda _: line, _SNIPPET.sub(lambda _: repo_id, found.group(), count=1), count=1)
 
     return _GENERATED.sub(renamed, card, count=1)
+
+
+def with_short_paths(card: str) -> str:
+    """The card without local paths in its command, as cards of former versions have them."""
+
+    def short(found: re.Match[str]) -> str:
+        return _COMMAND.sub(lambda command: _short_command(command.group()), found.group(), count=1)
+
+    return _GENERATED.sub(short, card, count=1)
+
+
+def _short_command(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # not of our writing
+        return command
+    short = [shortened(word) for word in words]
+    return command if short == words else shlex.join(short)
 
 
 def _card_data(facts: CardFacts) -> ModelCardData:

@@ -15,13 +15,16 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from img2img_hub.hub.model_card import merge_card, with_repo_ids
+from img2img_hub.hub.local_paths import shortened_everywhere
+from img2img_hub.hub.model_card import merge_card, with_repo_ids, with_short_paths
+from img2img_hub.hub.privacy import CONFIG, reasons_of, refuse_public
 
 CARD = "README.md"
 SETTINGS = "translation.json"
 REQUIRED = (CARD, "config.json", "model.safetensors", SETTINGS)
 EXAMPLES = ("examples/*.png", "examples/*.jpg", "examples/*.jpeg", "examples/*.webp")
-OPTIONAL = ("training_config.json", "paint.json", "*.png", "training/**/*", *EXAMPLES)
+ABOUT = ("training_config.json", "paint.json", "*.png")
+OPTIONAL = (*ABOUT, "training/**/*", *EXAMPLES)
 
 # What a push can raise. A refused connection is the HTTP library's own error, a base of the Hub client's.
 PUSH_ERRORS: tuple[type[Exception], ...] = (ValueError, OSError, HfHubHTTPError.__bases__[0])
@@ -33,13 +36,14 @@ def push_folder(
     *,
     reverse: str | None = None,
     token: str | None = None,
-    private: bool = False,
+    private: bool | None = None,
     revision: str | None = None,
     commit_message: str = "Upload the generator",
 ) -> str:
     """Publish a finished generator and return the URL of its repo.
 
-    The repo is made if it does not exist (`private` counts only then), and so is the branch `revision`. A card that is
+    The repo is made if it does not exist, and so is the branch `revision`. What goes names no place on this machine: of
+    absolute paths in the card's command and in training_config.json only the last part is left. A card that is
     on the Hub already keeps what people wrote in it; if somebody changes the repo during the push, the push fails
     rather than to overwrite them.
 
@@ -51,10 +55,13 @@ def push_folder(
             the repo so named: source2target, pushed as "user/x-source2target", names "user/x-target2source". Under
             another repo name a folder has no id, so it is left out, with a warning.
         token: None for the one you logged in with.
+        private: make a new repo private. None: where the model was made of Hub data sets or models that are private or
+            gated (as the Hub says now of what training_config.json names).
         revision: branch to push to; None for main.
 
     Raises:
-        ValueError: the id is not valid, the folder lacks files, or the front matter on the Hub cannot be read.
+        ValueError: the id is not valid, the folder lacks files, the front matter on the Hub cannot be read, or the
+            repo is public and ought to be private.
         huggingface_hub.errors.HfHubHTTPError: the Hub's own refusals (wrong token, no rights …).
         OSError: the upload of a large file failed.
     """
@@ -65,13 +72,18 @@ def push_folder(
     files = _files_to_push(folder)
     settings = _read_settings(folder)
     api = HfApi(token=token)
+    reasons = reasons_of(folder) if private is None else []
+    private = True if reasons else private
     url = api.create_repo(repo_id, private=private, exist_ok=True)
+    if private:
+        refuse_public(api, url.repo_id, reasons=reasons)
     if revision is not None:
         api.create_branch(url.repo_id, branch=revision, exist_ok=True)
     head = api.model_info(url.repo_id, revision=revision).sha
     reverse = reverse or _reverse_repo(folder, url.repo_id, settings.get("reverse"))
     settings_file = folder / SETTINGS if reverse == settings.get("reverse") else _json({**settings, "reverse": reverse})
     card = with_repo_ids((folder / CARD).read_text(encoding="utf-8"), url.repo_id, reverse=reverse)
+    card = with_short_paths(card)
     try:
         remote = api.hf_hub_download(url.repo_id, CARD, revision=head)
     except RemoteEntryNotFoundError:  # and only this: after a network error people's text would be overwritten
@@ -80,7 +92,7 @@ def push_folder(
         there = Path(remote).read_text(encoding="utf-8")
         if there != card:  # the same card stays to the byte: a push that is tried again must not commit again
             card = merge_card(there, card)
-    operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
+    operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), published(path)) for path in files]
     operations += [CommitOperationAdd(SETTINGS, settings_file), CommitOperationAdd(CARD, card.encode())]
     # Not upload_folder, which may split its files over several commits and knows no README of our making.
     try:
@@ -89,6 +101,18 @@ def push_folder(
         cause = error.__cause__ or error
         raise OSError(f"{error} ({cause})" if cause is not error else str(error)) from cause
     return str(url)
+
+
+def published(file: Path) -> Path | bytes:
+    """What goes for a file: itself, but a training_config.json of a former version without its local paths."""
+    if file.name != CONFIG:
+        return file
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return file
+    short = shortened_everywhere(settings)
+    return file if short == settings else _json(short)
 
 
 def check_repo_id(repo_id: str) -> None:

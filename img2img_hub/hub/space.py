@@ -17,7 +17,9 @@ from typing import Any
 import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware
 
-from img2img_hub.hub.publish import CARD, EXAMPLES, REQUIRED, check_repo_id
+from img2img_hub.hub.model_card import with_short_paths
+from img2img_hub.hub.privacy import Origin, origin_of, refuse_public, why_private
+from img2img_hub.hub.publish import ABOUT, CARD, EXAMPLES, REQUIRED, check_repo_id, published
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODELS = "model_cards"
@@ -86,6 +88,8 @@ class Space:
     """What will be in the repo: {path in the repo: file on this machine, or contents}."""
 
     files: dict[str, Path | bytes]
+    origin: Origin
+    """Hub data sets and models in it."""
 
     def size(self, name: str) -> int:
         """Bytes of one of the files."""
@@ -144,13 +148,18 @@ def make_space(
         if path.is_file() and "__pycache__" not in path.parts:
             files[f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}"] = path
     for name, folder in folders.items():
-        found = {path for pattern in (*REQUIRED, "*.json", "*.png", *EXAMPLES) for path in folder.glob(pattern)}
+        found = {path for pattern in (*REQUIRED, *ABOUT, *EXAMPLES) for path in folder.glob(pattern)}
         for path in sorted(path for path in found if path.is_file()):
-            files[f"{MODELS}/{name}/{path.relative_to(folder).as_posix()}"] = path
-    return Space(files=files)
+            content = with_short_paths(path.read_text(encoding="utf-8")).encode() if path.name == CARD else path
+            files[f"{MODELS}/{name}/{path.relative_to(folder).as_posix()}"] = (
+                published(path) if isinstance(content, Path) else content
+            )
+    origins = [origin_of(folder) for folder in folders.values()] + [{"datasets": [], "models": ids}]
+    origin = {kind: sorted({each for one in origins for each in one[kind]}) for kind in ("datasets", "models")}
+    return Space(files=files, origin=origin)
 
 
-def push_space(repo_id: str, space: Space, *, private: bool = False, token: str | None = None) -> str:
+def push_space(repo_id: str, space: Space, *, private: bool | None = None, token: str | None = None) -> str:
     """Create the Space, or update it in one commit, and return its URL.
 
     Modules of this package and models that an earlier push brought and this one does not are deleted; other files stay.
@@ -158,17 +167,21 @@ def push_space(repo_id: str, space: Space, *, private: bool = False, token: str 
     Args:
         repo_id: "user/name", or "name" for the token's own user.
         space: what `make_space` returned.
-        private: make a new Space private.
+        private: make a new Space private. None: where one of its models, or what it was made of, is private or gated.
         token: None for the one you logged in with.
 
     Raises:
-        ValueError: the id is not valid.
+        ValueError: the id is not valid, or the Space is public and ought to be private.
         huggingface_hub.errors.HfHubHTTPError: the Hub's own refusals (wrong token, no rights …).
         OSError: the upload of a large file failed.
     """
     check_repo_id(repo_id)
     api = HfApi(token=token)
+    reasons = why_private(**space.origin) if private is None else []
+    private = True if reasons else private
     url = api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+    if private:
+        refuse_public(api, url.repo_id, reasons=reasons, kind="space")
     info = api.space_info(url.repo_id)
     ours = re.compile(rf"({PACKAGE.name}|{MODELS})/")
     there = [sibling.rfilename for sibling in info.siblings or []]

@@ -9,12 +9,13 @@ resumes from: then the run comes by that step again, exactly, and finds the same
 
 import json
 import math
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from img2img_hub.metrics import METRICS
 from img2img_hub.training.files import sync
+from img2img_hub.training.record import remove_made, strangers
 
 _RECORD = "best.json"
 
@@ -32,7 +33,7 @@ class Best:
         """{"value", "step"} of what stands in the folder, {} for nothing; ends what a kill interrupted."""
         if self._next.is_dir():  # complete: it has this name only since
             self._swap()
-        shutil.rmtree(self._aside, ignore_errors=True)
+        self._remove_aside()
         try:
             record = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
             if record["metric"] == self.metric:
@@ -52,7 +53,7 @@ class Best:
             ValueError: it cannot be written (a full disk …); what was best before is as it was.
         """
         try:
-            shutil.rmtree(self._aside, ignore_errors=True)
+            self._remove_aside()
             self._aside.mkdir(parents=True)
             write(self._aside)
             record = {"metric": self.metric, "value": value, "step": step}
@@ -64,13 +65,21 @@ class Best:
             sync(self._next.parent)
             self._swap()
         except OSError as error:
-            shutil.rmtree(self._aside, ignore_errors=True)  # it takes up room
+            self._remove_aside()  # it takes up room
             raise ValueError(
                 f"the best generators, of step {step}, cannot be written to {self.folder} ({error}): make room there, "
                 "then --resume"
             ) from None
 
+    def _remove_aside(self) -> None:
+        with suppress(OSError):  # the error that led here is the one to tell
+            remove_made(self._aside, ("checkpoints", self._aside.name))
+
     def _swap(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.is_dir() and not self.folder.is_symlink():
+            for name in strangers(self.folder, ("best",)):  # such as an export that a user put there: it stays
+                (self._next / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).rename(self._next / name)
+        remove_made(self.folder, ("best",))
         self._next.rename(self.folder)
         sync(self.folder.parent)

@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from img2img_hub.data.sources import ImageData, StreamedData
+from img2img_hub.hub.local_paths import shortened
 from img2img_hub.hub.model_card import CardFacts, CardMetric, render_model_card
 from img2img_hub.metrics import METRICS
 from img2img_hub.training.checkpoints import RunState
@@ -125,9 +126,10 @@ _PRECISIONS = {"no": "float32", "fp16": "float16 mixed", "bf16": "bfloat16 mixed
 def training_command() -> str:
     """The command line that started this process, with `accelerate launch` in front if that is what started it.
 
-    It is published: what looks like a Hub token is blanked, for a script of one's own may take one.
+    It is published: of local paths only the last part is left, and what looks like a Hub token is blanked, for a script
+    of one's own may take one.
     """
-    return re.sub(r"\bhf_[A-Za-z0-9_]{8,}", "hf_…", _command_line())
+    return shlex.join(shortened(re.sub(r"\bhf_[A-Za-z0-9_]{8,}", "hf_…", word)) for word in _command_line())
 
 
 def _is_interactive() -> bool:
@@ -147,10 +149,10 @@ def _equal_command(run: RunFolder) -> str:
                 words.append(f"--{item.name}" if value else f"--no_{item.name}")
             else:
                 words += [f"--{item.name}", *(map(str, value) if isinstance(value, tuple | list) else [str(value)])]
-    return shlex.join(words)
+    return shlex.join(map(shortened, words))
 
 
-def _command_line() -> str:
+def _command_line() -> list[str]:
     own = [Path(sys.argv[0]).name, *sys.argv[1:]]
     parent = psutil.Process().parent()
     line = parent.cmdline() if parent is not None else []
@@ -158,12 +160,12 @@ def _command_line() -> str:
     if "launch" in names and any("accelerate" in name for name in names[: names.index("launch")]):
         words = line[names.index("launch") :]  # launch, the launcher's flags, then the script with its own
         script = next((index for index, word in enumerate(words) if Path(word).name == own[0]), len(words))
-        return shlex.join(["accelerate", *words[:script], *own])
+        return ["accelerate", *words[:script], *own]
     if "torchrun" in names:
         words = line[names.index("torchrun") + 1 :]
         script = next((index for index, word in enumerate(words) if Path(word).name == own[0]), len(words))
-        return shlex.join(["torchrun", *words[:script], *own])
-    return shlex.join(["python", *own])
+        return ["torchrun", *words[:script], *own]
+    return ["python", *own]
 
 
 def describe_hardware(accelerator: Accelerator) -> str:

@@ -12,9 +12,8 @@ import io
 import json
 import os
 import random
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 
 from img2img_hub.losses import ImagePool
 from img2img_hub.training.files import sync, write_tensors
+from img2img_hub.training.record import is_made, remove_made, strangers
 
 _PREFIX = "step-"
 
@@ -49,7 +49,23 @@ class RunState:
 def complete_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints in OUTPUT_DIR/checkpoints, oldest first."""
     steps = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
-    return sorted(steps, key=checkpoint_step)
+    # A folder that somebody else has given such a name is no checkpoint; one that lacks files is a damaged one.
+    own = [path for path in steps if path.is_dir() and any(_is_part(file) for file in path.iterdir())]
+    return sorted(own, key=checkpoint_step)
+
+
+def _is_part(file: Path) -> bool:
+    return is_made((*_place(file.parent), file.name), folder=False)
+
+
+def _place(checkpoint: Path) -> tuple[str, str]:
+    """Of the run's folders this is one, as `record` names them."""
+    return "checkpoints", checkpoint.name
+
+
+def _remove(checkpoint: Path) -> None:
+    with suppress(OSError):  # what stays of it is in nobody's way
+        remove_made(checkpoint, _place(checkpoint))
 
 
 def checkpoint_step(path: Path) -> int:
@@ -103,7 +119,7 @@ def save_checkpoint(folder: Path, state: RunState, accelerator: Accelerator, *, 
         _write(aside, state, accelerator)
         return _put_in_place(aside, folder / f"{_PREFIX}{state.step}", accelerator, keep=keep)
     except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)  # what was written of it takes up room
+        _remove(aside)  # what was written of it takes up room
         raise ValueError(
             f"the checkpoint of step {state.step} cannot be written to {folder} ({error}); {describe_last(folder)}: "
             "make room there, then --resume"
@@ -124,7 +140,7 @@ def _refuse_broken_weights(folder: Path, state: RunState) -> None:
 def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
     if accelerator.is_main_process:
         for left in aside.parent.glob(f".{_PREFIX}*"):  # of a run that was killed while it wrote or deleted
-            shutil.rmtree(left, ignore_errors=True)
+            _remove(left)
         aside.mkdir(parents=True)
         for name, network in state.networks.items():
             write_tensors(aside / f"{name}.safetensors", network.state_dict())
@@ -158,12 +174,12 @@ def _put_in_place(aside: Path, final: Path, accelerator: Accelerator, *, keep: i
     if accelerator.is_main_process:
         folder = final.parent
         sync(aside)
-        shutil.rmtree(final, ignore_errors=True)
+        _remove(final)
         aside.rename(final)
         sync(folder)
         for old in complete_checkpoints(folder)[:-keep]:  # the new one is on the disk by now
-            going = old.rename(folder / f".{old.name}.deleted")  # a kill leaves no half one under a whole one's name
-            shutil.rmtree(going, ignore_errors=True)
+            if not strangers(old, _place(old)):  # one in which somebody keeps something is kept
+                _remove(old.rename(folder / f".{old.name}.deleted"))  # a kill leaves no half one under a whole name
     accelerator.wait_for_everyone()
     return final
 

@@ -20,7 +20,7 @@ class TrainConfig:
     """Settings of a run; the defaults are the papers'. Precision and processes belong to `accelerate launch`."""
 
     output_dir: str
-    """Folder for checkpoints, sample sheets, metrics.jsonl and the finished generators."""
+    """Folder of the run's own for checkpoints, sample sheets, metrics.jsonl and the finished generators."""
     max_steps: int | None = None
     """Generator steps in all; overrides num_epochs."""
     num_epochs: int = 200
@@ -84,7 +84,7 @@ class TrainConfig:
     resume: bool = False
     """Continue the run in output_dir from its last complete checkpoint; step 0 if there is none."""
     overwrite: bool = False
-    """Delete the run that output_dir holds and start anew."""
+    """Delete the run that output_dir holds and start anew; refused where the folder holds what no run made."""
     init_from: str | None = None
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
     discriminator_warmup_steps: int = 500
@@ -99,8 +99,8 @@ class TrainConfig:
     """Steps between pushes of the generators as they stand, beside the training (None: one push, at the end)."""
     hub_model_id: str | None = None
     """Repo to push to, user/name (None: the name of output_dir under your account)."""
-    hub_private: bool = False
-    """Make new repos private."""
+    hub_private: bool | None = None
+    """Make new repos private (None: where a Hub data set, or the model of init_from, is private or gated)."""
     hub_token: Annotated[str | None, tyro.conf.Suppress] = field(default=None, repr=False)
     """Token to push with (None: the one you logged in with). Not a flag: command lines are published in the card."""
     source_name: str = "source"

@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from img2img_hub.families import Family
+from img2img_hub.hub.privacy import ORIGIN, Origin, origin_of
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.training.checkpoints import describe_last
+from img2img_hub.training.same_settings import read_settings
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 from img2img_hub.values import BandValues
 
@@ -41,6 +43,16 @@ def discriminators_beside(family: Family, folder: str) -> list[str]:
     """Names of the discriminators that stand under training/ of a published generator."""
     discriminators = [name for phase in family.phases for name in phase.freezes]
     return [name for name in discriminators if len(family.published) == 1 or name.endswith(folder.split("2")[-1])]
+
+
+def origin_of_start(where: str, *, family: Family) -> Origin:
+    """What of the weights at `where` came from the Hub: their repos, or what a local run says that it was made of."""
+    path = Path(where)
+    if not path.is_dir():
+        return {"datasets": [], "models": [f"{where}-{folder}" if folder else where for folder in family.published]}
+    if (settings := read_settings(path / "run.json")) and ORIGIN in settings:
+        return settings[ORIGIN]
+    return origin_of(path / next(iter(family.published)))  # the other direction was made of the same
 
 
 def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: str, values: Values) -> Start:

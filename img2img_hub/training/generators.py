@@ -9,6 +9,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import distributed, nn
 
+from img2img_hub.hub.local_paths import shortened_everywhere
 from img2img_hub.networks import Network, UNetGenerator
 from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
 from img2img_hub.training.checkpoints import RunState
@@ -66,7 +67,7 @@ class Generators:
             destination = root / folder
             self._as_saved(name).save_weights(destination, dtype=self.config.save_dtype)
             self.settings(folder, reverse=self.reverse(folder, repo_ids)).save(destination)
-            text = json.dumps(self.folder.settings(), indent=2)
+            text = json.dumps(shortened_everywhere(self.folder.settings()), indent=2)
             (destination / "training_config.json").write_text(text + "\n", encoding="utf-8")
             for discriminator in discriminators_beside(self.family, folder):
                 judge = self.state.networks[discriminator]

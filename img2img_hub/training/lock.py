@@ -6,6 +6,8 @@ python -c "from pathlib import Path; from img2img_hub.training.lock import Folde
 import errno
 import os
 import platform
+import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,26 @@ class FolderLock:
     where the server's lock service runs; where a file system knows no locks, the run goes on without one.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process holds it, or the file .lock is somebody else's.
         OSError: there is no writing in the folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        place = folder / ".lock"
+        foreign = f"{place} is not a run's lock: name another folder, or move that file elsewhere"
+        # Not through a link, which may lead to any file of the user's; and a pipe must not hold the run.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            self._file = os.open(place, flags, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR):
+                raise ValueError(foreign) from None
+            raise
+        regular = stat.S_ISREG(os.fstat(self._file).st_mode)
+        said = os.read(self._file, 200).decode(errors="replace") if regular else ""
+        if not regular or not re.fullmatch(r"(process \d+ on .*\n)?", said):
+            os.close(self._file)
+            raise ValueError(foreign)
         if fcntl is None:
             return
         try:
@@ -37,13 +53,14 @@ class FolderLock:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 return
-            holder = os.read(self._file, 200).decode(errors="replace").strip() or "another process"
+            holder = said.strip() or "another process"
             os.close(self._file)
             raise ValueError(
                 f"--output_dir {folder}: a run is being made there by {holder}: wait for its end or stop it, or name "
                 "another folder"
             ) from None
         os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
         os.write(self._file, f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def release(self) -> None:

@@ -72,6 +72,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     checkpoint = folder.check()
     repo_ids = find_repo_ids(family, config, accelerator)
     train_data, validation_data = open_train_and_validation(data, paired=family.paired, seed=config.seed)
+    folder.find_origin(train_data)
+    said = folder.check_data(checkpoint, train_data, validation_data)
     dataset = open_samples(train_data, config=config)
 
     # Networks, the same on every rank, and one optimizer a phase.
@@ -115,13 +117,17 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         plan=plan,
         repo_ids=repo_ids,
     )
-    create_repos(repo_ids, config, accelerator)
+    said += create_repos(repo_ids, config, accelerator, origin=folder.origin)
     folder.open(from_step=state.step)
     logs = Logs(folder, config=config, accelerator=accelerator, plan=plan, start_step=state.step)
     logs.say(f"{family.title} on {train_data.description}")
-    for line in findings(train_data) if accelerator.is_main_process else []:
-        logs.say(line)
-    for line in [*start.said, *plan.describe(config), *folder.describe_start(checkpoint, total=plan.total_steps)]:
+    for line in [
+        *(findings(train_data) if accelerator.is_main_process else []),
+        *said,
+        *start.said,
+        *plan.describe(config),
+        *folder.describe_start(checkpoint, total=plan.total_steps),
+    ]:
         logs.say(line)
     if dataset.images.description:
         logs.say(dataset.images.description)

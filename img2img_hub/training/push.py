@@ -7,10 +7,10 @@ in the log, never a step.
 """
 
 import shlex
-import shutil
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -21,8 +21,10 @@ from tqdm.auto import tqdm
 from img2img_hub.families import Family
 from img2img_hub.hub.apart import Apart, CallFailed
 from img2img_hub.hub.patience import AT_START, Patience
+from img2img_hub.hub.privacy import Origin
 from img2img_hub.hub.publish import check_repo_id
 from img2img_hub.training.config import TrainConfig
+from img2img_hub.training.record import remove_made
 
 _SNAPSHOTS = ".push"
 
@@ -61,22 +63,45 @@ def find_repo_ids(
 
 
 def create_repos(
-    repo_ids: dict[str, str], config: TrainConfig, accelerator: Accelerator, *, patience: Patience = AT_START
-) -> None:
+    repo_ids: dict[str, str],
+    config: TrainConfig,
+    accelerator: Accelerator,
+    *,
+    origin: Origin,
+    patience: Patience = AT_START,
+) -> list[str]:
     """Make the repos, when all else is in order: only this shows for sure that the token may write there.
 
+    Args:
+        origin: the Hub data sets and models that the run is made of. Every push asks again whether they are private.
+
+    Returns:
+        A line for the log on who will see the repos.
+
     Raises:
-        ValueError: it may not; or the Hub does not answer, and this is no --resume.
+        ValueError: it may not; a repo is public and ought to be private; or the Hub does not answer, and this is no
+            --resume.
     """
     if not repo_ids:
-        return
+        return []
+    names = ", ".join(repo_ids.values())
 
     def ask() -> str:
         repos = {"repo_ids": list(repo_ids.values()), "token": config.hub_token, "private": config.hub_private}
-        _ask("create_repos", repos, about="that you may write there", config=config, patience=patience)
-        return ""
+        about = "that you may write there"
+        reasons = _ask("create_repos", repos | origin, about=about, config=config, patience=patience)
+        if reasons is None:  # it said so
+            return ""
+        if reasons:
+            return f"{names}: private, for {'; '.join(reasons)}. --hub_private False would have it public."
+        if config.hub_private is None:
+            return (
+                f"{names}: public if it is new, with pictures of the data on its sample sheet. --hub_private True "
+                "would have it private."
+            )
+        return f"{names}: {'private' if config.hub_private else 'public'} if it is new, as --hub_private says."
 
-    _on_main_process(accelerator, ask)
+    return [line] if (line := _on_main_process(accelerator, ask)) else []
 
 
 def _ids(family: Family, repo_id: str) -> dict[str, str]:
@@ -160,7 +185,7 @@ class Publisher:
         self._closed = False
         self._thread: threading.Thread | None = None
         if repo_ids:
-            shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
+            _remove(self._folder)  # of a run that was killed
 
     def offer(self, write: Callable[[Path], None], *, step: int, total_steps: int) -> None:
         """Push the generators as they stand: `write` puts them into a folder, now; the rest goes on beside the caller.
@@ -173,14 +198,14 @@ class Publisher:
         try:
             write(snapshot.folder)
         except (OSError, ValueError) as error:  # a full disk, say: the next checkpoint tells whether it is serious
-            shutil.rmtree(snapshot.folder, ignore_errors=True)
+            _remove(snapshot.folder)
             self.say(f"Step {step} is not pushed: its snapshot cannot be written ({error}). The training goes on.")
             return
         with self._lock:
             replaced, self._waiting = self._waiting, snapshot
             self._lock.notify()
         if replaced is not None:
-            shutil.rmtree(replaced.folder, ignore_errors=True)
+            _remove(replaced.folder)
         if self._thread is None:
             self._thread = threading.Thread(target=self._push_snapshots, args=(total_steps,), daemon=True)
             self._thread.start()
@@ -196,7 +221,7 @@ class Publisher:
         if self._thread is not None:
             self._thread.join(timeout=5)
         if self.repo_ids:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _remove(self._folder)
 
     def finish(self) -> None:
         """Push the finished generators in `root`, instead of any snapshot.
@@ -223,7 +248,7 @@ class Publisher:
                 snapshot, self._waiting = self._waiting, None
             assert snapshot is not None
             self._push(snapshot, total_steps)
-            shutil.rmtree(snapshot.folder, ignore_errors=True)
+            _remove(snapshot.folder)
 
     def _push(self, snapshot: _Snapshot, total_steps: int) -> None:
         for folder, repo_id in self.repo_ids.items():
@@ -250,6 +275,12 @@ class Publisher:
                 self.say(f"Pushed step {snapshot.step} to {url}")
 
 
+def _remove(folder: Path) -> None:
+    """OUTPUT_DIR/.push, or a snapshot in it."""
+    with suppress(OSError):
+        remove_made(folder, (_SNAPSHOTS,) if folder.name == _SNAPSHOTS else (_SNAPSHOTS, folder.name))
+
+
 def push_all(
     root: Path, repo_ids: dict[str, str], *, config: TrainConfig, patience: Patience | None = None
 ) -> list[str]:
@@ -274,7 +305,7 @@ def push_all(
             failures[repo_id] = "stopped by Ctrl-C"
             break
     if failures:
-        private = ["--private"] if config.hub_private else []
+        private = {True: ["--private"], False: ["--public"], None: []}[config.hub_private]
         start = ["python", "-m", "img2img_hub", "push-model"]
         commands = [shlex.join([*start, str(root / f), "--repo_id", repo_id, *private]) for f, repo_id in left.items()]
         failed = ", and to ".join(f"{repo_id} failed ({reason})" for repo_id, reason in failures.items())

@@ -161,6 +161,7 @@ class Results:
         root, step = self.folder.path, self.state.step
         translators = self.generators.translators(alike=True)
         if self.accelerator.is_main_process:
+            self.folder.claim_results()
             self.folder.unmark_finished()
             self.generators.save(root, repo_ids=self.repo_ids)
             translators = {

@@ -74,12 +74,12 @@ class Run:
         with open_file(sheets[-1]) as sheet:
             return sheet.copy()
 
-    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> list[str]:
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> list[str]:
         """Publish the finished generators with their cards; CycleGAN's as NAME-source2target and NAME-target2source.
 
         Args:
             repo_id: "user/name", or "name" for the token's own user; made if it is not there.
-            private: make a new repo private.
+            private: make a new repo private. None: where the data set, or the model of init_from, is private or gated.
             token: None: the one you logged in with.
 
         Returns:

@@ -1,66 +1,33 @@
 """OUTPUT_DIR: what stands where, and whether a run may write there.
 
-OUTPUT_DIR/{run.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/, best/} and the finished generators
+OUTPUT_DIR/{made.json, run.json, data.json, metrics.jsonl, samples/step-N.png, checkpoints/step-N/, best/} and the
+finished generators
 """
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
-from img2img_hub.data.sources import DataConfig
-from img2img_hub.families import FAMILIES, Family
+from img2img_hub.data.sources import DataConfig, ImageData, StreamedData
+from img2img_hub.families import Family
+from img2img_hub.hub.privacy import ORIGIN, Origin
 from img2img_hub.training.checkpoints import checkpoint_step, complete_checkpoints
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.files import write_text
+from img2img_hub.training.finetune import origin_of_start
 from img2img_hub.training.lock import FolderLock
+from img2img_hub.training.record import Record, names_from_the_start, names_of_results
+from img2img_hub.training.same_data import DATA_RECORD, DataRecord, refuse_among_the_images
+from img2img_hub.training.same_settings import LENGTH, other_settings, read_settings
 
 Answer = TypeVar("Answer")
-
-# How long to train may change on the way; the schedule is another one from there on.
-_LENGTH = {"max_steps", "num_epochs", "decay_epochs"}
-# What may differ between a run and its resumption: it changes what is shown and kept, not what is learnt.
-_FREE = _LENGTH | {
-    "output_dir",
-    "resume",
-    "overwrite",
-    "cpu_threads",
-    "compile",
-    "num_workers",
-    "cache",
-    "cache_dir",
-    "working_size",
-    "eval_every",
-    "extra_metrics",
-    "best_metric",
-    "push_every",
-    "log_steps",
-    "sample_steps",
-    "num_samples",
-    "checkpoint_steps",
-    "keep_checkpoints",
-    "save_dtype",
-    "report_to",
-    "push_to_hub",
-    "hub_model_id",
-    "hub_private",
-    "hub_token",
-    "source_name",
-    "target_name",
-    "license",
-    "license_name",
-    "license_link",
-    "dataset_note",
-}
-# Where the data lie may change (another mount), what they are may not.
-_FREE_DATA = {"dataset"}
 
 
 class RunFolder:
@@ -73,10 +40,13 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self._settings = self.path / "run.json"  # as the run began
         self._finished = self.path / "finished.json"
+        self._record = Record(self.path)
+        self._images: DataRecord | None = None
+        self.origin: Origin = {"datasets": [], "models": []}
         self._lock: FolderLock | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What training_config.json says of the run: objective, networks, data, run."""
+        """What run.json says of the run: objective, networks, data, run, and what of it came from the Hub."""
         training = asdict(self.config)
         training.pop("hub_token")
         settings = {
@@ -85,6 +55,7 @@ class RunFolder:
             "architecture": asdict(self.architecture),
             "data": asdict(self.data),
             "training": training,
+            ORIGIN: self.origin,
         }
         return json.loads(json.dumps(settings, default=os.fspath))  # tuples become lists, paths text
 
@@ -99,6 +70,14 @@ class RunFolder:
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # torn by a crash: finishing again does no harm
             return None
 
+    def claim_results(self) -> None:
+        """Write down that the finished generators are the run's, before they are made.
+
+        Raises:
+            ValueError: somebody else's files stand in their place.
+        """
+        self._record.claim(names_of_results(self.family))
+
     def unmark_finished(self) -> None:
         """From here on the finished generators are being replaced: a kill leaves a mixture of two steps."""
         self._finished.unlink(missing_ok=True)
@@ -112,7 +91,8 @@ class RunFolder:
         """Whether this run may write here; the checkpoint to resume from, if there is one. Nothing is touched yet.
 
         Raises:
-            ValueError: the folder is a file, holds another run, one whose settings do not fit, or one that goes on.
+            ValueError: the folder is a file, holds what no run made, another run, one whose settings do not fit, or one
+                that goes on.
         """
         return _by_main_process(self._check)
 
@@ -122,8 +102,7 @@ class RunFolder:
                 raise ValueError(f"--output_dir {self.path}: {place} is a file or a link to nowhere: name a folder")
         if not self.path.resolve().name:
             raise ValueError(f"--output_dir {self.path} has no name for the model to bear: name a folder in it")
-        self._refuse_occupied()
-        if not self._occupants():
+        if not self._refuse_occupied():
             return None
         self._lock = self._lock or FolderLock(self.path)
         if self.config.overwrite:
@@ -133,26 +112,28 @@ class RunFolder:
         found = complete_checkpoints(self.checkpoints)
         return found[-1] if found else None
 
-    def _refuse_occupied(self) -> None:
-        if self._occupants() and not self.config.overwrite and not self.config.resume:
-            raise ValueError(
-                f"--output_dir {self.path} already holds {', '.join(self._occupants()[:3])}: add --resume to continue "
-                "that run, --overwrite to delete it, or name another folder"
-            )
+    def _refuse_occupied(self) -> bool:
+        """Whether a run is there that this one may continue or delete."""
+        wish: Literal["resume", "overwrite"] | None = None
+        if self.config.resume or self.config.overwrite:
+            wish = "resume" if self.config.resume else "overwrite"
+        return self._record.refuse_occupied(wish, will_make=self._first_names | names_of_results(self.family))
 
-    def _occupants(self) -> list[str]:
-        """Names in the folder that a run would write over."""
-        written = {"run.json", "finished.json", "metrics.jsonl", "samples", "checkpoints", "training", "config.json"}
-        written |= {"model.safetensors", "translation.json", "training_config.json", "sample_sheet.png", "README.md"}
-        written |= {"best", ".push"} | {folder for family in FAMILIES.values() for folder in family.published if folder}
-        return sorted(name for name in written if os.path.lexists(self.path / name))
+    @property
+    def _first_names(self) -> set[str]:
+        config = self.config
+        return names_from_the_start(
+            best=config.best_metric is not None,
+            pushes=config.push_to_hub,
+            tensorboard="tensorboard" in config.report_to,
+        )
 
     def _settings_before(self) -> dict[str, Any] | None:
         """The settings of the run so far, from run.json or, where that is lost, from the newest checkpoint that has
         them. None where there is neither a checkpoint nor a run.json that can be read: then nothing has been learnt."""
         checkpoints = complete_checkpoints(self.checkpoints)
         for file in (self._settings, *(checkpoint / "run.json" for checkpoint in reversed(checkpoints))):
-            if settings := _read_settings(file):
+            if settings := read_settings(file):
                 return settings
         if not checkpoints or not self._settings.exists():
             return None
@@ -162,26 +143,45 @@ class RunFolder:
         )
 
     def _refuse_other_settings(self, before: dict[str, Any]) -> None:
-        now = self.settings()
-        different = [] if before["family"] == now["family"] else [f"family: {before['family']} -> {now['family']}"]
-        for part, free, made_by in (
-            ("objective", set(), self.family),
-            ("architecture", set(), self.architecture),
-            ("data", _FREE_DATA, self.data),
-            ("training", _FREE, self.config),
-        ):
-            defaults = {item.name: item.default for item in fields(made_by)}
-            defaults |= {key: list(value) for key, value in defaults.items() if isinstance(value, tuple)}  # as in JSON
-            for key in sorted((before[part].keys() | now[part].keys()) - free):
-                new = now[part].get(key)
-                old = before[part].get(key, defaults.get(key))  # an older run did not know the field
-                if old != new:
-                    different.append(f"--{key}: {old} -> {new}")
-        if different:
+        recorded = (self.path / DATA_RECORD).exists()  # then the images themselves are compared, too
+        made_by = {
+            "objective": self.family,
+            "architecture": self.architecture,
+            "data": self.data,
+            "training": self.config,
+        }
+        if different := other_settings(before, self.settings(), made_by=made_by, data_recorded=recorded):
             raise ValueError(
                 f"--resume: the run in {self.path} has other settings ({'; '.join(different)}). Give the same ones "
                 "again, or start a new run in another folder (with --init_from to use its weights)"
             )
+
+    def find_origin(self, train_data: ImageData | StreamedData) -> None:
+        """Find what of the run comes from the Hub: a resumed run as it says itself, for its --init_from may be gone."""
+        before = read_settings(self._settings) if self.config.resume else None
+        if before is not None and ORIGIN in before:
+            self.origin = before[ORIGIN]
+            return
+        start = self.config.init_from
+        found: Origin = {"datasets": [], "models": []} if start is None else origin_of_start(start, family=self.family)
+        datasets = dict.fromkeys([*train_data.hub_ids, *found["datasets"]])
+        self.origin = {"datasets": list(datasets), "models": found["models"]}
+
+    def check_data(
+        self, checkpoint: Path | None, train_data: ImageData | StreamedData, validation_data: ImageData | None
+    ) -> list[str]:
+        """Whether these data may be trained on here; lines for the log.
+
+        Raises:
+            ValueError: the folder is among the images, or they are not those that the checkpoint was trained on.
+        """
+
+        def check() -> list[str]:
+            refuse_among_the_images(self.path, self.data, train_data, validation_data)
+            self._images = DataRecord(self.path, train_data, validation_data)
+            return [] if checkpoint is None else self._images.compare(checkpoint)
+
+        return _by_main_process(check)
 
     def open(self, *, from_step: int) -> None:
         """Make the folder ready to go on at `from_step`; all processes together.
@@ -205,9 +205,8 @@ class RunFolder:
         self._lock = self._lock or FolderLock(self.path)
         self._refuse_occupied()  # again: a run may have come in between, as long as there was no lock
         if self.config.overwrite:
-            for name in self._occupants():
-                path = self.path / name
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            self._record.remove()
+        self._record.claim(self._first_names)
         self.sheet(0).parent.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
         if self.metrics.exists():  # lines after the checkpoint are written again
@@ -215,7 +214,9 @@ class RunFolder:
             kept = "".join(line + "\n" for line in text.splitlines() if _step_of(line) <= from_step)
             if kept != text:
                 write_text(self.metrics, kept)
-        if _read_settings(self._settings) is None:
+        if self._images is not None:
+            self._images.write()
+        if read_settings(self._settings) is None:
             write_text(self._settings, json.dumps(self.settings(), indent=2) + "\n")
 
     def close(self) -> None:
@@ -232,7 +233,7 @@ class RunFolder:
             return [f"--resume: the run is already finished at step {step}; nothing is left to train."]
         lines = [f"Resuming from {checkpoint} at step {step}."]
         # The checkpoint's own: a run that was lengthened before still has its first length in run.json.
-        before = (_read_settings(checkpoint / "run.json") or self._settings_before() or self.settings())["training"]
+        before = (read_settings(checkpoint / "run.json") or self._settings_before() or self.settings())["training"]
         changed = [
             f"--{key}: {before[key]} -> {now}" for key, now in self._lengths().items() if before.get(key, now) != now
         ]
@@ -243,7 +244,7 @@ class RunFolder:
         return lines
 
     def _lengths(self) -> dict[str, int | None]:
-        return {key: getattr(self.config, key) for key in sorted(_LENGTH)}
+        return {key: getattr(self.config, key) for key in sorted(LENGTH)}
 
 
 def _by_main_process(work: Callable[[], Answer]) -> Answer:
@@ -260,23 +261,9 @@ def _by_main_process(work: Callable[[], Answer]) -> Answer:
     return answer[0]
 
 
-def _read_settings(file: Path) -> dict[str, Any] | None:
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        if all(isinstance(settings[part], dict) for part in ("objective", "architecture", "data", "training")):
-            return {"family": settings["family"], **settings}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass
-    return None
-
-
 def _step_of(line: str) -> int:
     """The step of a line of metrics.jsonl; a line torn by a crash counts as after everything."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 1 << 62
-
-
-# Every field named above must exist: a renamed one would otherwise be compared, or ignored, without a word.
-assert {item.name for item in fields(TrainConfig)} >= _FREE

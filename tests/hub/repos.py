@@ -99,7 +99,7 @@ class Repos:
             "createdAt": repo.created,
             "lastModified": commit.date,
             "private": repo.private,
-            "gated": False,
+            "gated": repo.gated,
             "disabled": False,
             "downloads": 0,
             "likes": 0,

@@ -53,6 +53,7 @@ class Repo:
     kind: str  # one of KINDS
     id: str  # "namespace/name"
     private: bool = False
+    gated: str | bool = False  # "auto", "manual": one has to ask for access
     sdk: str | None = None  # spaces only
     created: str = ""
     refs: dict[str, str] = field(default_factory=dict)  # full name ("refs/heads/main") -> commit id
