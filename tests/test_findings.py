@@ -7,6 +7,7 @@ python -m pytest tests/test_findings.py
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -134,19 +135,20 @@ def test_a_run_in_the_folder_of_the_data_is_left_out_and_named(tmp_path: Path) -
     root.mkdir()
     for number in range(1, 5):
         side_by_side(100 + number, 200 + number, size=(16, 16)).save(root / f"{number}.png")
-    words = ["pix2pix", "--dataset", root, "--side_by_side", "--output_dir", root / "run", *TINY]
-    words += ["--max_steps", "2", "--sample_steps", "1"]
-    done = run(*words)
+    words = ["pix2pix", "--dataset", root, "--side_by_side", *TINY, "--max_steps", "2", "--sample_steps", "1"]
+    done = run(*words, "--output_dir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
+    shutil.move(tmp_path / "run", root / "run")  # a training refuses to make one there
     assert list((root / "run").rglob("*.png")), "there is something that could be read"
     before = [(100 + number, 200 + number) for number in range(1, 5)]
     data = opened(root, side_by_side=True)
     assert values(data) == before
     assert findings(data) == ["pairs: left out 1 folder of outputs (of a run, a model or a translation) (run)"]
     assert "is that of a run (it holds run.json)" in message(lambda: opened(root / "run", side_by_side=True))
-    again = run(*words[:-3], "4", "--sample_steps", "1", "--resume")
+    again = run(*words, "--output_dir", tmp_path / "another")
     assert again.returncode == 0, again.stderr
     assert "4 pairs" in again.stderr
+    assert "left out 1 folder of outputs" in again.stderr
 
 
 def test_a_run_beside_the_two_folders_is_no_third_one(tmp_path: Path) -> None:
