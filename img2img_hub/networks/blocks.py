@@ -3,8 +3,9 @@
 python -c "from img2img_hub.networks.blocks import make_norm; print(make_norm('instance', 8))"
 """
 
-from collections.abc import Iterable
-from typing import ClassVar, Literal, get_args
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 Norm = Literal["batch", "instance", "none"]
 Upsample = Literal["transpose", "resize", "bilinear"]
 NormStatistics = Literal["image", "running"]
+
+FEW_PIXELS = 16
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -74,6 +77,38 @@ def conv_has_bias(norm: str) -> bool:
     return norm != "batch"
 
 
+def float32_of_few_pixels(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:
+    """A convolution's forward that stays in float32 under autocast where its input has no more than FEW_PIXELS.
+
+    The norm after it divides by the spread of its results: of four that are nearly the same (those of `ResizeConv2d` at
+    1×1 are the same) half precision leaves nothing but its rounding, blown up to full strength. Norms themselves are
+    not what loses it: they calculate in float32 whatever they are given. So few pixels cost next to nothing.
+    """
+
+    @functools.wraps(forward)
+    def wrapped(layer: Any, input: Tensor) -> Tensor:
+        kind = input.device.type
+        halved = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        if not halved or input.shape[-2:].numel() > FEW_PIXELS:
+            return forward(layer, input)
+        with torch.autocast(kind, enabled=False):
+            return forward(layer, input.float())
+
+    return wrapped
+
+
+class Conv2d(nn.Conv2d):
+    @float32_of_few_pixels
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    @float32_of_few_pixels
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]  # no network asks for an output size
+        return super().forward(input)
+
+
 class ResizeConv2d(nn.Conv2d):
     """×2, then a 3×3 convolution over a repeated border: no checkerboard of overlapping kernels (Odena et al. 2016,
     distill.pub/2016/deconv-checkerboard).
@@ -95,6 +130,7 @@ class ResizeConv2d(nn.Conv2d):
         self.between = between
         self.overhang = len(self.spreads[between]) // 2 + 2  # of the kernel, over a border of one pixel
 
+    @float32_of_few_pixels
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out_channels, 2H, 2W)
         border = F.pad(input, (1, 1, 1, 1), mode="replicate")
         return F.conv_transpose2d(border, self.kernel(), self.bias, stride=2, padding=self.overhang)
@@ -111,7 +147,7 @@ def make_upsample(upsample: str, in_channels: int, out_channels: int, *, kernel:
     """A layer that doubles height and width: "transpose", the papers' transposed convolution of that kernel (3 or 4),
     or "resize" or "bilinear", see ResizeConv2d."""
     if upsample == "transpose":
-        return nn.ConvTranspose2d(
+        return ConvTranspose2d(
             in_channels, out_channels, kernel, stride=2, padding=1, output_padding=kernel % 2, bias=bias
         )
     if upsample == "resize":

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from img2img_hub.networks.base import Network
 from img2img_hub.networks.blocks import (
+    Conv2d,
     Norm,
     check_flags,
     check_range,
@@ -49,15 +50,15 @@ class PatchDiscriminator(Network):
         self.out_channels = 1
         self.min_size = 3 * 2**layers  # below, the two last layers (each a pixel smaller) have nothing left to judge
         bias = conv_has_bias(norm)
-        stack: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        stack: list[nn.Module] = [Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         channels = width
         for layer in range(1, layers + 1):
             wider = width * min(2**layer, 8)
             stride = 2 if layer < layers else 1
-            stack.append(nn.Conv2d(channels, wider, 4, stride=stride, padding=1, bias=bias))
+            stack.append(Conv2d(channels, wider, 4, stride=stride, padding=1, bias=bias))
             stack += [make_norm(norm, wider), nn.LeakyReLU(0.2)]
             channels = wider
-        stack.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
+        stack.append(Conv2d(channels, 1, 4, stride=1, padding=1))
         self.layers = nn.Sequential(*stack)
         initialise(self.modules())
         if spectral_norm:
@@ -100,12 +101,12 @@ class PixelDiscriminator(Network):
         self.min_size = 1
         bias = conv_has_bias(norm)
         self.layers = nn.Sequential(
-            nn.Conv2d(in_channels, width, 1),
+            Conv2d(in_channels, width, 1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 1, bias=bias),
+            Conv2d(width, 2 * width, 1, bias=bias),
             make_norm(norm, 2 * width),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 1, 1, bias=bias),
+            Conv2d(2 * width, 1, 1, bias=bias),
         )
         initialise(self.modules())
         if spectral_norm:

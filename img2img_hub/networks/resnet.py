@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from img2img_hub.networks.attention import SelfAttention
 from img2img_hub.networks.base import Network
 from img2img_hub.networks.blocks import (
+    Conv2d,
     Dropout,
     Norm,
     Upsample,
@@ -30,13 +31,13 @@ class ResidualBlock(nn.Module):
         bias = conv_has_bias(norm)
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=bias),
+            Conv2d(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
             nn.ReLU(),
         ]
         if dropout > 0:
             layers.append(Dropout(dropout))
-        layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), make_norm(norm, channels)]
+        layers += [nn.ReflectionPad2d(1), Conv2d(channels, channels, 3, bias=bias), make_norm(norm, channels)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,9 +47,9 @@ class ResidualBlock(nn.Module):
 def encoder(in_channels: int, *, width: int, halvings: int, norm: str) -> list[nn.Module]:
     """Layers (N, in_channels, H, W) -> (N, width · 2**halvings, H / 2**halvings, W / 2**halvings)."""
     bias = conv_has_bias(norm)
-    layers = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias), make_norm(norm, width), nn.ReLU()]
+    layers = [nn.ReflectionPad2d(3), Conv2d(in_channels, width, 7, bias=bias), make_norm(norm, width), nn.ReLU()]
     for channels in (width * 2**level for level in range(halvings)):  # zero padding here, as in the original
-        layers.append(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias))
+        layers.append(Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias))
         layers += [make_norm(norm, 2 * channels), nn.ReLU()]
     return layers
 
@@ -64,7 +65,7 @@ def decoder(*, width: int, doublings: int, norm: str, upsample: str) -> list[nn.
 
 def to_image(width: int, out_channels: int) -> list[nn.Module]:
     """Layers (N, width, H, W) -> (N, out_channels, H, W) float in [-1, 1]."""
-    return [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+    return [nn.ReflectionPad2d(3), Conv2d(width, out_channels, 7), nn.Tanh()]
 
 
 class ResNetGenerator(Network):

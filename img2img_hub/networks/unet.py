@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from img2img_hub.networks.base import Network
 from img2img_hub.networks.blocks import (
+    Conv2d,
     Dropout,
     Norm,
     Upsample,
@@ -80,7 +81,7 @@ class UNetGenerator(Network):
         for level, out in enumerate(channels):
             inner = in_channels + noise_channels if level == 0 else channels[level - 1]
             down: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
-            down.append(nn.Conv2d(inner, out, 4, stride=2, padding=1, bias=bias))
+            down.append(Conv2d(inner, out, 4, stride=2, padding=1, bias=bias))
             if 0 < level < last:  # no norm at the outermost (raw image) nor at the innermost (1×1: nothing to measure)
                 down.append(make_norm(norm, out))
             self.downs.append(nn.Sequential(*down))
@@ -102,8 +103,8 @@ class UNetGenerator(Network):
         self.refine: nn.Module | None = None
         if refine_channels:  # no norm, so that the source's own brightness passes
             self.refine = nn.Sequential(
-                *(nn.ReplicationPad2d(1), nn.Conv2d(in_channels + refine_channels, refine_channels, 3), nn.ReLU()),
-                *(nn.ReplicationPad2d(1), nn.Conv2d(refine_channels, out_channels, 3), nn.Tanh()),
+                *(nn.ReplicationPad2d(1), Conv2d(in_channels + refine_channels, refine_channels, 3), nn.ReLU()),
+                *(nn.ReplicationPad2d(1), Conv2d(refine_channels, out_channels, 3), nn.Tanh()),
             )
 
         initialise(self.modules())

@@ -56,6 +56,7 @@ class _StandIn:
         self.layer = layer
         self.layers = layers
         self.shape = torch.Size((1, layer.channels, layer.height, layer.width))
+        self.device = torch.device("cpu")  # any: it holds nothing
 
     def __len__(self) -> int:
         return 1
