@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -66,6 +67,55 @@ def test_translating_one_image_imports_neither_accelerate_nor_datasets_nor_gradi
     result = subprocess.run(
         [sys.executable, "-c", code, *HOMES], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
     )
+    assert result.stdout.strip() == "[]"
+
+
+# What PyTorch imports for a number drawn on the meta device, and what only other commands and other files need.
+NOT_NEEDED = [
+    "torch._dynamo",
+    "torch._inductor",
+    "sympy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tifffile",
+    "tyro",
+    *HOMES,
+]
+
+
+@pytest.mark.parametrize("network", ["UNetGenerator", "ResNetGenerator", "CoarseToFineGenerator"])
+def test_loading_a_model_and_translating_imports_no_compiler_and_nothing_of_others(network, tmp_path):
+    getattr(img2img_hub, network)(norm="batch", width=4).save_weights(tmp_path)
+    code = """
+        import sys
+        from PIL import Image
+        from img2img_hub import Translator
+
+        assert Translator.from_pretrained(sys.argv[1])(Image.new("RGB", (64, 48))).size == (64, 48)
+        print([name for name in sys.argv[2:] if name in sys.modules])
+    """
+    line = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path), *NOT_NEEDED]
+    result = subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_page_imports_no_compiler_until_it_has_answered(tmp_path):
+    """Neither to be put together nor to load a model and translate."""
+    code = """
+        import sys
+        from PIL import Image
+        from img2img_hub.demo.app import build_demo
+        from img2img_hub.demo.models import find_models
+
+        models = find_models("model_cards")
+        build_demo(models)
+        models.translator(next(iter(models.models)))(Image.new("RGB", (64, 48)))
+        print([name for name in sys.argv[1:] if name in sys.modules])
+    """
+    names = [name for name in NOT_NEEDED if name != "gradio" and name != "tyro"]
+    line = [sys.executable, "-c", textwrap.dedent(code), *names]
+    result = subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120)
     assert result.stdout.strip() == "[]"
 
 

@@ -179,8 +179,14 @@ def normalise_spectrally(network: nn.Module) -> None:
 @torch.no_grad()
 def initialise(layers: Iterable[nn.Module]) -> None:
     """Weights of convolutions N(0, 0.02), biases 0; batch-norm gains N(1, 0.02), biases 0 (CycleGAN appendix 7.2,
-    pix2pix appendix 6.2). Must run before a conversion to SyncBatchNorm."""
+    pix2pix appendix 6.2). Must run before a conversion to SyncBatchNorm.
+
+    On the meta device, where a network is built to be loaded, there is nothing to draw: only names and shapes count,
+    and PyTorch would import its whole compiler for `normal_` there (a second and 70 MiB).
+    """
     for layer in layers:
+        if any(parameter.is_meta for parameter in layer.parameters(recurse=False)):
+            continue
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             layer.weight.normal_(0.0, 0.02)
             if layer.bias is not None:
