@@ -280,6 +280,15 @@ def test_outputs_are_tensors_like_any_other(model):
     [
         ({"dtype": "float64"}, "dtype must be one of float32, float16, bfloat16, got 'float64'"),
         ({"dtype": "float16", "backend": "onnx"}, "dtype 'float16' is for the backends torch and compile, got 'onnx'"),
+        (
+            {"dtype": "float16", "backend": "openvino"},
+            "dtype 'float16' is for the backends torch and compile, got 'open",
+        ),
+        (
+            {"dtype": "bfloat16", "backend": "onnx"},
+            "'bfloat16' is for the backends torch, compile and openvino, got 'onnx",
+        ),
+        ({"dtype": "float64", "backend": "openvino"}, "dtype must be one of float32, float16, bfloat16, got 'float64'"),
         ({"backend": "tensorrt"}, "backend must be one of torch, compile, onnx, openvino, got 'tensorrt'"),
         ({"backend": "onnx", "device": "cuda"}, "runs on the CPU, got device 'cuda': leave device out"),
         ({"backend": "openvino", "device": "foo"}, "runs on the CPU, got device 'foo': leave device out"),

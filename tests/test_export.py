@@ -75,6 +75,7 @@ def test_the_portable_copy_gives_the_same_and_leaves_the_network_alone(network, 
     with torch.no_grad():
         made = portable(network)
         assert torch.allclose(made(source), network(source), atol=2e-5)
+        assert torch.allclose(portable(network, phases=True)(source), network(source), atol=2e-5)
     assert network.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     norms = sum(isinstance(layer, BatchNorm2d) for layer in made.modules())

@@ -51,10 +51,11 @@ def translate(
         tiles: How an image that does not fit into the memory goes through strip by strip: fast estimates what the norm
             layers normalise with, exact gathers it from the whole image.
         memory: GiB that a translation may take beside the program and the images; default: half of what is free.
-        backend: What runs the network: torch; compile, torch.compile; onnx or openvino, faster on a CPU.
+        backend: What runs the network: torch; onnx or openvino, faster on a CPU; compile, torch.compile, for GPUs (on a
+            CPU it gains nothing).
         onnx_file: For onnx and openvino: a file that export wrote, such as an int8 one; default: the model's own.
-        dtype: What the network computes in; float16 and bfloat16 take half of the memory, and on a GPU, or a CPU that
-            computes in bfloat16, about half of the time.
+        dtype: What the network computes in; float16 and bfloat16 take half of the memory, and on a GPU about half of
+            the time. With openvino: bfloat16, where the processor computes in it, for about half of the time, too.
         device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace outputs that are there already.

@@ -1,37 +1,36 @@
 """What runs each translator fastest on this machine: PyTorch at once, OpenVINO or ONNX Runtime when they are made.
 
     IMG2IMG_BACKEND=torch python app.py    # or openvino, onnx; without it the fastest that is installed
+    IMG2IMG_DTYPE=float32 python app.py    # or bfloat16; without it what the model's examples say, see `prepare`
 
-The first picture never waits. A network that was not exported yet is exported in a process of its own, with low
-priority (some seconds for 8 million parameters), and kept in ~/.cache/img2img_hub; opening what is kept takes half a
-second. Where that fails, PyTorch goes on and the log says once why.
+The first picture never waits. A network that was not exported yet is exported in a process of its own and kept in
+~/.cache/img2img_hub; opening what is kept takes half a second. Where that fails, PyTorch goes on and the log says once
+why.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from importlib.util import find_spec
-from pathlib import Path
+from typing import cast, get_args
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
-from img2img_hub.translation.backends import Backend, has_export, keep_export
+from img2img_hub.demo.prepare import Asked, prepare
+from img2img_hub.translation.backends import Backend, check_backend
+from img2img_hub.translation.engine import Dtype
 from img2img_hub.translation.translator import Translator
 
 VARIABLE = "IMG2IMG_BACKEND"
+DTYPE_VARIABLE = "IMG2IMG_DTYPE"
 TITLES: dict[Backend, str] = {"torch": "PyTorch", "openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 # The faster one first, by `python -m benchmarks.translate_latency`. Both read the file with onnx.
 _NEEDS: dict[Backend, tuple[str, ...]] = {"openvino": ("openvino", "onnx"), "onnx": ("onnxruntime", "onnx")}
 HEAD_START = 3.0  # seconds in which the first picture has the processor for itself
-_PACKAGES = Path(__file__).resolve().parents[2]
 
 _made: WeakKeyDictionary[Translator, Translator] = WeakKeyDictionary()
 _begun: WeakSet[Translator] = WeakSet()
@@ -46,17 +45,35 @@ def candidates() -> list[Backend]:
     """The backends to try beside PyTorch, the fastest first: those that are installed, or the one that is asked for.
 
     Raises:
-        ValueError: IMG2IMG_BACKEND names none, or one that is not installed.
+        ValueError: IMG2IMG_BACKEND or IMG2IMG_DTYPE names none, or one that cannot be had here.
     """
     asked = os.environ.get(VARIABLE) or "auto"
     if asked not in ("auto", *TITLES):
         raise ValueError(f"{VARIABLE} is {asked!r}: give auto, {', '.join(TITLES)}, or leave it out")
     installed = [name for name, packages in _NEEDS.items() if all(map(find_spec, packages))]
-    if asked in ("auto", "torch"):
-        return installed if asked == "auto" else []
-    if asked not in installed:
+    if asked not in ("auto", "torch", *installed):
         raise ValueError(f"{VARIABLE} is {asked!r}, which is not installed: pip install 'img2img_hub[{asked}]'")
-    return [name for name in installed if name == asked]
+    found = [name for name in installed if asked in ("auto", name)]
+    if asked_dtype() == "bfloat16":
+        if "openvino" not in found:
+            raise ValueError(
+                f"{DTYPE_VARIABLE} is 'bfloat16', in which OpenVINO alone computes for the page: leave it out, or "
+                f"leave {VARIABLE} out and pip install 'img2img_hub[openvino]'"
+            )
+        check_backend("openvino", dtype="bfloat16")
+    return found
+
+
+def asked_dtype() -> Asked:
+    """What OpenVINO shall compute in: IMG2IMG_DTYPE, or else "auto".
+
+    Raises:
+        ValueError: it names none.
+    """
+    asked = os.environ.get(DTYPE_VARIABLE) or "auto"
+    if asked not in get_args(Asked):
+        raise ValueError(f"{DTYPE_VARIABLE} is {asked!r}: give {', '.join(get_args(Asked))}, or leave it out")
+    return cast(Asked, asked)
 
 
 def fastest(translator: Translator) -> Translator:
@@ -81,9 +98,6 @@ def _make(translator: Translator) -> None:
     time.sleep(HEAD_START)
     with _turn:
         try:
-            where = translator.name if Path(translator.name).is_dir() else ""
-            if not has_export(translator.network, where=where):
-                _export(translator)
             faster = _opened(translator)
         except Exception as error:  # each exporter and runtime has its own classes
             logger.warning("%s: PyTorch goes on, nothing faster could be made: %s", translator.name, error)
@@ -97,61 +111,26 @@ def _opened(translator: Translator) -> Translator:
     """The translator by the first backend that runs it.
 
     Raises:
-        Exception: what the last one said.
+        Exception: what the last one said, or why nothing could be exported.
     """
     *others, last = candidates()
     for backend in others:
+        dtype = _prepared(translator, backend)
         try:
-            return _tried(translator, backend)
+            return _tried(translator, backend, dtype)
         except Exception as error:
             logger.warning("%s: not by %s: %s", translator.name, TITLES[backend], error)
-    return _tried(translator, last)
+    return _tried(translator, last, _prepared(translator, last))
 
 
-def _tried(translator: Translator, backend: Backend) -> Translator:
-    faster = translator.with_backend(backend)
+def _prepared(translator: Translator, backend: Backend) -> Dtype:
+    return prepare(translator, asked_dtype() if backend == "openvino" else "float32")
+
+
+def _tried(translator: Translator, backend: Backend, dtype: Dtype) -> Translator:
+    faster = translator.with_backend(backend, dtype=dtype)
     side = translator.settings.working_size
     blank = torch.zeros(1, translator.network.in_channels, side, side)
     for _ in range(2):  # the first call compiles; the second one says how long the next will take
         faster.translate_tensor(blank)
     return faster
-
-
-def _export(translator: Translator) -> None:
-    """Make the network's export in another process, which keeps neither memory nor Python's lock from this one.
-
-    Raises:
-        ValueError: what that process said.
-    """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        translator.network.save_weights(folder)
-        translator.settings.save(folder)
-        path = os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH")]))
-        done = subprocess.run(
-            # -P: what lies in the current folder is no module of ours
-            [sys.executable, "-P", "-m", "img2img_hub.demo.speed", folder],
-            env=os.environ | {"PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-    if done.returncode:
-        raise ValueError(" ".join(done.stderr.split())[-300:] or f"the export ended with status {done.returncode}")
-
-
-def _export_apart(folder: str) -> None:
-    if hasattr(os, "nice"):
-        os.nice(10)
-    torch.set_num_threads(1)
-    translator = Translator.from_pretrained(folder, device="cpu")
-    shutil.rmtree(folder)  # now: should the page be stopped meanwhile, nobody else would
-    try:
-        keep_export(translator.network, working_size=translator.settings.working_size)
-    except ValueError as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    _export_apart(sys.argv[1])

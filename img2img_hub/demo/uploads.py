@@ -178,6 +178,8 @@ def notice(title: str, lines: list[str]) -> str:
 
 
 def device_name(translator: Translator) -> str:
-    """ "GPU", or on a CPU "CPU (OpenVINO)": there the backend makes a difference."""
+    """ "GPU", or on a CPU "CPU (OpenVINO, bfloat16)": there the backend makes a difference."""
     kind = translator.device.type
-    return f"CPU ({TITLES[translator.backend]})" if kind == "cpu" else {"cuda": "GPU", "mps": "GPU"}.get(kind, kind)
+    dtype = "" if translator.dtype == "float32" else f", {translator.dtype}"
+    by = f"CPU ({TITLES[translator.backend]}{dtype})"
+    return by if kind == "cpu" else {"cuda": "GPU", "mps": "GPU"}.get(kind, kind)

@@ -62,7 +62,7 @@ class TrainConfig:
     cpu_threads: int | None = None
     """Threads a process on the CPU (None: all cores, shared among the processes)."""
     compile: bool = False
-    """Compile the networks (torch.compile): minutes at the start, faster steps after."""
+    """Compile the networks (torch.compile), for GPUs: minutes at the start, faster steps after; nothing on CPUs."""
     num_workers: int = 2
     """Processes that read images; 0 reads in the training process."""
     log_steps: int = 50

@@ -4,15 +4,15 @@
     T.from_pretrained('model_cards/facades-label2photo', backend='openvino')('a.png').save('b.png')"
 
 ONNX Runtime and OpenVINO take the repo's model.onnx; where it has none, the network is exported once and kept in
-~/.cache/img2img_hub (or $XDG_CACHE_HOME). All of them use as many threads as PyTorch is set to.
+~/.cache/img2img_hub (or $XDG_CACHE_HOME). All of them use as many threads as PyTorch is set to. OpenVINO computes in
+bfloat16, too, where the processor does.
 """
 
 import os
-import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,8 @@ from torch import Tensor
 
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import fetch
+from img2img_hub.translation.by_openvino import knows_bfloat16, open_openvino
+from img2img_hub.translation.engine import Dtype, check_dtype
 from img2img_hub.translation.export import (
     EXPORT_VERSION,
     OPSET,
@@ -34,8 +36,7 @@ from img2img_hub.translation.export import (
 Backend = Literal["torch", "compile", "onnx", "openvino"]
 Forward = Callable[[Tensor], Tensor]
 ONNX_FILE = "model.onnx"
-_CPU_ONLY = ("onnx", "openvino")
-_one_at_a_time = threading.Lock()
+CPU_ONLY = ("onnx", "openvino")
 
 
 def check_backend(
@@ -50,21 +51,28 @@ def check_backend(
     Raises:
         ValueError: says what to type.
     """
+    check_dtype(dtype)
     if backend not in get_args(Backend):
         raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
-    if backend in _CPU_ONLY and device is not None and str(device).split(":")[0] != "cpu":
+    if backend in CPU_ONLY and device is not None and str(device).split(":")[0] != "cpu":
         raise ValueError(f"backend {backend!r} runs on the CPU, got device {str(device)!r}: leave device out")
-    if backend not in _CPU_ONLY and onnx_file is not None:
+    if backend not in CPU_ONLY and onnx_file is not None:
         raise ValueError(f"onnx_file is for the backends onnx and openvino, got backend {backend!r}: leave one out")
-    if backend in _CPU_ONLY and dtype != "float32":
+    if backend in CPU_ONLY and dtype not in ("float32", "bfloat16" if backend == "openvino" else "float32"):
+        takes = "torch, compile and openvino" if dtype == "bfloat16" else "torch and compile"
         raise ValueError(
-            f"dtype {dtype!r} is for the backends torch and compile, got {backend!r}: leave it out, or run a file that "
+            f"dtype {dtype!r} is for the backends {takes}, got {backend!r}: leave it out, or run a file that "
             "`export --half` wrote (onnx_file)"
         )
     if backend == "onnx":
         need("onnxruntime", extra="onnx", what="backend 'onnx'")
     if backend == "openvino":
         need("openvino", extra="openvino", what="backend 'openvino'")
+        if dtype == "bfloat16" and not knows_bfloat16():
+            raise ValueError(
+                "dtype 'bfloat16' with backend 'openvino' needs a processor that computes in bfloat16, which this one "
+                "does not: leave dtype (--dtype) out"
+            )
 
 
 def make_forward(
@@ -74,6 +82,7 @@ def make_forward(
     where: str = "",
     onnx_file: str | Path | None = None,
     working_size: int = 256,
+    dtype: Dtype = "float32",
     **download: Any,
 ) -> Forward | None:
     """What an Engine is to run in the network's place; None: the network itself.
@@ -83,6 +92,7 @@ def make_forward(
         where: folder or Hub repo of the network, which may have a model.onnx; "": none.
         onnx_file: another file to run, such as an int8 one: a path, or a file's name in `where`.
         working_size: what the first compilation is made for; other sizes work too.
+        dtype: what OpenVINO computes in. (Of "compile" the engine's autocast decides.)
         download: revision, token … for files of a Hub repo.
 
     Raises:
@@ -92,33 +102,34 @@ def make_forward(
         return None
     if backend == "compile":
         return torch.compile(lambda batch: network(batch))
-    own = fingerprint(network)
+    opened = partial(
+        _opened,
+        backend=backend,
+        own=fingerprint(network),
+        dtype=dtype,
+        trained_size=working_shape(network, working_size),
+    )
     if onnx_file is not None:
         path = Path(onnx_file) if Path(onnx_file).is_file() else _in_repo(where, str(onnx_file), **download)
         if path is None:
             raise ValueError(f"there is no file {str(onnx_file)!r}, here or in {where or 'a repo'}: export makes one")
-        return _opened(path, backend, own=own)
+        return opened(path)
     if (shipped := _in_repo(where, ONNX_FILE, **download)) is not None:
         try:
-            return _opened(shipped, backend, own=own, any_size=True)
+            return opened(shipped, any_size=True)
         except ValueError as error:
             warnings.warn(f"{where}: its {ONNX_FILE} is not used: {error}", stacklevel=2)
-    return _opened_cached(network, backend, own=own, working_size=working_size)
+    kept = kept_export(network, dtype=dtype)
+    if kept.is_file():
+        with suppress(ValueError):  # a damaged one is made anew
+            return opened(kept, any_size=True)
+    return opened(keep_export(network, working_size=working_size, dtype=dtype))
 
 
-def _opened_cached(network: Network, backend: Backend, *, own: str, working_size: int) -> Forward:
-    """The kept export of the network, which is made where there is none, or a damaged one."""
-    path = _kept(own)
-    if path.is_file():
-        with suppress(ValueError):
-            return _opened(path, backend, own=own, any_size=True)
-    return _opened(keep_export(network, working_size=working_size), backend, own=own)
-
-
-def has_export(network: Network, *, where: str = "") -> bool:
+def has_export(network: Network, *, where: str = "", dtype: Dtype = "float32") -> bool:
     """Whether `make_forward` finds an export of the network, in the folder `where` or kept, and need not make one."""
     own = fingerprint(network)
-    for path in (_in_repo(where, ONNX_FILE), _kept(own)):
+    for path in (_in_repo(where, ONNX_FILE), _kept(own, dtype)):
         if path is not None and path.is_file():
             with suppress(ValueError):
                 _size_of(_read(path), path, own=own, any_size=True)
@@ -126,28 +137,33 @@ def has_export(network: Network, *, where: str = "") -> bool:
     return False
 
 
-def kept_export(network: Network) -> Path:
+def kept_export(network: Network, *, dtype: Dtype = "float32") -> Path:
     """Where the export of the network is kept, be it there yet or not."""
-    return _kept(fingerprint(network))
+    return _kept(fingerprint(network), dtype)
 
 
-def keep_export(network: Network, *, working_size: int = 256) -> Path:
+def keep_export(network: Network, *, working_size: int = 256, dtype: Dtype = "float32") -> Path:
     """Export the network for the backends to find, and say where it is kept. Takes some seconds.
+
+    For bfloat16 it is another graph, faster in it; the weights in the file are float32 all the same.
 
     Raises:
         ValueError: onnx or onnxscript is missing, the weights do not fit into one file, or it cannot be written.
     """
-    path = kept_export(network)
-    size = working_shape(network, working_size)
-    write_onnx(network, path, size=size, dynamic=True, instead="set XDG_CACHE_HOME to a folder that can be")
+    path = kept_export(network, dtype=dtype)
+    size, instead = working_shape(network, working_size), "set XDG_CACHE_HOME to a folder that can be"
+    write_onnx(network, path, size=size, dynamic=True, phases=dtype == "bfloat16", instead=instead)
     return path
 
 
-def _kept(own: str) -> Path:
-    return _cache_folder() / f"{own[:40]}-{OPSET}-{EXPORT_VERSION}.onnx"
+def _kept(own: str, dtype: Dtype) -> Path:
+    suffix = "" if dtype == "float32" else f"-{dtype}"
+    return _cache_folder() / f"{own[:40]}-{OPSET}-{EXPORT_VERSION}{suffix}.onnx"
 
 
-def _opened(path: Path, backend: Backend, *, own: str, any_size: bool = False) -> Forward:
+def _opened(
+    path: Path, *, backend: Backend, own: str, dtype: Dtype, trained_size: tuple[int, int], any_size: bool = False
+) -> Forward:
     """The file as a function of a batch.
 
     Raises:
@@ -155,7 +171,7 @@ def _opened(path: Path, backend: Backend, *, own: str, any_size: bool = False) -
     """
     height, width = _size_of(_read(path), path, own=own, any_size=any_size)
     try:
-        run = open_session(path) if backend == "onnx" else _open_openvino(path)
+        run = open_session(path) if backend == "onnx" else open_openvino(path, dtype, trained_size)
     except ValueError:
         raise
     except Exception as error:  # each runtime has its own classes
@@ -206,38 +222,6 @@ def _said(error: Exception) -> str:
 def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub" / "onnx"
-
-
-@cache
-def _openvino_core() -> Any:
-    """OpenVINO's one Core in this process, never freed.
-
-    A Core gives the thread that first opens a model by it a stack for signals. It takes that away with its last model,
-    which is freed in any order and by any thread: a thread can be left with a stack that is gone, and the next signal
-    that Python handles there (Ctrl-C, the end of a child) ends the process by a SIGSEGV.
-    """
-    import openvino
-
-    return openvino.Core()
-
-
-def _open_openvino(path: Path) -> Forward:
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        # Otherwise it takes bfloat16 where the processor has it, and says nothing.
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    with _one_at_a_time:  # or two threads would make a Core each
-        core = _openvino_core()
-    compiled = core.compile_model(str(path), "CPU", settings)
-    request = compiled.create_infer_request()
-
-    def run(batch: Tensor) -> Tensor:
-        made = request.infer({0: batch.contiguous().numpy()}, share_inputs=True)
-        return torch.from_numpy(made[0].copy())  # the request's own memory is written again by the next call
-
-    return run
 
 
 def _of_one_size(run: Forward, path: Path, *, height: int, width: int) -> Forward:

@@ -36,6 +36,11 @@ _FOREIGN = 4 / 3  # of what PyTorch takes; measured with ONNX Runtime, which tak
 _OUT_OF_MEMORY = ("allocate memory", "tried to allocate", "out of memory", "bad_alloc")  # as the runtimes say it
 
 
+def check_dtype(dtype: str) -> None:
+    if dtype not in get_args(Dtype):
+        raise ValueError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}")
+
+
 class Engine:
     """A generator in eval mode, on one device, safe to call from several threads.
 
@@ -64,8 +69,7 @@ class Engine:
         tiles: Tiles = "fast",
         memory: float | None = None,
     ) -> None:
-        if dtype not in get_args(Dtype):
-            raise ValueError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}")
+        check_dtype(dtype)
         if tiles not in get_args(Tiles):
             raise ValueError(f"tiles must be 'fast' or 'exact', got {tiles!r}")
         if memory is not None and not (isinstance(memory, int | float) and memory > 0):
@@ -119,10 +123,10 @@ class Engine:
             self._note(time.perf_counter() - began, pixels=len(padded) * padded.shape[2] * padded.shape[3])
         return output.clone()  # a tensor like any other: one of inference mode cannot be used where gradients are
 
-    def with_forward(self, forward: Callable[[Tensor], Tensor] | None) -> Self:
+    def with_forward(self, forward: Callable[[Tensor], Tensor] | None, *, dtype: Dtype = "float32") -> Self:
         """This engine with something else to run its batches; the two share the network and take turns."""
         other = copy.copy(self)  # with the same lock
-        other._forward = self.network if forward is None else forward
+        other._forward, other.dtype = self.network if forward is None else forward, dtype
         other._pixel_bytes, other._calls, other._paces = 0.0, 0, deque(maxlen=self._paces.maxlen)
         return other
 

@@ -69,6 +69,7 @@ def write_onnx(
     size: tuple[int, int],
     dynamic: bool = True,
     half: bool = False,
+    phases: bool = False,
     instead: str = "name another place",
 ) -> None:
     """Write the graph, whole or not at all: input "source", output "target", both float32 (N, C, H, W) in [-1, 1].
@@ -77,6 +78,7 @@ def write_onnx(
         network: its batch norm's statistics are baked in as they are set.
         size: (height, width), fitting the network. Without `dynamic` the only one, at N = 1.
         half: weights and arithmetic in float16; input and output stay float32.
+        phases: the graph that is the faster one in bfloat16, see `portable`.
         instead: what to do where `path` cannot be written, for the message.
 
     Raises:
@@ -90,7 +92,7 @@ def write_onnx(
             f"{network.parameter_count:,} parameters do not fit into an ONNX file, which ends at 2 GB"
             + ("" if half else ": try --half")
         )
-    module: nn.Module = portable(network)
+    module: nn.Module = portable(network, phases=phases)
     module = _Half(module) if half else module
     height, width = size
     dim = torch.export.Dim.DYNAMIC

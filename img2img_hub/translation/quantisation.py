@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 _CONVOLUTIONS = ["Conv", "ConvTranspose"]
-_FEW_PIXELS = 4
+FEW_PIXELS = 4
 
 
 def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
@@ -79,7 +79,7 @@ def _of_few_pixels(plain: Path, batch: Tensor) -> list[str]:
     model.graph.output.extend(onnx.ValueInfoProto(name=output) for output in names)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     made = session.run(list(names), {"source": batch.numpy()})
-    return [name for name, result in zip(names.values(), made, strict=True) if result[0, 0].size <= _FEW_PIXELS]
+    return [name for name, result in zip(names.values(), made, strict=True) if result[0, 0].size <= FEW_PIXELS]
 
 
 def _quantise_before_padding(graph: Any) -> None:

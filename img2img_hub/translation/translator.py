@@ -18,7 +18,7 @@ from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
 from img2img_hub.rasters import AnyImage
-from img2img_hub.translation.backends import Backend, Forward, check_backend, make_forward
+from img2img_hub.translation.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward
 from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
@@ -76,6 +76,7 @@ class Translator:
         self.network = network
         self.settings = settings
         self.pixels = Pixels(settings)
+        self.dtype = dtype
         self.engine = Engine(network, device=device, forward=forward, dtype=dtype, tiles=tiles, memory=memory)
         self.device = self.engine.device
 
@@ -98,11 +99,13 @@ class Translator:
         """Load a translator from a Hub repo or a folder, onto `device` (None: cuda, else mps, else cpu).
 
         Args:
-            backend: what runs the network: "torch"; "compile", torch.compile; "onnx" (ONNX Runtime) and "openvino", on
-                the CPU and faster there. PyTorch draws variations (a seed), whatever the backend.
+            backend: what runs the network: "torch"; "compile", torch.compile, which gains nothing on CPUs; "onnx" (ONNX
+                Runtime) and "openvino", on the CPU and faster there. PyTorch draws variations (a seed), whatever the
+                backend.
             onnx_file: for "onnx" and "openvino", what to run, such as an int8 file that `export` wrote: a path, or a
                 file's name in the repo. None: its model.onnx; where it has none, it is exported once and kept.
-            dtype: see above; for "onnx" and "openvino", a file in half precision does that (`export --half`).
+            dtype: see above. "openvino" takes bfloat16 where the processor computes in it; what PyTorch computes beside
+                it is float32. For "onnx" a file in half precision does that (`export --half`).
             tiles, memory: for images that are too large to be translated at once, see above. PyTorch translates them,
                 whatever the backend.
 
@@ -127,14 +130,16 @@ class Translator:
             )
         settings = TranslationSettings.load(where, defaults=settings_for(network), **download)  # type: ignore[arg-type]
         set_norm_statistics(network, settings.norm_statistics)
+        size = settings.working_size
         forward = make_forward(
-            network, backend, where=where, onnx_file=onnx_file, working_size=settings.working_size, **download
+            network, backend, where=where, onnx_file=onnx_file, working_size=size, dtype=dtype, **download
         )
-        device = device or ("cpu" if backend in ("onnx", "openvino") else _best_device())
+        device = device or ("cpu" if backend in CPU_ONLY else _best_device())
+        own: Dtype = _of_pytorch(backend, dtype)
         translator = cls(
-            network, settings, name=where, device=device, forward=forward, dtype=dtype, tiles=tiles, memory=memory
+            network, settings, name=where, device=device, forward=forward, dtype=own, tiles=tiles, memory=memory
         )
-        translator.backend = backend
+        translator.backend, translator.dtype = backend, dtype
         return translator
 
     @classmethod
@@ -244,17 +249,22 @@ class Translator:
         """
         return self.engine(batch, seed=seed)
 
-    def with_backend(self, backend: Backend) -> Self:
+    def with_backend(self, backend: Backend, *, dtype: Dtype | None = None) -> Self:
         """This translator run by another backend, see `from_pretrained`; the two share the network and take turns.
 
+        Args:
+            dtype: what it computes in then; None: what it computes in now.
+
         Raises:
-            ValueError: the backend is not installed, or does not run on the translator's device.
+            ValueError: the backend is not installed, does not run on the translator's device, or not in that dtype.
         """
-        check_backend(backend, device=self.device, dtype=self.engine.dtype)
+        dtype = dtype or self.dtype
+        check_backend(backend, device=self.device, dtype=dtype)
         where = self.name if Path(self.name).is_dir() else ""  # a repo's may be of another revision by now
-        forward = make_forward(self.network, backend, where=where, working_size=self.settings.working_size)
+        forward = make_forward(self.network, backend, where=where, working_size=self.settings.working_size, dtype=dtype)
         other = copy.copy(self)
-        other.engine, other.backend = self.engine.with_forward(forward), backend
+        other.engine = self.engine.with_forward(forward, dtype=_of_pytorch(backend, dtype))
+        other.backend, other.dtype = backend, dtype
         return other
 
     @property
@@ -287,7 +297,7 @@ class Translator:
             f"resize {settings.resize}",
             f"on {self.device}"
             + ("" if self.backend == "torch" else f" by {self.backend}")
-            + ("" if self.engine.dtype == "float32" else f" in {self.engine.dtype}"),
+            + ("" if self.dtype == "float32" else f" in {self.dtype}"),
         ]
         return " · ".join(parts)
 
@@ -324,6 +334,11 @@ class Translator:
             lambda first, last: self.pixels.rows(source, first, last), canvas.write, height=height, width=width
         )
         return self.pixels.finished(canvas.made, original=original, source=source)
+
+
+def _of_pytorch(backend: Backend, dtype: Dtype) -> Dtype:
+    """What PyTorch computes in: variations and strips beside another runtime are worth its full precision."""
+    return "float32" if backend in CPU_ONLY else dtype
 
 
 def _best_device() -> str:
