@@ -6,8 +6,8 @@
 The plain step has the same networks with the same weights, and does what the original programs do: a call of a network
 for each term, Adam tensor by tensor. Ours is what train() runs. Each step has a process of its own, which does nothing
 while the other has its turn; so each has its own memory too, whose peak is compared as well. On a CPU both calculate in
-float32, with the same number of threads; on a GPU ours has bf16 autocast, as `accelerate launch --mixed_precision bf16`
-gives it, and --compile.
+float32, with the same number of threads; where it computes in bfloat16, ours does so, too, as `accelerate launch
+--mixed_precision bf16` has it, against the plain step in float32 and in bfloat16. On a GPU ours has bf16 and --compile.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from img2img_hub.data.transforms import evaluation_image
 from img2img_hub.families import FAMILIES, Batch, Family
 from img2img_hub.images import read_image, to_tensor
 from img2img_hub.training.checkpoints import RunState
-from img2img_hub.training.launch import start_accelerator
+from img2img_hub.training.launch import knows_bfloat16, start_accelerator
 from img2img_hub.training.logs import Logs
 from img2img_hub.training.optimizers import make_optimizers, prepare_networks
 from img2img_hub.training.plan import Plan
@@ -49,23 +49,27 @@ class Task:
 
     family: str
     image_size: int
+    batch_size: int = 1
     on_cpu: float
-    on_gpu: float = 2.5
+    on_cpu_in_bf16: float | None = None  # None: not measured
+    on_gpu: float | None = 2.5
 
     def __str__(self) -> str:
-        return f"{self.family} {self.image_size}²"
+        return f"{self.family} {self.image_size}²" + (f", batch {self.batch_size}" if self.batch_size > 1 else "")
 
 
 TASKS = [
-    Task(family="pix2pix", image_size=256, on_cpu=1.2),
-    Task(family="cyclegan", image_size=128, on_cpu=0.97),
+    Task(family="pix2pix", image_size=256, on_cpu=1.2, on_cpu_in_bf16=1.75),
+    Task(family="pix2pix", image_size=256, batch_size=4, on_cpu=1.05, on_gpu=None),
+    Task(family="cyclegan", image_size=128, on_cpu=0.97, on_cpu_in_bf16=1.85),
+    Task(family="cyclegan", image_size=256, on_cpu=1.0, on_cpu_in_bf16=1.85, on_gpu=None),
 ]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="pairs side by side in DIR/train (default: synthetic)")
-    parser.add_argument("--only", choices=[task.family for task in TASKS], help="one family (default: both)")
+    parser.add_argument("--only", choices=list(FAMILIES), help="one family (default: both)")
     parser.add_argument("--turns", type=int, default=15, help="how often both steps take turns")
     parser.add_argument("--threads", type=int, default=cores(), help="of either step, on a CPU")
     parser.add_argument("--compile", action="store_true", help="compile our step on a CPU too")
@@ -79,34 +83,42 @@ def main() -> int:
     cases: list[Case] = []
     for task in TASKS:
         if arguments.only in (None, task.family):
-            cases += measure(task, arguments, gpu=gpu)
+            cases += measure_on_gpu(task, arguments) if gpu else measure_on_cpu(task, arguments)
     return report("train_step", cases)
 
 
-def measure(task: Task, arguments: argparse.Namespace, *, gpu: bool) -> list[Case]:
-    common = {
-        "family": task.family,
-        "image_size": task.image_size,
-        "data": str(arguments.data) if arguments.data else None,
-        "gpu": gpu,
-        "threads": arguments.threads,
-        "steps": 50 if gpu else 1,
-    }
-    compiled = gpu or arguments.compile
-    plain = Child(common | {"step": "plain", "compile": False})
-    ours = Child(common | {"step": "ours", "compile": compiled})
-    kind = "bf16, compiled" if gpu else "compiled" if compiled else "not compiled"
-    for child, name in ((plain, "plain"), (ours, f"ours, {kind}")):
+def measure_on_gpu(task: Task, arguments: argparse.Namespace) -> list[Case]:
+    if task.on_gpu is None:
+        return []
+    plain = {"task": asdict(task), "data": str(arguments.data or ""), "gpu": True, "threads": 1, "steps": 50}
+    ours = plain | {"compile": True, "bf16": True}
+    return versus(task, plain, ours, kind="bf16, compiled", target=task.on_gpu, turns=arguments.turns)
+
+
+def measure_on_cpu(task: Task, arguments: argparse.Namespace) -> list[Case]:
+    plain = {"task": asdict(task), "data": str(arguments.data or ""), "gpu": False, "threads": arguments.threads}
+    ours = plain | {"compile": arguments.compile}
+    kind = "compiled" if arguments.compile else "not compiled"
+    cases = versus(task, plain, ours, kind=kind, target=task.on_cpu, turns=arguments.turns)
+    if task.on_cpu_in_bf16 is not None and knows_bfloat16():
+        target, turns = task.on_cpu_in_bf16, arguments.turns
+        in_bf16 = ours | {"bf16": True}
+        cases += versus(task, plain, in_bf16, kind=f"bf16, {kind}", target=target, turns=turns)
+        kind = f"bf16, {kind}, against the plain step in bf16"  # whoever writes the plain step can have it, too
+        cases += versus(task, plain | {"bf16": True}, in_bf16, kind=kind, target=1.0, turns=turns)
+    return cases
+
+
+def versus(
+    task: Task, plain: dict[str, Any], ours: dict[str, Any], *, kind: str, target: float, turns: int
+) -> list[Case]:
+    """Speed and memory of our step with these settings, against the plain one with those."""
+    children = {"plain": Child(plain | {"step": "plain"}), f"ours, {kind}": Child(ours | {"step": "ours"})}
+    for name, child in children.items():
         print(f"{task}, {name}: the first step took {child.first:.1f} s", file=sys.stderr)
-    target = task.on_gpu if gpu else task.on_cpu
-    speed = compare(
-        f"{task}, images a second, {kind}",
-        plain=plain.turn,
-        ours=ours.turn,
-        target=target,
-        turns=arguments.turns,
-    )
-    peaks = [child.finish() for child in (plain, ours)]
+    first, second = children.values()
+    speed = compare(f"{task}, images a second, {kind}", plain=first.turn, ours=second.turn, target=target, turns=turns)
+    peaks = [child.finish() for child in (first, second)]
     print(f"{task}: peak memory {peaks[0] / 2**20:.0f} MiB plain, {peaks[1] / 2**20:.0f} MiB ours", file=sys.stderr)
     memory = summary(f"{task}, peak memory, {kind}", [peaks[1] / peaks[0]] * 2, target=1.0, at_most=True)
     return [speed, memory]
@@ -124,7 +136,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | ({"ACCELERATE_MIXED_PRECISION": "bf16"} if settings["gpu"] else {}),
+            env=os.environ | {"ACCELERATE_MIXED_PRECISION": "bf16" if settings.get("bf16") else "no"},
         )
         self.first = self._answer()
 
@@ -162,7 +174,7 @@ def serve(settings: dict[str, Any]) -> None:
 
     print(seconds(lambda: steps(1)), flush=True)
     for _ in sys.stdin:
-        steps(settings["steps"])
+        steps(settings.get("steps", 1))
         print(0, flush=True)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(torch.cuda.max_memory_allocated() if settings["gpu"] else resident, flush=True)
@@ -171,29 +183,32 @@ def serve(settings: dict[str, Any]) -> None:
 def build(settings: dict[str, Any]) -> tuple[Family, dict[str, nn.Module], Iterator[Batch]]:
     """The papers' networks, on the CPU, and batches on the device, without end."""
     torch.manual_seed(0)
-    family = FAMILIES[settings["family"]]()  # type: ignore[call-arg]
-    networks = family.build(Architecture(), in_channels=3, out_channels=3, image_size=settings["image_size"])
+    task = Task(**settings["task"])
+    family = FAMILIES[task.family]()  # type: ignore[call-arg]
+    networks = family.build(Architecture(), in_channels=3, out_channels=3, image_size=task.image_size)
     device = "cuda" if settings["gpu"] else "cpu"
-    batches = [{name: image.to(device) for name, image in batch.items()} for batch in read_batches(settings)]
+    batches = [
+        {name: image.to(device) for name, image in batch.items()} for batch in read_batches(task, data=settings["data"])
+    ]
     return family, dict(networks), cycle(batches)
 
 
-def read_batches(settings: dict[str, Any]) -> list[Batch]:
-    """BATCHES batches of one image each."""
-    size = settings["image_size"]
-    if settings["data"] is None:
-        coarse = torch.rand(2 * BATCHES, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+def read_batches(task: Task, *, data: str) -> list[Batch]:
+    """BATCHES batches, of pairs in the folder `data` or, where that is "", of smooth noise."""
+    size, count = task.image_size, BATCHES * task.batch_size
+    if data:
+        config = DataConfig(dataset=data, side_by_side=True, max_samples=count)
+        pairs = open_data(config, paired=True, split="train")
+        images = [
+            to_tensor(evaluation_image(read_image(side(n)), image_size=size))[None]
+            for n in range(len(pairs))
+            for side in (pairs.source, pairs.target)
+        ]
+    else:
+        coarse = torch.rand(2 * count, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
         images = [F.interpolate(image, (size, size), mode="bilinear") for image in coarse]
-        return [{"source": images[2 * n], "target": images[2 * n + 1]} for n in range(BATCHES)]
-    config = DataConfig(dataset=settings["data"], side_by_side=True, max_samples=BATCHES)
-    data = open_data(config, paired=True, split="train")
-    return [
-        {
-            "source": to_tensor(evaluation_image(read_image(data.source(n)), image_size=size))[None],
-            "target": to_tensor(evaluation_image(read_image(data.target(n)), image_size=size))[None],
-        }
-        for n in range(len(data))
-    ]
+    sources, targets = (torch.cat(images[side::2]).split(task.batch_size) for side in (0, 1))
+    return [{"source": source, "target": target} for source, target in zip(sources, targets, strict=True)]
 
 
 # --- our step ---------------------------------------------------------------------------------------------------------
@@ -203,8 +218,8 @@ def our_step(settings: dict[str, Any]) -> Callable[[], None]:
     """The product's step, made as train() makes it."""
     config = TrainConfig(
         output_dir="unused",
-        image_size=settings["image_size"],
-        compile=settings["compile"],
+        image_size=settings["task"]["image_size"],
+        compile=settings.get("compile", False),
         cpu=not settings["gpu"],
         cpu_threads=settings["threads"],
     )
@@ -231,12 +246,20 @@ def plain_step(settings: dict[str, Any]) -> Callable[[], None]:
     family, networks, batches = build(settings)
     if settings["gpu"]:
         networks = {name: network.cuda() for name, network in networks.items()}
+    if settings.get("bf16"):
+        for network in networks.values():
+            network.forward = in_bf16(network.forward)
     step = PlainStep(family, networks)
     return lambda: step(next(batches))
 
 
+def in_bf16(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Under autocast; losses are left in float32."""
+    return lambda image: torch.autocast("cpu", torch.bfloat16)(forward)(image).float()
+
+
 class PlainStep:
-    """Both papers' steps at batch size 1 as one would write them down."""
+    """Both papers' steps as one would write them down."""
 
     def __init__(self, family: Family, networks: dict[str, nn.Module]) -> None:
         self.networks = networks

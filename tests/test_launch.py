@@ -2,18 +2,21 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+import train_accelerate
 from img2img_hub import TrainConfig
-from img2img_hub.training.launch import start_accelerator
+from img2img_hub.training.launch import knows_bfloat16, start_accelerator
 from tests.runs import PLAIN as SMALL
 from tests.runs import TWO, command, environment, free_port, run
 
@@ -242,7 +245,7 @@ def test_processes_wait_for_each_other_through_a_long_evaluation(tmp_path):
 WAITING = """
 from torch import distributed
 from img2img_hub.training.config import TrainConfig
-from img2img_hub.training.launch import start_accelerator
+from img2img_hub.training.launch import knows_bfloat16, start_accelerator
 start_accelerator(TrainConfig(output_dir="unused", cpu=True))
 group = distributed.distributed_c10d._get_default_group()
 print(group._get_backend(distributed.distributed_c10d.torch.device("cpu")).options._timeout.total_seconds() / 3600)
@@ -280,3 +283,44 @@ def test_the_card_has_the_exact_command_and_trackers_get_the_losses(paired_folde
     assert typed in (tmp_path / "run/README.md").read_text()
     assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
     assert json.loads((tmp_path / "run/training_config.json").read_text())["architecture"]["width"] == 4
+
+
+FASTER = "This processor computes in bfloat16"
+SLOWER = "This processor does not compute in bfloat16"
+
+
+def test_what_the_processor_knows_of_bfloat16_is_what_the_system_says():
+    flags = Path("/proc/cpuinfo").read_text().split()
+    if platform.machine() == "x86_64":
+        assert knows_bfloat16() is ("avx512_bf16" in flags or "amx_bf16" in flags)
+    else:
+        assert knows_bfloat16() is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "processor", "says"),
+    [
+        ("no", {"architecture": "x86_64", "avx512_bf16": True}, FASTER),
+        ("no", {"architecture": "x86_64", "amx_bf16": True}, FASTER),
+        ("no", {"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, None),
+        ("bf16", {"architecture": "x86_64", "avx512_bf16": True}, None),
+        ("bf16", {"architecture": "x86_64", "avx512_bf16": False}, SLOWER),
+        ("no", {}, None),
+        ("bf16", {"architecture": "aarch64"}, None),
+    ],
+)
+def test_a_training_says_in_its_first_lines_which_precision_is_the_fast_one(
+    precision, processor, says, paired_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+    settings = [str(word) for word in ("pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL)]
+    settings += ["--output_dir", str(tmp_path / "run")]
+    assert train_accelerate.main([*settings, "--max_steps", "1"]) == 0
+    first = [line for line in capsys.readouterr().err.splitlines() if line.strip() and "step" not in line[-20:]][:4]
+    assert [line.split(",")[0] for line in first if "bfloat16" in line] == ([says] if says else []), first
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert train_accelerate.main([*settings, "--max_steps", "2", "--resume"]) == 0
+    said = capsys.readouterr().err
+    assert FASTER not in said, "a run goes on in the precision that it began in"
+    assert (SLOWER in said) == (says == SLOWER)

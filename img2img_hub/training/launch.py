@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -63,6 +64,31 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         keep_freed_memory()
     set_seed(config.seed)  # the same initial weights on every rank
     return accelerator
+
+
+def describe_precision(accelerator: Accelerator, *, resumed: bool) -> list[str]:
+    """What to know of the precision on this processor; nothing where it was chosen well, or cannot be any more."""
+    if accelerator.device.type != "cpu" or (knows := knows_bfloat16()) is None:
+        return []
+    if accelerator.mixed_precision == "bf16" and not knows:
+        return [
+            "This processor does not compute in bfloat16, which is therefore slower here than float32: leave out "
+            "--mixed_precision bf16."
+        ]
+    if accelerator.mixed_precision == "no" and knows and not resumed:
+        return [
+            "This processor computes in bfloat16, which is faster than float32: `accelerate launch --mixed_precision "
+            "bf16 train_accelerate.py …`, see docs/devices.md."
+        ]
+    return []
+
+
+def knows_bfloat16() -> bool | None:
+    """Whether the processor has instructions for it, by AVX-512 or AMX; None where PyTorch does not tell."""
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has none
+    if known.get("architecture") != "x86_64":
+        return None
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 @contextmanager

@@ -20,7 +20,12 @@ from img2img_hub.training.batches import open_samples, open_stream
 from img2img_hub.training.checkpoints import RunState, errors_of_writing, load_checkpoint, save_checkpoint
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.finetune import Start, initialise_from
-from img2img_hub.training.launch import errors_of_each_process, errors_of_lost_processes, start_accelerator
+from img2img_hub.training.launch import (
+    describe_precision,
+    errors_of_each_process,
+    errors_of_lost_processes,
+    start_accelerator,
+)
 from img2img_hub.training.logs import Logs
 from img2img_hub.training.optimizers import make_averages, make_optimizers, prepare_networks, set_learning_rates
 from img2img_hub.training.plan import Plan
@@ -123,6 +128,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     logs.say(f"{family.title} on {train_data.description}")
     for line in [
         *(findings(train_data) if accelerator.is_main_process else []),
+        *describe_precision(accelerator, resumed=checkpoint is not None),
         *said,
         *start.said,
         *plan.describe(config),
