@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from img2img_hub.notes import look_at_alpha, look_at_depth, look_at_greys
+from img2img_hub.remarks import look_at_alpha, look_at_depth, look_at_greys
 
 if TYPE_CHECKING:  # which reads pictures by this module
     from img2img_hub.rasters import Raster

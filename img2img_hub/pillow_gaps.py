@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageOps
 
 from img2img_hub.deep_png import bands_of_deep_png
 from img2img_hub.images import ImageError, from_array, from_bands, to_eight_bits
-from img2img_hub.notes import listening, look_at_depth, look_at_frames, note
+from img2img_hub.remarks import listening, look_at_depth, look_at_frames, note
 from img2img_hub.tiff_pages import full, pages
 from img2img_hub.tiffs import read_mask, read_tiff, tiff_header
 

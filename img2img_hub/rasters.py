@@ -22,7 +22,7 @@ from PIL import Image
 
 from img2img_hub.deep_png import deep_png_header, read_deep_png
 from img2img_hub.images import ImageError, converted, name_of, open_bytes, open_upright
-from img2img_hub.notes import look_at_alpha
+from img2img_hub.remarks import look_at_alpha
 from img2img_hub.tiff_writing import write_tiff
 from img2img_hub.tiffs import Georeference, Header, georeference_from, is_tiff, read_tiff, tiff_header, tiff_tags
 

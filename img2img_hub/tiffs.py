@@ -20,7 +20,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from img2img_hub.images import ImageError, open_bytes, refuse_irregular
-from img2img_hub.notes import look_at_alpha, note
+from img2img_hub.remarks import look_at_alpha, note
 from img2img_hub.tiff_pages import Page, full, mask_place, pages
 
 Georeference = dict[int, tuple[int, int, Any]]

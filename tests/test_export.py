@@ -130,8 +130,8 @@ def test_half_is_half_as_large_and_close(tmp_path, unet):
 
 def test_the_command_prints_and_writes_how_far_it_is_from_pytorch(tmp_path, unet, capsys):
     folder = model_folder(tmp_path / "model", unet)
-    for name in ("m.onnx", "m.json"):
-        (tmp_path / name).write_bytes(b"old")
+    (tmp_path / "m.onnx").write_bytes(b"old")
+    (tmp_path / "m.json").write_text('{"opset": 1}')  # an export's; another program's is not replaced
     line = ["export", "--model", str(folder), "--output", str(tmp_path / "m.onnx"), "--dynamic"]
     assert main(line) == 2
     assert main([*line, "--overwrite"]) == 0

@@ -1,6 +1,7 @@
 """The objectives where gradients are exchanged between processes, and where networks compute in bfloat16."""
 
 import copy
+from collections import Counter
 
 import pytest
 import torch
@@ -75,21 +76,26 @@ def test_penalties_and_scales_exchange_their_gradients(tmp_path):
 @pytest.mark.parametrize("family", OBJECTIVES, ids=lambda family: f"{family.name}-{family.adversarial_loss}")
 def test_penalties_hold_in_bfloat16(family):
     """As `--mixed_precision bf16` has it: networks compute in half precision, what is made of their verdicts does not.
-    The draws are the same, so the numbers are too, up to what three digits can say."""
-    terms = {}
+    The draws are the same, so the numbers are too, up to what three digits can say: as means over several draws, for of
+    one alone a penalty, the square of a small difference, is off by a tenth with some seeds."""
+    draws = 16
+    means: dict[str, Counter[str]] = {"no": Counter(), "bf16": Counter()}
     for precision in ("no", "bf16"):
         AcceleratorState._reset_state(reset_partial_state=True)
         accelerator = Accelerator(cpu=True, mixed_precision=precision)
         networks = {name: accelerator.prepare(network) for name, network in networks_of(family).items()}
-        torch.manual_seed(1)
-        outputs = Outputs(keep_graph=False, pools=family.make_pools(seed=0))
-        terms[precision] = family.discriminator_loss(networks, batch_of(0, torch.float32), outputs)
-        torch.stack([value * weight for value, weight in terms[precision].values()]).sum().backward()
+        for seed in range(draws):
+            torch.manual_seed(seed)
+            outputs = Outputs(keep_graph=False, pools=family.make_pools(seed=0))
+            terms = family.discriminator_loss(networks, batch_of(0, torch.float32), outputs)
+            torch.stack([value * weight for value, weight in terms.values()]).sum().backward()
+            assert all(value.dtype == torch.float32 for value, _ in terms.values())
+            for name, (value, _) in terms.items():
+                means[precision][name] += value.item() / draws
         for phase in family.phases:
             if phase.name == "discriminator":
                 gradients = [p.grad for name in phase.trains for p in networks[name].parameters()]
                 assert all(gradient.dtype == torch.float32 and gradient.isfinite().all() for gradient in gradients)
     AcceleratorState._reset_state(reset_partial_state=True)
-    for name, (value, _) in terms["bf16"].items():
-        assert value.dtype == torch.float32
-        assert value.item() == pytest.approx(terms["no"][name][0].item(), rel=0.05), name
+    for name, value in means["bf16"].items():
+        assert value == pytest.approx(means["no"][name], rel=0.05), name

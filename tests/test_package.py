@@ -22,7 +22,7 @@ FLOORS = [
     {"hub"},
     {"families", "data", "metrics"},
     {
-        *("networks", "losses", "augment", "values", "notes"),
+        *("networks", "losses", "augment", "values", "remarks"),
         *("images", "pillow_gaps", "rasters", "raster_kinds", "tiffs", "tiff_pages", "tiff_writing", "deep_png"),
     },
 ]

@@ -17,9 +17,9 @@ from PIL import Image
 
 from img2img_hub.data.sources import DataError
 from img2img_hub.images import ImageError, read_alpha, read_image
-from img2img_hub.notes import noted, told
 from img2img_hub.raster_kinds import kind_of
 from img2img_hub.rasters import Raster, RasterKind, read_raster
+from img2img_hub.remarks import noted, told
 from img2img_hub.tiff_pages import full, mask_place, pages
 from tests.opening import opened
 

@@ -32,7 +32,7 @@ def check_data(
 
     from img2img_hub.data.findings import left_out
     from img2img_hub.data.sources import StreamedData, open_data, open_train_and_validation, problems
-    from img2img_hub.notes import noted, told
+    from img2img_hub.remarks import noted, told
     from img2img_hub.translation.preview import draw_data
 
     if split is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from img2img_hub.data.opened import ImageData, readers
 from img2img_hub.data.streaming import StreamedData
-from img2img_hub.notes import noted, told
+from img2img_hub.remarks import noted, told
 from img2img_hub.values import spread
 
 _LOOKED_AT = 8  # images, or pairs, that are read

@@ -12,9 +12,9 @@ from typing import Protocol
 from img2img_hub.data.config import DataError, listing
 from img2img_hub.data.search import images_below, is_run
 from img2img_hub.images import IMAGE_EXTENSIONS, ImageError, name_of, read_image
-from img2img_hub.notes import look_at
 from img2img_hub.raster_kinds import kind_of
 from img2img_hub.rasters import AnyImage, Raster, RasterKind, read_raster
+from img2img_hub.remarks import look_at
 
 
 class Images(Protocol):

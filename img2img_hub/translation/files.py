@@ -13,8 +13,8 @@ from PIL import Image
 
 from img2img_hub.data.search import MARK, OUTPUT, LeftOut, is_output
 from img2img_hub.images import IMAGE_EXTENSIONS, ImageError, read_image
-from img2img_hub.notes import note, spoken
 from img2img_hub.rasters import AnyImage, Raster
+from img2img_hub.remarks import note, spoken
 from img2img_hub.tiff_writing import for_pillow
 
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {

@@ -19,8 +19,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from img2img_hub.images import open_file
-from img2img_hub.notes import Note, noted, told
 from img2img_hub.rasters import AnyImage
+from img2img_hub.remarks import Note, noted, told
 from img2img_hub.translation.files import (
     SAVE_OPTIONS,
     check_writable,

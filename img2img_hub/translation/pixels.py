@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from img2img_hub.images import ImageError, ImageLike, name_of, read_alpha, read_image, to_image, to_tensor
-from img2img_hub.notes import look_at, spoken
 from img2img_hub.rasters import AnyImage, Raster, georeference_of, read_raster
+from img2img_hub.remarks import look_at, spoken
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.values import BandValues, resized_bands
 

@@ -119,6 +119,7 @@ def test_a_bad_file_is_explained_and_the_page_goes_on(open_page, address, screen
     expect(page.locator("#source img")).to_have_count(0)
     page.screenshot(path=screenshots / "bad-file.png")
     page.locator("#examples button").first.click()
+    expect(page.locator("#source img")).to_have_count(1, timeout=WAIT)  # a busy machine takes a moment to fetch it
     translate(page)
 
 

@@ -1,7 +1,7 @@
 """What readers notice of images that may be meant as something else than they are read as, for whoever wants to know.
 
     from img2img_hub.images import read_image
-    from img2img_hub.notes import noted, told
+    from img2img_hub.remarks import noted, told
 
     with noted() as notes:
         read_image("stack.tif")
