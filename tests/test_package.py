@@ -119,6 +119,21 @@ def test_the_page_imports_no_compiler_until_it_has_answered(tmp_path):
     assert result.stdout.strip() == "[]"
 
 
+def test_the_page_searches_for_no_garbage_among_what_it_imports():
+    code = """
+        import gc
+
+        searched = []
+        gc.callbacks.append(lambda phase, info: searched.append(info["generation"]))
+        import app
+
+        print(max(searched, default=0), gc.isenabled(), gc.get_freeze_count() > 100_000)
+    """
+    line = [sys.executable, "-c", textwrap.dedent(code)]
+    result = subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120)
+    assert result.stdout.strip() == "0 True True"
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, img2img_hub; print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     result = subprocess.run(

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from benchmarks import translate_latency
-from benchmarks.translate_latency import latency, pictures
+from benchmarks.translate_latency import Targets, latency, multiplications, pictures
+from img2img_hub.translation.backends import knows_bfloat16
 from tests.originals import original_unet
 
 
@@ -15,12 +16,26 @@ def test_both_sides_have_the_same_weights_and_a_difference_stops_it(tmp_path, mo
     def original():  # drawn anew by a seed; a forward in training mode changes its running averages
         return original_unet(6, 4, 3, 3, "batch", dropout=False)
 
-    cases = latency("tiny", original(), images, folder=tmp_path, turns=2)
-    assert [case.case.split(" by ")[0] for case in cases] == ["tiny float32", "tiny int8"]
+    targets = Targets(float32=0.5, bfloat16=0.5, int8=0.5)
+    cases = latency("tiny", original(), images, targets, folder=tmp_path, turns=2)
+    precisions = ["float32", "float32", *["bfloat16"] * knows_bfloat16(), "int8"]
+    assert [case.case.split()[:2] for case in cases] == [["tiny", precision] for precision in precisions]
+    assert "plain ONNX file" in cases[1].case
     assert all(case.at_most and case.ratio > 0 for case in cases)
+    targets = Targets(float32=None, bfloat16=0.5, int8=0.5)
+    case = latency("tiny", original(), images, targets, folder=tmp_path, turns=2)[0]
+    assert "share of the machine's measured peak" in case.case
+    assert not case.at_most
+    assert 0 < case.ratio < 1, "a tiny network is far from it"
 
     monkeypatch.setattr(translate_latency, "write_onnx", lambda *_, **__: None)  # the files of before
     monkeypatch.setattr(translate_latency, "quantise", lambda *_: None)
     monkeypatch.setattr(translate_latency, "TOLERANCE", -1.0)
     with pytest.raises(AssertionError, match="differs by"), torch.no_grad():
-        latency("tiny", original(), images, folder=tmp_path, turns=2)
+        latency("tiny", original(), images, targets, folder=tmp_path, turns=2)
+
+
+def test_multiplications_are_those_of_the_convolutions():
+    """Of an image of H × W, so many places times the kernel: of the input for a transposed one."""
+    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, padding=1), torch.nn.ConvTranspose2d(5, 2, 4, 2, 1))
+    assert multiplications(layers, torch.zeros(1, 3, 6, 8)) == 6 * 8 * (3 * 5 * 9 + 5 * 2 * 16)
