@@ -20,7 +20,7 @@ from img2img_hub.training.checkpoints import RunState, errors_of_writing, load_c
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.finetune import Start, initialise_from
 from img2img_hub.training.launch import (
-    describe_precision,
+    describe_speed,
     errors_of_each_process,
     errors_of_lost_processes,
     start_accelerator,
@@ -123,9 +123,9 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     folder.open(from_step=state.step)
     logs = Logs(folder, config=config, accelerator=accelerator, plan=plan, start_step=state.step)
     logs.say(f"{family.title} on {train_data.description}")
-    precision = describe_precision(accelerator, resumed=checkpoint is not None)
+    speed = describe_speed(accelerator, config, resumed=checkpoint is not None)
     begun = folder.describe_start(checkpoint, total=plan.total_steps)
-    for line in [*start.said, *plan.describe(config), *precision, *begun]:
+    for line in [*start.said, *plan.describe(config), *speed, *begun]:
         logs.say(line)
     if dataset.images.description:
         logs.say(dataset.images.description)
