@@ -208,6 +208,35 @@ def test_evaluate_prints_a_table_and_json_and_writes_both_files(capsys):
     assert (report["num_images"], report["image_size"]) == (1, 128)
 
 
+@pytest.mark.parametrize(
+    ("how", "near"), [("--backend onnx", 0.01), ("--backend openvino", 0.01), ("--dtype bfloat16", 1)]
+)
+def test_evaluate_measures_what_the_backend_and_the_precision_make(how, near, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path("cache").absolute()))
+    save_pictures(Path("data/test"), ["1.png", "2.png"], width=80)
+    reports = []
+    for more in ("", how):
+        assert run(f"evaluate --model model --dataset data --side_by_side --sheet sheet.png --overwrite {more}") == 0
+        said = capsys.readouterr().out
+        reports.append(json.loads(said.splitlines()[-1]))
+    name = how.split()[1]
+    assert f"by {name}" in said or f"in {name}" in said
+    assert [{report["backend"], report["dtype"]} for report in reports] == [
+        {"torch", "float32"},
+        {"torch", "float32", name} - {"torch" if "backend" in how else "float32"},
+    ]
+    assert reports[0]["psnr"] == pytest.approx(reports[1]["psnr"], abs=near)
+    assert "dtype" not in how or reports[0]["psnr"] != reports[1]["psnr"]
+
+
+def test_evaluate_refuses_what_a_backend_cannot(capsys):
+    save_pictures(Path("data/test"), ["1.png"], width=80)
+    line = "evaluate --model model --dataset data --side_by_side --device cpu"
+    assert "for the backends onnx and openvino" in refused(f"{line} --onnx_file m.onnx", capsys)
+    assert "no file 'm.onnx'" in refused(f"{line} --onnx_file m.onnx --backend onnx", capsys)
+    assert "dtype 'float16'" in refused(f"{line} --dtype float16 --backend openvino", capsys)
+
+
 @pytest.fixture
 def cyclegan(here: Path) -> None:
     """A CycleGAN run's folder and unpaired data."""
@@ -225,6 +254,9 @@ def test_a_cyclegan_is_measured_with_the_reverse_that_it_names(capsys):
     assert {"cycle_l1_source", "cycle_l1_target", "swd_source", "swd_target"} < set(found)
     with Image.open("sheet.png") as sheet:
         assert sheet.width == 3 * 32 + 2 * 4 + 2 * 8
+    line = "evaluate --model run/source2target --dataset data --image_size 32 --dtype bfloat16"
+    assert run(line) == 0
+    assert capsys.readouterr().out.count("in bfloat16") == 2, "both networks"
     line = "evaluate --model run/source2target --dataset data --image_size 32 --reverse run/source2target"
     assert run(line) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["cycle_l1_source"] != found["cycle_l1_source"]

@@ -33,13 +33,18 @@ def assert_close(one, other, *, names, tolerance=1e-5):
             assert torch.allclose(first[key].float(), second[key].float(), atol=tolerance), f"{name}: {key}"
 
 
-def test_a_compiled_run_ends_as_the_other_does(start):
-    """In its files' names and, to rounding, its numbers; and nothing is compiled anew on the way."""
+USELESS = "--compile makes no step faster on a CPU"
+
+
+def test_a_compiled_run_ends_as_the_other_does(start, capsys):
+    """In its files' names and, to rounding, its numbers; nothing is compiled anew on the way. It says its worth."""
     family = Pix2Pix(discriminator="pixel")
     settings = {"architecture": SMALLEST, "ema_decay": 0.9}
     plain = start(family, "plain", **settings)
     assert not counters["stats"]
+    assert USELESS not in capsys.readouterr().err
     compiled = start(family, "compiled", compile=True, **settings)
+    assert capsys.readouterr().err.count(USELESS) == 1
     # One of the attempt; one of the generator; of the discriminator one that learns and one that is frozen.
     assert counters["stats"]["unique_graphs"] == 4
     assert not counters["graph_break"]

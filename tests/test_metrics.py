@@ -5,8 +5,20 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from img2img_hub.metrics import METRICS, PatchSample, l1, metric_names, ms_ssim, psnr, sliced_wasserstein, ssim
+from img2img_hub.metrics import (
+    METRICS,
+    PatchSample,
+    l1,
+    metric_names,
+    ms_ssim,
+    psnr,
+    sliced_wasserstein,
+    ssim,
+    ssim_and_ms_ssim,
+    wasserstein,
+)
 from img2img_hub.metrics.fidelity import num_scales
 from img2img_hub.metrics.wasserstein import MAX_PATCHES, _laplacian_pyramid
 
@@ -131,6 +143,14 @@ def test_batches_that_cannot_be_compared_are_refused(metric, first, second, mess
         metric(first, second)
 
 
+@pytest.mark.parametrize("size", [11, 50, 180])
+def test_ssim_and_ms_ssim_together_are_each_alone_to_the_last_bit(size):
+    images, others = torch.rand(2, 2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    both = ssim_and_ms_ssim(images, others)
+    assert torch.equal(both[0], ssim(images, others))
+    assert torch.equal(both[1], ms_ssim(images, others))
+
+
 # --- sliced Wasserstein distance ----------------------------------------------------------------------------------
 
 
@@ -170,6 +190,32 @@ def test_distance_is_computed_as_described():
     # Normalised by both sets together (mean 0.5, deviation 0.25), patches are all -1 and all 1: they differ by 2 in
     # each of 49 dimensions. Projected on a direction d that is 2·|Σ d|, for a random direction 2·√(2/π) on average.
     assert sliced_wasserstein(first, second) == pytest.approx(2 * math.sqrt(2 / math.pi), rel=0.1)
+
+
+def test_distance_is_to_the_last_bit_what_torch_gives(monkeypatch):
+    """Numbers of cards must come out again: sorting by NumPy, and blurring only where it is read, change none."""
+    images, others = textures(6, seed=0, size=128), textures(9, seed=1, size=128)
+    found = sliced_wasserstein(images, others)
+    taps = torch.tensor([1, 4, 6, 4, 1], dtype=torch.float64) / 16
+
+    def blur(x):
+        bands = F.pad(x, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]
+        return F.conv2d(F.conv2d(bands, taps.view(1, 1, 5, 1)), taps.view(1, 1, 1, 5))[:, 0].unflatten(0, x.shape[:2])
+
+    def pyramid(images):
+        levels = []
+        while min(images.shape[-2:]) >= 32:
+            smaller, spread = blur(images)[..., ::2, ::2], torch.zeros_like(images)
+            spread[..., ::2, ::2] = smaller
+            levels.append(images - blur(4 * spread))
+            images = smaller
+        return [*levels, images]
+
+    monkeypatch.setattr(wasserstein, "_laplacian_pyramid", pyramid)
+    monkeypatch.setattr(
+        wasserstein.np, "sort", lambda values, axis: torch.from_numpy(values).sort(dim=axis).values.numpy()
+    )
+    assert sliced_wasserstein(images, others) == found
 
 
 def test_sample_is_bounded_and_takes_from_every_image():

@@ -8,7 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from img2img_hub import Network, PatchDiscriminator, PixelDiscriminator, ResNetGenerator, UNetGenerator
-from img2img_hub.networks.blocks import BatchNorm2d, Dropout, ResizeConv2d, set_norm_statistics, set_variation
+from img2img_hub.networks.blocks import (
+    BatchNorm2d,
+    Dropout,
+    ResizeConv2d,
+    constant_kernels,
+    set_norm_statistics,
+    set_variation,
+)
 
 ALL = sorted(Network.registry.values(), key=lambda network: network.__name__)
 
@@ -87,6 +94,30 @@ def test_resize_conv_is_times_two_and_a_convolution_over_a_repeated_border(betwe
     images = torch.randn(2, 5, 6, 9)
     assert torch.allclose(fast(images), plain(images), atol=1e-5)
     assert torch.allclose(fast(images[:, :, :1, :1]), plain(images[:, :, :1, :1]), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("between", ["resize", "bilinear"])
+def test_kernels_are_computed_once_where_no_weight_changes_and_anew_after(between, dtype, monkeypatch):
+    network, other = (UNetGenerator(width=4, levels=5, upsample=between).eval() for _ in range(2))
+    count, compute = [], ResizeConv2d.kernel
+    monkeypatch.setattr(ResizeConv2d, "kernel", lambda layer: count.append(layer) or compute(layer))
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        expected = network(image)
+        count.clear()
+        with constant_kernels(network, other):
+            assert len(count) == len(set(count)) == 2 * 5
+            made = [network(image) for _ in range(3)]
+            assert len(count) == 2 * 5
+        for output in made:  # in half precision the kernels are rounded at another place
+            assert torch.allclose(output.float(), expected.float(), atol=0 if dtype == torch.float32 else 0.02)
+        with pytest.raises(RuntimeError), constant_kernels(network):
+            raise RuntimeError("on the way")
+        for layer in network.modules():
+            if isinstance(layer, ResizeConv2d):
+                layer.weight.data.mul_(-1)  # as a fused optimizer does, nothing is noted in the tensor
+        assert not torch.allclose(network(image).float(), expected.float(), atol=0.02)
 
 
 def test_bilinear_unet_interpolates_but_for_the_outermost_level():

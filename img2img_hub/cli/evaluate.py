@@ -6,7 +6,7 @@ python -m img2img_hub evaluate --model runs/facades --dataset facades --side_by_
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from img2img_hub.cli.shared import HTTPError, load, one_line
 from img2img_hub.data.config import DataConfig
@@ -25,6 +25,9 @@ def evaluate(
     metrics: Literal["auto", "paired", "unpaired"] = "auto",
     extra_metrics: tuple[Literal["lpips", "fid", "kid"], ...] = (),
     reverse: str | None = None,
+    backend: Literal["torch", "compile", "onnx", "openvino"] = "torch",
+    onnx_file: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     device: str | None = None,
     revision: str | None = None,
     output: Path | None = None,
@@ -45,6 +48,10 @@ def evaluate(
             torchmetrics torch-fidelity torchvision, and downloads.
         reverse: Unpaired: model of the opposite direction, for the round trip. Default: the one that the model names;
             "none" goes without.
+        backend: What runs the networks: torch; compile, torch.compile; onnx or openvino, faster on a CPU.
+        onnx_file: For onnx and openvino: a file that export wrote, such as an int8 one, to run in the model's place
+            (not in the reverse model's); default: the model's own.
+        dtype: What the networks compute in, see translate.
         device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
         revision: Branch, tag or commit of the Hub model.
         output: JSON file to write the numbers to.
@@ -61,6 +68,8 @@ def evaluate(
     from img2img_hub.data.sources import UnpairedData, open_data
     from img2img_hub.families import FAMILIES
     from img2img_hub.metrics import METRICS, metric_names
+    from img2img_hub.networks.blocks import constant_kernels
+    from img2img_hub.training.memory import keep_freed_memory
     from img2img_hub.translation.evaluation import (
         draw_samples,
         evaluate_paired,
@@ -71,11 +80,14 @@ def evaluate(
     from img2img_hub.translation.origin import difference_from_training
     from img2img_hub.translation.perceptual import Perceptual
 
-    translator = load(model, device=device, revision=revision)
+    how: dict[str, Any] = {"device": device, "backend": backend, "dtype": dtype}
+    translator = load(model, revision=revision, onnx_file=onnx_file, **how)
+    if translator.device.type == "cpu":
+        keep_freed_memory()  # each image takes and frees the same again
     family = FAMILIES.get(translator.settings.family)
     paired = metrics == "paired" if metrics != "auto" else family is None or family.paired
     metric_names(paired=paired, extra=extra_metrics)  # refuses what these data cannot give
-    back = None if paired else _load_reverse(translator, reverse, device=device)
+    back = None if paired else _load_reverse(translator, reverse, **how)
     _check_that_they_fit(translator, back)
     size = image_size or translator.settings.working_size
     if difference := difference_from_training(translator, data, revision=revision):
@@ -86,14 +98,12 @@ def evaluate(
     perceptual = Perceptual(extra_metrics, image_size=size, device=translator.device)
     for line in [*perceptual.problems, *perceptual.notes(smallest_set(opened, limit))]:
         warnings.warn(line, stacklevel=2)
-    if isinstance(opened, UnpairedData):
-        numbers = evaluate_unpaired(
-            translator, back, opened, image_size=size, limit=limit, perceptual=perceptual, progress=True
-        )
-    else:
-        numbers = evaluate_paired(
-            translator, opened, image_size=size, limit=limit, perceptual=perceptual, progress=True
-        )
+    options: dict[str, Any] = {"image_size": size, "limit": limit, "perceptual": perceptual, "progress": True}
+    with constant_kernels(*(each.network for each in (translator, back) if each is not None)):
+        if isinstance(opened, UnpairedData):
+            numbers = evaluate_unpaired(translator, back, opened, **options)
+        else:
+            numbers = evaluate_paired(translator, opened, **options)
     for key, value in numbers.items():
         metric = METRICS[key]
         print(f"{metric.title:18}{value:.{metric.digits}f}  ({metric.meaning})")
@@ -104,6 +114,8 @@ def evaluate(
         "image_size": size,
         "num_images": num_images(opened, limit),
         "norm_statistics": translator.settings.norm_statistics,
+        "backend": backend,
+        "dtype": dtype,
         **numbers,
     }
     if sheet is not None:
@@ -116,14 +128,14 @@ def evaluate(
     return 0
 
 
-def _load_reverse(translator: "Translator", reverse: str | None, *, device: str | None) -> "Translator | None":
+def _load_reverse(translator: "Translator", reverse: str | None, **how: Any) -> "Translator | None":
     named = reverse or translator.reverse
     if named is None:
         print(f"{'reverse':18}none is named, so there is no round trip: --reverse names one")
     if named is None or reverse == "none":
         return None
     try:
-        return load(named, device=device)
+        return load(named, **how)
     except (ValueError, OSError, HTTPError) as error:
         raise ValueError(
             f"the reverse model {named} cannot be loaded ({one_line(error)}): "

@@ -6,8 +6,19 @@ Images are (N, C, H, W) float in [0, 1]. Everything is computed on the CPU, in f
 number of a card comes out again on any machine. What needs downloaded networks is in translation/perceptual.py.
 """
 
-from img2img_hub.metrics.fidelity import l1, ms_ssim, psnr, ssim
+from img2img_hub.metrics.fidelity import l1, ms_ssim, psnr, ssim, ssim_and_ms_ssim
 from img2img_hub.metrics.table import METRICS, Metric, metric_names
 from img2img_hub.metrics.wasserstein import PatchSample, sliced_wasserstein
 
-__all__ = ["METRICS", "Metric", "PatchSample", "l1", "metric_names", "ms_ssim", "psnr", "sliced_wasserstein", "ssim"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "PatchSample",
+    "l1",
+    "metric_names",
+    "ms_ssim",
+    "psnr",
+    "sliced_wasserstein",
+    "ssim",
+    "ssim_and_ms_ssim",
+]

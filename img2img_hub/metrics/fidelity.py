@@ -59,6 +59,11 @@ def ms_ssim(output: Tensor, target: Tensor) -> Tensor:
     Raises:
         ValueError: images below 11×11 pixels.
     """
+    return ssim_and_ms_ssim(output, target)[1]
+
+
+def ssim_and_ms_ssim(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """`ssim` and `ms_ssim`, whose finest scale is the same, and most of the work."""
     output, target = _checked(output, target)
     _refuse_small("MS-SSIM", output)
     scales = num_scales(min(output.shape[-2:]))
@@ -67,12 +72,14 @@ def ms_ssim(output: Tensor, target: Tensor) -> Tensor:
     result = torch.ones(output.shape[:2], dtype=torch.float64)
     for scale, exponent in enumerate(exponents):
         luminance, contrast = _similarity(output, target)
+        if scale == 0:
+            whole = (luminance * contrast).mean(dim=(1, 2, 3))
         last = scale == scales - 1
         factor = (luminance * contrast if last else contrast).mean(dim=(2, 3))
         result = result * factor.clamp(min=0) ** (exponent / total)
         if not last:
             output, target = F.avg_pool2d(output, 2), F.avg_pool2d(target, 2)
-    return result.mean(dim=1)
+    return whole, result.mean(dim=1)
 
 
 def num_scales(side: int) -> int:

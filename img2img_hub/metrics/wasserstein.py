@@ -3,6 +3,7 @@
 python -c "import torch; from img2img_hub.metrics import sliced_wasserstein as d; d(*torch.rand(2, 9, 3, 32, 32))"
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -115,8 +116,9 @@ class PatchSample:
             directions = F.normalize(torch.randn(DIRECTIONS, first.shape[1], generator=generator), dim=1)
             differences = []
             for some in directions.split(64):  # 64 at a time: 4 MB
-                a, b = ((some @ patches.T).sort(dim=1).values for patches in (first, second))
-                differences.append((a - b).abs().double().mean(dim=1))
+                # By NumPy: several times as fast as torch.sort, and sorted is sorted.
+                a, b = (np.sort((some @ patches.T).numpy(), axis=1) for patches in (first, second))
+                differences.append(torch.from_numpy(a - b).abs().double().mean(dim=1))
             distances.append(torch.cat(differences).mean().item())
         return sum(distances) / len(distances)
 
@@ -131,14 +133,15 @@ def _laplacian_pyramid(images: Tensor) -> list[Tensor]:
     """(N, C, H, W) -> the detail lost at each halving, finest first, and what is left (Burt and Adelson 1983)."""
     taps = torch.tensor([1, 4, 6, 4, 1], dtype=images.dtype) / 16
 
-    def blur(x: Tensor) -> Tensor:
+    def blur(x: Tensor, *, step: int = 1) -> Tensor:  # every step-th row and column of it
         bands = F.pad(x, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]  # (N × C, 1, H + 4, W + 4)
-        blurred = F.conv2d(F.conv2d(bands, taps.view(1, 1, 5, 1)), taps.view(1, 1, 1, 5))
+        rows = F.conv2d(bands, taps.view(1, 1, 5, 1), stride=(step, 1))
+        blurred = F.conv2d(rows, taps.view(1, 1, 1, 5), stride=(1, step))
         return blurred[:, 0].unflatten(0, x.shape[:2])
 
     levels = []
     while min(images.shape[-2:]) >= 2 * COARSEST:
-        smaller = blur(images)[..., ::2, ::2]
+        smaller = blur(images, step=2)
         spread = torch.zeros_like(images)
         spread[..., ::2, ::2] = smaller
         levels.append(images - blur(4 * spread))

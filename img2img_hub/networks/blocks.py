@@ -4,7 +4,8 @@ python -c "from img2img_hub.networks.blocks import make_norm; print(make_norm('i
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -128,12 +129,14 @@ class ResizeConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, out_channels, 3, bias=bias)
         self.between = between
+        self.kept: Tensor | None = None  # the kernel, see `constant_kernels`
         self.overhang = len(self.spreads[between]) // 2 + 2  # of the kernel, over a border of one pixel
 
     @float32_of_few_pixels
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out_channels, 2H, 2W)
         border = F.pad(input, (1, 1, 1, 1), mode="replicate")
-        return F.conv_transpose2d(border, self.kernel(), self.bias, stride=2, padding=self.overhang)
+        kernel = self.kernel() if self.kept is None else self.kept
+        return F.conv_transpose2d(border, kernel, self.bias, stride=2, padding=self.overhang)
 
     def kernel(self) -> Tensor:  # (in_channels, out_channels, K, K), of the transposed convolution; K: 4 or 6
         spread = self.weight.new_tensor(self.spreads[self.between])
@@ -141,6 +144,24 @@ class ResizeConv2d(nn.Conv2d):
         # Row s: what the s-th of three neighbours adds to each place. For both axes at once: (9, K²).
         axis = torch.stack([F.pad(spread, (2 - shift, shift)) for shift in range(3)])
         return (self.weight.flatten(2) @ torch.kron(axis, axis)).unflatten(2, (size, size)).transpose(0, 1)
+
+
+@contextmanager
+def constant_kernels(*networks: nn.Module) -> Iterator[None]:
+    """Compute the kernels of `ResizeConv2d` once, for many calls between which no weight changes and nothing is learnt.
+
+    Left to the caller: an optimizer may change a weight without a trace that a layer could look for. While it lasts it
+    takes up to four times the memory of these layers' weights.
+    """
+    layers = [layer for network in networks for layer in network.modules() if isinstance(layer, ResizeConv2d)]
+    try:
+        for layer in layers:
+            with torch.no_grad(), torch.autocast(layer.weight.device.type, enabled=False):
+                layer.kept = layer.kernel().contiguous()
+        yield
+    finally:
+        for layer in layers:
+            layer.kept = None
 
 
 def make_upsample(upsample: str, in_channels: int, out_channels: int, *, kernel: int, bias: bool) -> nn.Module:

@@ -62,9 +62,10 @@ class TrainConfig:
     cpu_threads: int | None = None
     """Threads a process on the CPU (None: all cores, shared among the processes)."""
     compile: bool = False
-    """Compile the networks (torch.compile), for GPUs: minutes at the start, faster steps after; nothing on CPUs."""
+    """Compile the networks (torch.compile): minutes at the start, faster steps after on a GPU; no gain on a CPU."""
     num_workers: int = 2
-    """Processes that read images; 0 reads in the training process."""
+    """Processes that read images; 0 reads in the training process, which is no slower where images are cached and
+    there are two cores or less a process."""
     log_steps: int = 50
     """Steps between lines in metrics.jsonl and trackers."""
     sample_steps: int = 1000

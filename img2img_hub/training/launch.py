@@ -66,21 +66,24 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def describe_precision(accelerator: Accelerator, *, resumed: bool) -> list[str]:
-    """What to know of the precision on this processor; nothing where it was chosen well, or cannot be any more."""
-    if accelerator.device.type != "cpu" or (knows := knows_bfloat16()) is None:
+def describe_speed(accelerator: Accelerator, config: TrainConfig, *, resumed: bool) -> list[str]:
+    """What would be faster on this processor; nothing where it was chosen well, or cannot be any more."""
+    if accelerator.device.type != "cpu":
         return []
-    if accelerator.mixed_precision == "bf16" and not knows:
-        return [
+    knows, lines = knows_bfloat16(), []
+    if accelerator.mixed_precision == "bf16" and knows is False:
+        lines.append(
             "This processor does not compute in bfloat16, which is therefore slower here than float32: leave out "
             "--mixed_precision bf16."
-        ]
+        )
     if accelerator.mixed_precision == "no" and knows and not resumed:
-        return [
+        lines.append(
             "This processor computes in bfloat16, which is faster than float32: `accelerate launch --mixed_precision "
             "bf16 train_accelerate.py …`, see docs/devices.md."
-        ]
-    return []
+        )
+    if config.compile:
+        lines.append("--compile makes no step faster on a CPU, and the first ones wait for it: leave it out.")
+    return lines
 
 
 def knows_bfloat16() -> bool | None:

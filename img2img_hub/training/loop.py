@@ -21,7 +21,7 @@ from img2img_hub.training.checkpoints import RunState, errors_of_writing, load_c
 from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.finetune import Start, initialise_from
 from img2img_hub.training.launch import (
-    describe_precision,
+    describe_speed,
     errors_of_each_process,
     errors_of_lost_processes,
     start_accelerator,
@@ -128,7 +128,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     logs.say(f"{family.title} on {train_data.description}")
     for line in [
         *(findings(train_data) if accelerator.is_main_process else []),
-        *describe_precision(accelerator, resumed=checkpoint is not None),
+        *describe_speed(accelerator, config, resumed=checkpoint is not None),
         *said,
         *start.said,
         *plan.describe(config),
