@@ -371,5 +371,5 @@ def test_metrics_that_are_a_link_go_on_in_the_runs_own_file(start, tmp_path):
     before = (tmp_path / "elsewhere.jsonl").read_bytes()
     start(Pix2Pix(), "run", max_steps=4, resume=True)
     assert (tmp_path / "elsewhere.jsonl").read_bytes() == before
-    assert [line["step"] for line in lines(folder)][0] == 2
+    assert lines(folder)[0]["step"] == 2
     assert lines(folder)[-1]["step"] == 4
