@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from img2img_hub.deep_png import bands_of_deep_png
-from img2img_hub.images import ImageError, from_array, from_bands, to_eight_bits
+from img2img_hub.images import ImageError, from_array, from_bands, open_bytes, to_eight_bits
 from img2img_hub.remarks import listening, look_at_depth, look_at_frames, note
-from img2img_hub.tiff_pages import full, pages
+from img2img_hub.tiff_pages import pages, passed_over
 from img2img_hub.tiffs import read_mask, read_tiff, tiff_header
 
 _BITS, _PHOTOMETRIC = 258, 262
@@ -34,9 +34,11 @@ def upright(opened: Image.Image, content: Path | io.BytesIO, *, name: str) -> Im
         key = opened.info.get("transparency")
         if opened.format == "PNG" and isinstance(key, tuple) and max(key) > 255:  # of 16 bits, as the pixels were
             image.info["transparency"] = tuple(value >> 8 for value in key)
+        elif opened.format == "PNG" and isinstance(key, int) and (bits := _bits_of_grey_png(file)) in (2, 4):
+            image.info["transparency"] = key * 255 // (2**bits - 1)  # as its pixels were spread over 8 bits
         return image
-    if listening() and (count := full(pages(file))) > 1:
-        note("pages", name, f"{count} pages")
+    if listening() and (more := passed_over(pages(file))):
+        note("pages", name, more)
     tags = opened.tag_v2  # type: ignore[attr-defined]
     bits = int(tags.get(_BITS, (1,))[0])
     if image.mode.startswith("I;16"):
@@ -74,6 +76,13 @@ def deep_tiff(content: Any, *, name: str) -> Image.Image | None:
 
 def _file(content: Any) -> Any:
     return content.getvalue() if isinstance(content, io.BytesIO) else content
+
+
+def _bits_of_grey_png(file: Any) -> int:
+    """0 of one in colour, or with a palette."""
+    with open_bytes(file) as stream:
+        header = stream.read(26)
+    return header[24] if header[25] == 0 else 0
 
 
 def _look_at_upper_bytes(image: Image.Image, *, name: str) -> None:

@@ -56,7 +56,7 @@ def _header(content: Any, *, name: str) -> tuple[Header, bool]:
     if first_bytes(content) == NPY_MAGIC:
         array = load_npy(content, name=name)
         bands = array.shape[2] if array.ndim == 3 else 1
-        return Header(bands, str(array.dtype)), array.dtype == np.uint8 and bands in (1, 3)
+        return Header(bands, array.dtype.name), array.dtype == np.uint8 and bands in (1, 3)
     if is_tiff(content) and (found := tiff_header(content, name=name)):
         return found, False
     if found := deep_png_header(content, name=name):

@@ -17,6 +17,7 @@ _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED = 2
 _WHOLE = {3: "H", 4: "I", 16: "Q"}  # types of tags that hold whole numbers
 _MOST = 100_000
+_MOST_TAGS = 256  # of a page that are looked at: they stand in order, and those looked for are among the first ten
 
 
 class Page(NamedTuple):
@@ -65,6 +66,16 @@ def full(found: Sequence[Page]) -> int:
     return sum(not page.reduced and not page.mask for page in found)
 
 
+def passed_over(found: Sequence[Page], *, used: int = 1) -> str:
+    """What there is besides the first page, or the first `used` ones, in a few words; "" for nothing of its own."""
+    count = full(found)
+    if count and found[0].reduced:
+        return f"which is marked as a smaller copy; {count} of full size beside it"
+    if count <= used:
+        return ""
+    return f"{count} pages, the first {used} of them as bands" if used > 1 else f"{count} pages"
+
+
 def mask_place(found: Sequence[Page]) -> int | None:
     """Which page says where the first one has data, None for none."""
     for place, page in enumerate(found):
@@ -80,8 +91,10 @@ def _page(stream: BinaryIO, place: int, *, order: str, big: bool) -> tuple[Page,
     (count,) = struct.unpack(order + number, stream.read(struct.calcsize(order + number)))
     size = struct.calcsize(order + entry)
     values: dict[int, int] = {}
-    entries = stream.read(min(count, 65535) * size)
+    entries = stream.read(min(count, _MOST_TAGS) * size)
     for code, kind, _, value in struct.iter_unpack(order + entry, entries[: len(entries) // size * size]):
+        if code > _HEIGHT:
+            break
         if kind in _WHOLE and code in (_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT):
             length = struct.calcsize(_WHOLE[kind])
             values[code] = struct.unpack(order + _WHOLE[kind], value[:length])[0] if length <= len(value) else 0

@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from img2img_hub.images import ImageError, open_bytes, refuse_irregular
 from img2img_hub.remarks import look_at_alpha, note
-from img2img_hub.tiff_pages import Page, full, mask_place, pages
+from img2img_hub.tiff_pages import Page, full, mask_place, pages, passed_over
 
 Georeference = dict[int, tuple[int, int, Any]]
 """{tag: (type, count, value)} of the tags that say where an image lies; {} for none."""
@@ -137,10 +137,8 @@ def read_tiff(content: Any, *, name: str, bands: int | None = None) -> TiffPixel
             page = file.series[0].keyframe
             array = _bands_last(file.series[0].asarray().reshape(shape), axes)
             array = _upright(array, tags)
-            if (count := full(there)) > (used := max(1, len(file.series[0].pages))):
-                note(
-                    "pages", name, f"{count} pages, the first {used} of them as bands" if used > 1 else f"{count} pages"
-                )
+            if more := passed_over(there, used=max(1, len(file.series[0].pages))):
+                note("pages", name, more)
             place = mask_place(there)
             mask = None if place is None else _upright(file.pages[place].asarray() != 0, tags)
     except ImageError:

@@ -5,7 +5,9 @@ python -m pytest tests/test_demo_shares.py
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +68,27 @@ def test_one_visitor_leaves_room_for_the_others(address: str, body: bytes, tmp_p
     began = time.monotonic()
     client.predict("stripes2dots", handle_file(str(tmp_path / "x.png")), "fit", api_name="/translate")
     assert time.monotonic() - began < 60, "it waited for the batches"
+
+
+def test_slow_requests_are_no_way_around_the_share(tmp_path: Path) -> None:
+    """They are counted, and with them there may be fewer places than none: whoever holds some gets no more."""
+    model = write_model(tmp_path / "models/stripes2dots")
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(serve(str(model), folder=tmp_path))
+        place = ("127.0.0.1", int(url.rpartition(":")[2]))
+        head = "POST /gradio_api/call/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        for _ in range(20):
+            slow = stack.enter_context(socket.create_connection(place, source_address=("127.0.0.30", 0)))
+            slow.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        while join(url, b'{"data": []}', visitor="127.0.0.30")[0] == 200:  # until all of them have arrived
+            pass
+        picture((1000, 900)).save(tmp_path / "x.png")
+        (stored,) = json.loads(upload(url, (tmp_path / "x.png").read_bytes(), name="x.png")[1])
+        work = json.dumps({"data": ["stripes2dots", [named(stored, "x.png")] * 20, "native"]}).encode()
+        others = [join(url, work, visitor=f"127.0.0.{number}")[0] for number in range(40, 70)]
+        assert others == [200] * 30
+        assert join(url, work, visitor="127.0.0.30")[0] == 429
+        assert join(url, work, visitor="127.0.0.90")[0] == 200
 
 
 def test_the_page_itself_is_never_refused(address: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from img2img_hub.hub.model_card import BEGIN, CardFacts, render_model_card
-from img2img_hub.hub.publish import push_folder
+from img2img_hub.hub.publish import push_folder, shown_pictures
 from tests.hub import HubServer, run_client
 
 PUSH = """
@@ -38,7 +38,8 @@ def folder(tmp_path: Path) -> Path:
     (folder / "translation.json").write_text('{"reverse":null}')
     (folder / "README.md").write_text(render_model_card(CardFacts(model_name="maps", license="mit")))
     for name in ("checkpoints/step-2/model.safetensors", "checkpoints/step-2/a.png", "samples/step-2.png", ".env",
-                 "metrics.jsonl", "notes.txt", "examples/notes.txt", ".push/step-2/model.safetensors"):  # fmt: skip
+                 "metrics.jsonl", "notes.txt", "examples/notes.txt", ".push/step-2/model.safetensors",
+                 "family.png", "input.png"):  # the second is in the card's example of how it is used  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"not for the Hub")
     return folder
@@ -46,6 +47,14 @@ def folder(tmp_path: Path) -> Path:
 
 def push(folder: Path, repo_id: str, more: str = "") -> str:
     return PUSH.format(folder=str(folder), repo_id=repo_id, more=more)
+
+
+def test_the_pictures_that_a_card_shows_are_those_that_go_with_it(tmp_path: Path) -> None:
+    for name in ("sample_sheet.png", "a.png", "b c.png", "d.png", "input.png", "a.png.png", "aa.png", "e.png"):
+        (tmp_path / name).write_bytes(b"")
+    card = '![A](a.png "title") ![B](./b%20c.png) <img width="9" src="d.png"> `open("input.png")`, e.png ![E](x/e.png)'
+    (tmp_path / "README.md").write_text(card)
+    assert {path.name for path in shown_pictures(tmp_path)} == {"sample_sheet.png", "a.png", "b c.png", "d.png"}
 
 
 def test_a_generator_goes_up_in_one_commit_and_nothing_else_does(

@@ -332,3 +332,65 @@ def test_nobody_looks_where_nobody_listens() -> None:
         pass
     read_image(png(np.full((4, 4, 3), 7, np.uint16)))
     assert notes == []
+
+
+def test_a_smaller_copy_before_the_image_itself_is_named() -> None:
+    """Some cameras and scanners put it first, and readers take the first page."""
+    for bands, name in ((3, "rgb"), (1, "minisblack")):
+        array = values("uint8", 16, 16, bands).squeeze()
+        content = tiff((array[:4, :4], {"photometric": name, "subfiletype": 1}), (array, {"photometric": name}))
+        words = "of several pages or frames the first alone is read (which is marked as a smaller copy; 1 of full size"
+        assert words in said(content)
+        with noted() as notes:
+            read_raster(content, name="it")
+        assert words in "\n".join(told(notes))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_transparent_grey_of_few_bits_is_transparent(bits: int) -> None:
+    """Pillow spreads the pixels over 8 bits, but not the value that is transparent."""
+    levels = 2**bits
+    header = struct.pack(">IIBBBBB", 8, levels, bits, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + bytes([level * 255 // (levels - 1)] * bits) for level in range(levels))
+    for clear in {1, levels // 2, levels - 1} - {0}:
+        parts = [(b"IHDR", header), (b"tRNS", struct.pack(">H", clear)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+        content = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in parts
+        )
+        alpha = read_alpha(content)
+        assert alpha is not None, clear
+        assert np.flatnonzero(np.asarray(alpha)[:, 0] == 0).tolist() == [clear]
+        raster = read_raster(content)
+        assert raster.valid is not None
+        assert np.flatnonzero(~raster.valid[:, 0]).tolist() == [clear]
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">i4", ">f4", "<u2", "u1"])
+def test_an_array_of_the_other_byte_order_is_of_the_same_kind(tmp_path: Path, dtype: str) -> None:
+    np.save(tmp_path / "x.npy", np.arange(12).reshape(3, 4).astype(dtype))
+    raster = read_raster(tmp_path / "x.npy")
+    assert raster.array[:, :, 0].tolist() == np.arange(12).reshape(3, 4).tolist()
+    kind = kind_of(tmp_path / "x.npy", bands=1, no_data=-1)
+    assert kind is not None
+    assert kind.dtype == raster.array.dtype.name
+
+
+@pytest.mark.timeout(60)
+def test_pages_with_as_many_tags_as_there_can_be_take_no_time() -> None:
+    """They may overlap, so that a small file has thousands of them; a stranger's picture keeps nobody waiting."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8), 77).save(file, "TIFF")
+    first = bytearray(file.getvalue()).ljust(-(-len(file.getvalue()) // 16) * 16, b"\0")
+    place = struct.unpack("<I", first[4:8])[0]
+    after = place + 2 + 12 * struct.unpack("<H", first[place : place + 2])[0]
+    count, apart, length = 20_000, 16, 2 + 12 * 65535
+    chain = bytearray(apart * count + length + 4)
+    for number in range(count):
+        here, following = apart * number, len(first) + apart * (number + 1) if number < count - 1 else 0
+        chain[here : here + 2] = b"\xff\xff"
+        chain[here + length : here + length + 4] = struct.pack("<I", following)
+    first[after : after + 4] = struct.pack("<I", len(first))
+    content = bytes(first + chain)
+    assert len(pages(content)) == count + 1
+    assert read_image(content).getpixel((0, 0)) == (77, 77, 77)

@@ -337,3 +337,39 @@ def test_removing_keeps_the_folder_and_what_it_is_linked_to(tmp_path):
     remove_made(tmp_path / "run")
     assert files(tmp_path / "there").keys() == {"samples/mine.png"}
     assert (tmp_path / "run").is_symlink()
+
+
+@pytest.mark.parametrize("family", [Pix2Pix(), CycleGAN()], ids=lambda family: family.name)
+def test_a_resumed_run_writes_through_no_link(start, tmp_path, family):
+    folder = start(family, "run", max_steps=2, sample_steps=2)
+    backup = tmp_path / "backup"
+    shutil.copytree(folder, backup, copy_function=os.link)  # as `cp -al` makes one
+    held = files(backup)
+    put(tmp_path / "mine", "README.md", "config.json", "metrics.jsonl", "run.json", "folder/model.safetensors")
+    results = folder / next(iter(family.published))
+    for name in ("README.md", "config.json"):
+        (results / name).unlink()
+        (results / name).symlink_to(tmp_path / "mine" / name)
+    shutil.rmtree(results / "training")
+    (results / "training").symlink_to(tmp_path / "mine/folder")
+    (folder / ".run.json.new").symlink_to(tmp_path / "mine/run.json")
+    (folder / ".metrics.jsonl.new").symlink_to(tmp_path / "mine/metrics.jsonl")
+    mine = files(tmp_path / "mine")
+    start(family, "run", max_steps=4, sample_steps=2, resume=True)
+    assert lines(folder)[-1]["step"] == 4
+    assert files(tmp_path / "mine") == mine
+    assert {name for name, content in files(backup).items() if content != held[name]} <= {".lock"}
+    assert not (results / "training").is_symlink()
+    assert (results / "README.md").read_text().startswith("---")
+    assert json.loads((folder / "finished.json").read_text()) == {"step": 4}
+
+
+def test_metrics_that_are_a_link_go_on_in_the_runs_own_file(start, tmp_path):
+    folder = start(Pix2Pix(), "run", max_steps=2)
+    (folder / "metrics.jsonl").rename(tmp_path / "elsewhere.jsonl")
+    (folder / "metrics.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    before = (tmp_path / "elsewhere.jsonl").read_bytes()
+    start(Pix2Pix(), "run", max_steps=4, resume=True)
+    assert (tmp_path / "elsewhere.jsonl").read_bytes() == before
+    assert lines(folder)[0]["step"] == 2
+    assert lines(folder)[-1]["step"] == 4

@@ -7,8 +7,10 @@ Gradio checks paths only in what says of itself that it is a file ("meta"), so t
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -193,3 +195,48 @@ def test_an_upload_is_still_taken(address: str, theirs: Path) -> None:
         assert "event: complete" in said, (form, said)
         (before, _), *_ = json.loads(said.split("data: ", 1)[1])
         assert Image.open(before["path"]).size == (24, 24)
+
+
+@pytest.mark.parametrize("kind", ["ico", "icns", "png"])
+def test_an_icon_with_an_enormous_picture_inside_is_refused_before_that_is_decoded(address: str, kind: str) -> None:
+    """An icon's header tells of 16 × 16 pixels, and Pillow decodes what is inside as it opens the file."""
+    file = io.BytesIO()
+    Image.new("L", (7000, 7000)).save(file, "PNG")
+    inside = file.getvalue()
+    block = b"icp4" + struct.pack(">I", len(inside) + 8) + inside
+    content = {
+        "ico": struct.pack("<HHHBBHHHII", 0, 1, 1, 16, 16, 0, 1, 32, len(inside), 22) + inside,
+        "icns": b"icns" + struct.pack(">I", len(block) + 8) + block,
+        "png": inside,
+    }[kind]
+    status, said = upload(address, content, name="x.png")
+    assert status == 200
+    answer = call(address, "/translate", ["stripes2dots", named(json.loads(said)[0], "x.png"), "fit"])
+    assert "has more than 40 million pixels, as a decompression bomb would" in answer
+
+
+NAMES = [
+    "\0",
+    "a\0b.png",
+    "\ud800.png",
+    "\n.png",
+    "😀" * 60 + ".png",
+    "街" * 200 + ".png",
+    "x" * 5000,
+    "..",
+    "C:",
+    "con.png",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "<b>.png", "a/b\\c.png", "\u202egnp.exe"], ids=ascii)
+def test_a_picture_of_any_name_is_translated(address: str, tmp_path: Path, name: str) -> None:
+    picture((16, 16)).save(tmp_path / "x.png")
+    status, said = upload(address, (tmp_path / "x.png").read_bytes(), name="x.png")
+    assert status == 200
+    for endpoint in ("/translate", "/cycle", "/variations", "/compare", "/batch"):
+        key = {"/cycle": "summer2winter", "/variations": "noisy", "/compare": ["maps", "noisy"]}.get(endpoint, "maps")
+        upload_of = named(json.loads(said)[0], name)
+        data = [key, [upload_of] if endpoint == "/batch" else upload_of, "fit"]
+        answer = call(address, endpoint, data + ([1, 1] if endpoint == "/variations" else []))
+        assert "event: complete" in answer, f"{endpoint}: {answer}"

@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 from starlette.middleware import Middleware
 
 from img2img_hub.demo.about_tab import build_about_tab
@@ -26,6 +27,7 @@ from img2img_hub.demo.speed import candidates
 from img2img_hub.demo.texts import T
 from img2img_hub.demo.theme import CSS_PATH, HEADER, page_theme
 from img2img_hub.demo.translate_tab import build_translate_tab
+from img2img_hub.demo.uploads import MAX_PIXELS
 from img2img_hub.demo.zero import ON_ZERO_GPU
 
 HOUR = 3600
@@ -97,6 +99,8 @@ def main() -> None:
     """Serve the page until it is stopped; what the owner has to mend ends it with one line."""
     try:
         port = chosen_port()
+        # Pillow refuses twice as many, also in icons, whose headers do not say what is inside and are read with it.
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
         models = find_models()
         if ON_ZERO_GPU:
             models.load_all()

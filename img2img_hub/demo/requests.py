@@ -102,10 +102,10 @@ def read_picture(upload: Any, resize: Resize, request: gr.Request | None, *, mis
     """The picture, checked and read; `missing` names the text for those who brought none."""
     if upload is None:
         raise refusal(say(missing, request))
-    path, stem, image = read_upload(upload, request)
+    path, name, image = read_upload(upload, request)
     if resize == "native" and image.width * image.height > MAX_NATIVE_PIXELS:  # before a model is loaded for it
         raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
-    return Picture(path=path, stem=stem, image=image)
+    return Picture(path=path, stem=plain_name(name), image=image)
 
 
 def check_size(translator: Translator, picture: Picture, resize: Resize, request: gr.Request | None) -> None:
@@ -199,7 +199,8 @@ def plain_name(name: str) -> str:
     name = PureWindowsPath(name).name  # both kinds of slashes
     name = "".join(letter if letter.isprintable() else "" for letter in name)  # also none that turns the direction
     stem = re.sub(r'[<>:"/\\|?*]+', "-", name.rpartition(".")[0] if "." in name else name)
-    stem = stem.encode("utf-8", "ignore").decode()[:60].strip(". ")  # 60: a name has 255 bytes
+    stem = stem.encode("utf-8", "ignore")[:150].decode("utf-8", "ignore")  # a name has 255 bytes, and more is added
+    stem = stem[:60].strip(". ")
     if _RESERVED.fullmatch(stem.partition(".")[0]):
         stem = f"{stem}-"
     return stem or "image"

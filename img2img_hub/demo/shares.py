@@ -41,7 +41,7 @@ class Shares:
             request = Request(scope)
             held, asking = self.waiting() + self.joining, _visitor_of(request)
             free = (self.page._queue.max_size or 0) - held.total()
-            if 0 < free <= held[asking]:
+            if held[asking] and free <= held[asking]:  # slow requests of theirs may leave less than none
                 said = say("share_used_up", cast(gr.Request, request), count=held[asking])
                 await JSONResponse({"detail": said}, 429, {"Retry-After": "5"})(scope, receive, send)
                 return

@@ -69,7 +69,7 @@ def plain_text(name: str) -> str:
 
 
 def read_upload(upload: Any, request: gr.Request | None = None) -> tuple[str, str, Image.Image]:
-    """(path, stem of the visitor's file name, upright picture) of an uploaded file."""
+    """(path, the visitor's name for it, upright picture) of an uploaded file."""
     found = received(upload)
     if found is None:  # in the same words, whatever it was: they tell nothing about the server's files
         raise refusal(say("not_arrived", request))
@@ -83,7 +83,7 @@ def read_upload(upload: Any, request: gr.Request | None = None) -> tuple[str, st
         image = read_image(path, name=name)
     except ImageError as error:
         raise refusal(html.escape(str(error))) from error
-    return path, Path(name).stem[:60], image  # a file name has 255 bytes, and more is added to it
+    return path, name, image
 
 
 def refusal(message: str) -> gr.Error:

@@ -10,6 +10,7 @@ import re
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
@@ -23,8 +24,12 @@ CARD = "README.md"
 SETTINGS = "translation.json"
 REQUIRED = (CARD, "config.json", "model.safetensors", SETTINGS)
 EXAMPLES = ("examples/*.png", "examples/*.jpg", "examples/*.jpeg", "examples/*.webp")
-ABOUT = ("training_config.json", "paint.json", "*.png")
+ABOUT = ("training_config.json", "paint.json")
+SHEET = "sample_sheet.png"
 OPTIONAL = (*ABOUT, "training/**/*", *EXAMPLES)
+
+# The address of a picture in a card, as Markdown or HTML.
+_PICTURE = re.compile(r"""(?:!\[[^\]]*\]\(|<img\s[^>]*?src=["'])\s*<?(?:\./)?([^)\s"'>]+)""")
 
 # What a push can raise. A refused connection is the HTTP library's own error, a base of the Hub client's.
 PUSH_ERRORS: tuple[type[Exception], ...] = (ValueError, OSError, HfHubHTTPError.__bases__[0])
@@ -49,7 +54,7 @@ def push_folder(
 
     Args:
         folder: with README.md, config.json, model.safetensors and translation.json; training_config.json, paint.json,
-            *.png, training/ and the images in examples/ (shown on the web page) go along.
+            training/, the pictures that the card shows and the images in examples/ (shown on the web page) go along.
         repo_id: "user/name", or "name" for the token's own user.
         reverse: repo of the opposite direction. None: as translation.json says, where a folder beside this one becomes
             the repo so named: source2target, pushed as "user/x-source2target", names "user/x-target2source". Under
@@ -137,7 +142,15 @@ def _files_to_push(folder: Path) -> list[Path]:
             cure = f"push the generators inside it one by one: {', '.join(str(folder / name) for name in inside)}"
         raise ValueError(f"{folder} is not a finished generator, it lacks {', '.join(missing)}: {cure}")
     found = {path for pattern in (*REQUIRED, *OPTIONAL) for path in folder.glob(pattern) if path.is_file()}
-    return sorted(found - {folder / CARD, folder / SETTINGS})
+    return sorted((found | shown_pictures(folder)) - {folder / CARD, folder / SETTINGS})
+
+
+def shown_pictures(folder: Path) -> set[Path]:
+    """The PNGs beside a card that it shows, and the sample sheet. Others there, such as a photo that somebody keeps in
+    the folder of a run, are none of the model's."""
+    card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
+    shown = {unquote(name) for name in _PICTURE.findall(card)} | {SHEET}
+    return {path for path in folder.glob("*.png") if path.name in shown and path.is_file()}
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

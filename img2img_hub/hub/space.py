@@ -19,7 +19,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Sp
 
 from img2img_hub.hub.model_card import with_short_paths
 from img2img_hub.hub.privacy import Origin, origin_of, refuse_public, why_private
-from img2img_hub.hub.publish import ABOUT, CARD, EXAMPLES, REQUIRED, check_repo_id, published
+from img2img_hub.hub.publish import ABOUT, CARD, EXAMPLES, REQUIRED, check_repo_id, published, shown_pictures
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODELS = "model_cards"
@@ -149,7 +149,7 @@ def make_space(
             files[f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}"] = path
     for name, folder in folders.items():
         found = {path for pattern in (*REQUIRED, *ABOUT, *EXAMPLES) for path in folder.glob(pattern)}
-        for path in sorted(path for path in found if path.is_file()):
+        for path in sorted({path for path in found if path.is_file()} | shown_pictures(folder)):
             content = with_short_paths(path.read_text(encoding="utf-8")).encode() if path.name == CARD else path
             files[f"{MODELS}/{name}/{path.relative_to(folder).as_posix()}"] = (
                 published(path) if isinstance(content, Path) else content

@@ -26,6 +26,7 @@ _TYPES = {
 def write_text(path: Path, text: str) -> None:
     """Put a text in the place of a file at once: whoever reads it, after a kill too, finds the old or the new one."""
     aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)  # a kill's, or a link, through which nothing is written
     with aside.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()

@@ -103,6 +103,7 @@ class Logs:
 
     def write_sheet(self, step: int, image: Image.Image, *, path: Path) -> None:
         """A sample sheet, to its file and the trackers (main process only)."""
+        path.unlink(missing_ok=True)  # what is written over may be a hard link, such as a backup's
         image.save(path)
         for tracker in self.accelerator.trackers:
             if hasattr(tracker, "log_images"):

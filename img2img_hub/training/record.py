@@ -166,6 +166,13 @@ class Record:
             self._refuse([name for name in sorted(will_make - names) if os.path.lexists(self.root / name)])
         return True
 
+    def take_away_links(self, names: Iterable[str]) -> None:
+        """Of these, where files are written anew: a symbolic link leads to a file that no run made, a hard link may be
+        the same file in somebody's backup. The run's own go into their place, and what they led to stays as it is."""
+        for path in _made_below(self.root, frozenset(names)):
+            if path.is_symlink() or path.stat().st_nlink > 1:
+                path.unlink()
+
     def _refuse(self, found: list[str]) -> None:
         if found:
             raise ValueError(
@@ -206,6 +213,19 @@ def _strangers(path: Path, place: tuple[str, ...], names: frozenset[str]) -> Ite
             yield from (f"{entry.name}/{name}" for name in _strangers(Path(entry.path), inner, names))
         elif not (own and regular and is_made(inner, folder=False)):
             yield entry.name + "/" * folder
+
+
+def _made_below(path: Path, names: frozenset[str], place: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files of these names and in folders of these names that are a run's, and links in the place of either."""
+    for entry in list(os.scandir(path)):
+        inner = (*place, entry.name)
+        if not place and entry.name not in names:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if is_made(inner, folder=True):
+                yield from _made_below(Path(entry.path), names, inner)
+        elif is_made(inner, folder=False) or (entry.is_symlink() and is_made(inner, folder=True)):
+            yield Path(entry.path)
 
 
 def _without_new(name: str) -> str:

@@ -71,12 +71,14 @@ class RunFolder:
             return None
 
     def claim_results(self) -> None:
-        """Write down that the finished generators are the run's, before they are made.
+        """Write down that the finished generators are the run's, before they are made, and free their places of links.
 
         Raises:
             ValueError: somebody else's files stand in their place.
         """
-        self._record.claim(names_of_results(self.family))
+        names = names_of_results(self.family)
+        self._record.claim(names)
+        self._record.take_away_links(names)
 
     def unmark_finished(self) -> None:
         """From here on the finished generators are being replaced: a kill leaves a mixture of two steps."""
@@ -212,7 +214,8 @@ class RunFolder:
         if self.metrics.exists():  # lines after the checkpoint are written again
             text = self.metrics.read_text(encoding="utf-8", errors="replace")
             kept = "".join(line + "\n" for line in text.splitlines() if _step_of(line) <= from_step)
-            if kept != text:
+            # Lines are added in place: not to somebody's backup, of which it may be a hard link.
+            if kept != text or self.metrics.is_symlink() or self.metrics.stat().st_nlink > 1:
                 write_text(self.metrics, kept)
         if self._images is not None:
             self._images.write()
