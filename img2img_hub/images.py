@@ -29,10 +29,11 @@ ImageLike = Union[str, Path, bytes, Image.Image, np.ndarray, Tensor, "Raster"]
 
 FORMATS = (
     *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF"),
-    *("TGA", "ICO", "ICNS", "PCX", "SGI", "QOI", "PSD", "DDS"),
+    *("ICO", "ICNS", "PCX", "SGI", "QOI", "PSD", "DDS", "TGA"),
 )
 """What Pillow may take a file for, whatever its name says. All of these are decoded in this process; others, such as
-PostScript, start an outside program, and none should run because somebody sent a file."""
+PostScript, start an outside program, and none should run because somebody sent a file. TGA comes last: it has no mark
+at its beginning, and Pillow takes icons for it."""
 
 IMAGE_EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 """Lower-case file name endings of the images that are read from folders."""

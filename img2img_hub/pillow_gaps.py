@@ -20,7 +20,8 @@ from img2img_hub.remarks import listening, look_at_depth, look_at_frames, note
 from img2img_hub.tiff_pages import pages, passed_over
 from img2img_hub.tiffs import read_mask, read_tiff, tiff_header
 
-_BITS, _PHOTOMETRIC = 258, 262
+_BITS, _PHOTOMETRIC, _FORMAT = 258, 262, 339
+_SIGNED = 2
 
 
 def upright(opened: Image.Image, content: Path | io.BytesIO, *, name: str) -> Image.Image:
@@ -41,6 +42,8 @@ def upright(opened: Image.Image, content: Path | io.BytesIO, *, name: str) -> Im
         note("pages", name, more)
     tags = opened.tag_v2  # type: ignore[attr-defined]
     bits = int(tags.get(_BITS, (1,))[0])
+    if image.mode == "L" and bits == 8 and _SIGNED in tags.get(_FORMAT, ()):
+        _refuse_negative(np.asarray(image).view(np.int8), name=name)
     if image.mode.startswith("I;16"):
         image = _sixteen_bits(np.asarray(image), bits=bits, inverted=tags.get(_PHOTOMETRIC) == 0)
     elif listening() and bits == 16:
@@ -83,6 +86,12 @@ def _bits_of_grey_png(file: Any) -> int:
     with open_bytes(file) as stream:
         header = stream.read(26)
     return header[24] if header[25] == 0 else 0
+
+
+def _refuse_negative(array: np.ndarray, *, name: str) -> None:
+    """Signed values of 8 bits, of which Pillow takes -1 for 255."""
+    if (low := int(array.min())) < 0:
+        raise ImageError(f"{name} holds values from {low} to {int(array.max())}: scale them to 0..255 first")
 
 
 def _look_at_upper_bytes(image: Image.Image, *, name: str) -> None:

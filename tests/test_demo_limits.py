@@ -5,6 +5,7 @@ python -m pytest tests/test_demo_limits.py
 
 from __future__ import annotations
 
+import struct
 import threading
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from img2img_hub.demo.models import Model, find_models
 from img2img_hub.demo.requests import check_request, native_pixels, read_picture
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.demo.uploads import nth_example, open_examples, size_of
+from img2img_hub.images import read_image
 from tests.browser.serving import as_upload, write_model
 
 
@@ -29,6 +31,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_model(tmp_path_factory.mktemp("models") / "stripes2dots")
     (folder / "examples" / "0-torn.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     return folder
+
+
+@pytest.mark.parametrize("kind", ["P3", "P6", "P6 of 12 bits", "qoi", "png"])
+def test_pictures_that_are_decoded_in_python_count_as_larger(tmp_path, kind):
+    """Such a file of 36 MB took half a minute, in which nobody else was served."""
+    file = tmp_path / "x.png"
+    if kind == "qoi":
+        file.write_bytes(b"qoif" + struct.pack(">IIBB", 60, 40, 3, 0) + bytes(2400 + 7) + b"\1")
+    elif kind == "png":
+        Image.new("RGB", (60, 40)).save(file)
+    else:
+        head = {"P3": "P3 60 40 255", "P6": "P6 60 40 255", "P6 of 12 bits": "P6 60 40 4095"}[kind]
+        file.write_bytes(f"{head}\n".encode() + b"0 " * 7200)
+    assert size_of(str(file)) == (60, 40 if kind in ("P6", "png") else 320)
+    assert read_image(file).size == (60, 40)
 
 
 def test_an_example_that_cannot_be_read_is_left_out_and_the_page_stays(model, caplog):

@@ -394,3 +394,12 @@ def test_pages_with_as_many_tags_as_there_can_be_take_no_time() -> None:
     content = bytes(first + chain)
     assert len(pages(content)) == count + 1
     assert read_image(content).getpixel((0, 0)) == (77, 77, 77)
+
+
+def test_negative_values_of_8_bits_are_no_bright_ones() -> None:
+    array = np.arange(256, dtype=np.uint8).view(np.int8).reshape(16, 16)
+    content = tiff((array, {}))
+    assert read_raster(content).array.min() == -128
+    with pytest.raises(ImageError, match=r"holds values from -128 to 127: scale them to 0\.\.255 first"):
+        read_image(content)
+    assert np.array_equal(np.asarray(read_image(tiff((np.maximum(array, 0), {})), channels=1)), np.maximum(array, 0))

@@ -201,7 +201,7 @@ def test_an_upload_is_still_taken(address: str, theirs: Path) -> None:
 def test_an_icon_with_an_enormous_picture_inside_is_refused_before_that_is_decoded(address: str, kind: str) -> None:
     """An icon's header tells of 16 × 16 pixels, and Pillow decodes what is inside as it opens the file."""
     file = io.BytesIO()
-    Image.new("L", (7000, 7000)).save(file, "PNG")
+    Image.new("L", (9500, 9500)).save(file, "PNG")
     inside = file.getvalue()
     block = b"icp4" + struct.pack(">I", len(inside) + 8) + inside
     content = {
@@ -212,7 +212,7 @@ def test_an_icon_with_an_enormous_picture_inside_is_refused_before_that_is_decod
     status, said = upload(address, content, name="x.png")
     assert status == 200
     answer = call(address, "/translate", ["stripes2dots", named(json.loads(said)[0], "x.png"), "fit"])
-    assert "has more than 40 million pixels, as a decompression bomb would" in answer
+    assert "has more than 80 million pixels, as a decompression bomb would" in answer
 
 
 NAMES = [

@@ -6,7 +6,9 @@ python -m pytest tests/test_strange_files.py
 from __future__ import annotations
 
 import ast
+import io
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +116,13 @@ def test_a_pipe_in_a_folder_keeps_no_translation_waiting(tmp_path: Path) -> None
     done = translate_folder(translator, sources, output=tmp_path / "out")
     assert [source.name for source, _ in done.written] == ["good.png"]
     assert [source.name for source, _ in done.failures] == ["pipe.png"]
+
+
+@pytest.mark.parametrize("length", range(65_600, 70_000, 400))
+def test_an_icon_is_no_tga(tmp_path: Path, length: int) -> None:
+    """TGA has no mark at its beginning; the length of an icon's picture stands where TGA has a depth of 1 bit."""
+    file = io.BytesIO()
+    Image.new("RGBA", (16, 16), (200, 30, 40, 255)).save(file, "PNG")
+    inside = file.getvalue().ljust(length, b"\0")
+    icon = struct.pack("<HHHBBHHHII", 0, 1, 1, 16, 16, 0, 1, 32, length, 22) + inside
+    assert read_image(icon).getpixel((3, 3)) == (200, 30, 40)

@@ -100,7 +100,7 @@ def main() -> None:
     try:
         port = chosen_port()
         # Pillow refuses twice as many, also in icons, whose headers do not say what is inside and are read with it.
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
         models = find_models()
         if ON_ZERO_GPU:
             models.load_all()

@@ -34,6 +34,7 @@ from img2img_hub.rasters import NPY_MAGIC, first_bytes, load_npy
 from img2img_hub.translation.translator import Translator
 
 MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
+SLOWER = 8  # times as large counts a picture that is decoded in Python
 BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,9 @@ def size_of(path: str) -> tuple[int, int]:
         return _size_of_tiff(path)
     try:
         with open_file(path) as header:
-            return header.size
+            (width, height), tiles = header.size, header.tile  # type: ignore[attr-defined]
+            # Of some formats, such as QOI and PPM as text, Pillow decodes pixel by pixel, and nobody else gets a turn.
+            return width, height * (SLOWER if tiles and tiles[0][0] in Image.DECODERS else 1)
     except Exception:  # Pillow raises nearly anything of damaged files
         return 0, 0  # read_image knows what to say
 
