@@ -13,12 +13,12 @@ from collections.abc import Callable
 import torch
 import tyro
 
-from img2img_hub.data.sources import DataConfig
+from img2img_hub.data.find.sources import DataConfig
 from img2img_hub.families import FAMILIES, Family
 from img2img_hub.families.options import Architecture
 from img2img_hub.hub.publish import PUSH_ERRORS
-from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.loop import train
+from img2img_hub.training.run.config import TrainConfig
 
 
 def command(family: type[Family]) -> Callable[..., None]:

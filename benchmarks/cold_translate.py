@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks.harness import Case, compare, report
 from benchmarks.page import ROOT, first_model
 from img2img_hub.networks.blocks import initialise
-from img2img_hub.translation.official import convert_official
+from img2img_hub.official.convert import convert_official
 from tests.originals import original_unet
 
 TARGET = 0.6

@@ -26,7 +26,7 @@ from benchmarks.page import first_model, page, settle
 from img2img_hub import Translator
 from img2img_hub.demo.models import find_models
 from img2img_hub.demo.speed import candidates
-from img2img_hub.translation.backends import Backend
+from img2img_hub.runtimes.backends import Backend
 
 CPU = 0.1  # seconds a request beyond the translation's own
 MEMORY = 1.1  # times what it was after the first requests

@@ -21,10 +21,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.harness import Case, compare, report
-from img2img_hub.data.cache import open_cache
-from img2img_hub.data.search import images_below
-from img2img_hub.data.sources import DataConfig, open_data
-from img2img_hub.data.transforms import TrainingDataset
+from img2img_hub.data.cache.resized import open_cache
+from img2img_hub.data.find.search import images_below
+from img2img_hub.data.find.sources import DataConfig, open_data
+from img2img_hub.data.samples.transforms import TrainingDataset
 
 TARGET = 5.0
 LOAD_SIZE, IMAGE_SIZE = 286, 256

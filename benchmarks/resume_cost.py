@@ -19,7 +19,7 @@ from accelerate import Accelerator
 
 from benchmarks.harness import compare, report
 from img2img_hub import Architecture, Pix2Pix
-from img2img_hub.training.checkpoints import RunState, save_checkpoint
+from img2img_hub.training.state.checkpoints import RunState, save_checkpoint
 
 TARGET = 1.5
 KEEP = 2

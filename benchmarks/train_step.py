@@ -28,16 +28,16 @@ from torch.nn import functional as F
 
 from benchmarks.harness import Case, compare, cores, report, seconds, summary
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix, TrainConfig
-from img2img_hub.data.sources import open_data
-from img2img_hub.data.transforms import evaluation_image
+from img2img_hub.data.find.sources import open_data
+from img2img_hub.data.samples.transforms import evaluation_image
 from img2img_hub.families import FAMILIES, Batch, Family
-from img2img_hub.images import read_image, to_tensor
-from img2img_hub.training.checkpoints import RunState
-from img2img_hub.training.launch import knows_bfloat16, start_accelerator
-from img2img_hub.training.logs import Logs
-from img2img_hub.training.optimizers import make_optimizers, prepare_networks
-from img2img_hub.training.plan import Plan
-from img2img_hub.training.run_folder import RunFolder
+from img2img_hub.images.picture import read_image, to_tensor
+from img2img_hub.training.results.logs import Logs
+from img2img_hub.training.run.folder import RunFolder
+from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
+from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.training.state.optimizers import make_optimizers, prepare_networks
 from img2img_hub.training.step import Stepper
 
 BATCHES = 8  # different ones, again and again

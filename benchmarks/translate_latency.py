@@ -26,15 +26,15 @@ from torch import Tensor, nn
 
 from benchmarks.harness import Case, compare, cores, report, seconds, summary
 from img2img_hub import Network, Translator
-from img2img_hub.images import IMAGE_EXTENSIONS, read_image, to_tensor
+from img2img_hub.evaluation.calibration import calibration_batches
+from img2img_hub.images.picture import IMAGE_EXTENSIONS, read_image, to_tensor
 from img2img_hub.networks.blocks import initialise, set_norm_statistics
-from img2img_hub.translation.backends import Backend, knows_bfloat16, make_forward
-from img2img_hub.translation.by_openvino import open_openvino
-from img2img_hub.translation.calibration import calibration_batches
+from img2img_hub.official.convert import convert_official
+from img2img_hub.runtimes.backends import Backend, knows_bfloat16, make_forward
+from img2img_hub.runtimes.by_openvino import open_openvino
+from img2img_hub.runtimes.export import OPSET, export_model, psnr, write_onnx
+from img2img_hub.runtimes.quantise import quantise
 from img2img_hub.translation.engine import Dtype
-from img2img_hub.translation.export import OPSET, export_model, psnr, write_onnx
-from img2img_hub.translation.official import convert_official
-from img2img_hub.translation.quantisation import quantise
 from tests.originals import original_resnet, original_unet
 
 SHIPPED = Path("model_cards/facades-label2photo")

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from img2img_hub import Architecture, Pix2Pix, Run, TrainConfig, TrainingData, open_pairs, train
-from img2img_hub.data.sources import PairedData
-from img2img_hub.translation.sheets import sample_sheet
+from img2img_hub.data.find.sources import PairedData
+from img2img_hub.evaluation.sheets import sample_sheet
 
 SIZE = 32  # pixels a side: 28 and a rim of two, so that a U-Net can halve it five times
 TEST_SHARE = 10  # every tenth digit of each kind is for testing

@@ -21,23 +21,27 @@ _HOMES = {
     "Pix2Pix": "families.pix2pix",
     "CycleGAN": "families.cyclegan",
     "Architecture": "families.options",
-    "DataConfig": "data.sources",
-    "TrainConfig": "training.config",
-    "Run": "training.run",
+    "DataConfig": "data.find.sources",
+    "TrainConfig": "training.run.config",
+    "Run": "training.results.run",
     "train": "training.loop",
-    "TrainingData": "translation.preview",
-    "open_pairs": "translation.preview",
-    "open_unpaired": "translation.preview",
-    "Raster": "rasters",
+    "TrainingData": "evaluation.preview",
+    "open_pairs": "evaluation.preview",
+    "open_unpaired": "evaluation.preview",
+    "Raster": "images.raster",
     "Translator": "translation.translator",
 }
 __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
-    from img2img_hub.data.sources import DataConfig as DataConfig
+    from img2img_hub.data.find.sources import DataConfig as DataConfig
+    from img2img_hub.evaluation.preview import TrainingData as TrainingData
+    from img2img_hub.evaluation.preview import open_pairs as open_pairs
+    from img2img_hub.evaluation.preview import open_unpaired as open_unpaired
     from img2img_hub.families.cyclegan import CycleGAN as CycleGAN
     from img2img_hub.families.options import Architecture as Architecture
     from img2img_hub.families.pix2pix import Pix2Pix as Pix2Pix
+    from img2img_hub.images.raster import Raster as Raster
     from img2img_hub.networks import CoarseToFineGenerator as CoarseToFineGenerator
     from img2img_hub.networks import MultiScaleDiscriminator as MultiScaleDiscriminator
     from img2img_hub.networks import Network as Network
@@ -45,13 +49,9 @@ if TYPE_CHECKING:
     from img2img_hub.networks import PixelDiscriminator as PixelDiscriminator
     from img2img_hub.networks import ResNetGenerator as ResNetGenerator
     from img2img_hub.networks import UNetGenerator as UNetGenerator
-    from img2img_hub.rasters import Raster as Raster
-    from img2img_hub.training.config import TrainConfig as TrainConfig
     from img2img_hub.training.loop import train as train
-    from img2img_hub.training.run import Run as Run
-    from img2img_hub.translation.preview import TrainingData as TrainingData
-    from img2img_hub.translation.preview import open_pairs as open_pairs
-    from img2img_hub.translation.preview import open_unpaired as open_unpaired
+    from img2img_hub.training.results.run import Run as Run
+    from img2img_hub.training.run.config import TrainConfig as TrainConfig
     from img2img_hub.translation.translator import Translator as Translator
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from img2img_hub.data.sources import DataConfig, DataError, PairedData, UnpairedData, open_data
+from img2img_hub.data.find.sources import DataConfig, DataError, PairedData, UnpairedData, open_data
 from tests.pictures import value_of
 
 

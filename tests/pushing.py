@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from img2img_hub.hub.model_card import CardFacts, render_model_card
-from img2img_hub.hub.patience import Patience
+from img2img_hub.hub.card import CardFacts, render_model_card
+from img2img_hub.hub.pushing.patience import Patience
 from tests.hub import HubServer
 
 # A hiccup must be survived on a busy machine, too: nothing here times out that answers.

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from img2img_hub import Architecture, DataConfig, TrainConfig, train
-from img2img_hub.data.transforms import TrainingDataset
+from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.families import FAMILIES
 from img2img_hub.training.step import Stepper
 

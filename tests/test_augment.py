@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from img2img_hub.augment import POLICIES, augment, parse_policy
+from img2img_hub.objectives.augment import POLICIES, augment, parse_policy
 
 ALL = parse_policy("color,translation,cutout")
 

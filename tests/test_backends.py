@@ -19,9 +19,9 @@ import torch
 
 from img2img_hub import Network, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
-from img2img_hub.translation.backends import has_export
+from img2img_hub.runtimes.backends import has_export
+from img2img_hub.runtimes.export import EXPORT_VERSION, OPSET, fingerprint, save_whole
 from img2img_hub.translation.engine import Engine
-from img2img_hub.translation.export import EXPORT_VERSION, OPSET, fingerprint, save_whole
 from tests.conftest import picture
 from tests.hub import run_client
 from tests.test_export import model_folder, without

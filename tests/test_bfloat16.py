@@ -19,8 +19,8 @@ from img2img_hub.demo import prepare as preparing
 from img2img_hub.demo.prepare import prepare
 from img2img_hub.demo.speed import asked_dtype, candidates
 from img2img_hub.demo.uploads import device_name
-from img2img_hub.translation.backends import has_export, kept_export, knows_bfloat16
-from img2img_hub.translation.export import psnr, working_shape
+from img2img_hub.runtimes.backends import has_export, kept_export, knows_bfloat16
+from img2img_hub.runtimes.export import psnr, working_shape
 from tests.conftest import picture
 from tests.test_export import model_folder
 from tests.test_translator import lively
@@ -135,7 +135,7 @@ def test_the_command_takes_it(model, tmp_path, capsys):
 
 
 def test_a_processor_without_it_is_said_before_anything_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr("img2img_hub.translation.backends.knows_bfloat16", lambda: False)
+    monkeypatch.setattr("img2img_hub.runtimes.backends.knows_bfloat16", lambda: False)
     refused(Path("nobody/nothing"))
     monkeypatch.setenv("IMG2IMG_DTYPE", "bfloat16")
     monkeypatch.delenv("IMG2IMG_BACKEND", raising=False)
@@ -147,7 +147,7 @@ def test_a_processor_without_it_is_said_before_anything_is_loaded(monkeypatch, c
 
 
 def test_the_file_for_bfloat16_has_plain_convolutions_where_kernels_are_even(model, tmp_path):
-    from img2img_hub.translation.export import write_onnx
+    from img2img_hub.runtimes.export import write_onnx
 
     unet, resnet = UNetGenerator(levels=3, width=4), ResNetGenerator(width=4, blocks=1)
     for network, left in ((unet, 0), (resnet, 2)):

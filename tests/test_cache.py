@@ -24,12 +24,12 @@ import torch
 from PIL import Image, features
 from torch.utils.data import DataLoader
 
-from img2img_hub.data import cache as cache_module
-from img2img_hub.data.cache import ResizedImages, fingerprint, open_cache, resized
-from img2img_hub.data.columns import ColumnImages
-from img2img_hub.data.opened import About
-from img2img_hub.data.sources import DataConfig, DataError, ImageData, PairedData, UnpairedData, open_data
-from img2img_hub.data.transforms import EpochStream, TrainingDataset
+from img2img_hub.data.cache import resized as cache_module
+from img2img_hub.data.cache.resized import ResizedImages, fingerprint, open_cache, resized
+from img2img_hub.data.find.columns import ColumnImages
+from img2img_hub.data.find.sources import DataConfig, DataError, ImageData, PairedData, UnpairedData, open_data
+from img2img_hub.data.samples.opened import About
+from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
 
 SIZE, LOAD = 30, 37  # odd, so that no record is a round number of bytes
 NUMBER = 6

@@ -14,8 +14,8 @@ from PIL import Image
 
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
-from img2img_hub.data.search import MARK
-from img2img_hub.translation import perceptual
+from img2img_hub.data.find.search import MARK
+from img2img_hub.evaluation import perceptual
 from img2img_hub.translation.settings import TranslationSettings
 from tests.hub import HubServer, run_client
 

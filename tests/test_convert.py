@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from img2img_hub import Network, PatchDiscriminator, Translator, UNetGenerator
 from img2img_hub.cli import main
-from img2img_hub.hub.official import to_official
+from img2img_hub.official.file import to_official
 from tests.conftest import picture
 from tests.hub import HubServer, run_client
 from tests.originals import assert_same, original_patch, original_resnet, original_unet, save, trained

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from img2img_hub.data.search import natural_key
-from img2img_hub.data.sources import (
+from img2img_hub.data.find.search import natural_key
+from img2img_hub.data.find.sources import (
     DataConfig,
     PairedData,
     UnpairedData,
@@ -17,7 +17,7 @@ from img2img_hub.data.sources import (
     open_train_and_validation,
     problems,
 )
-from img2img_hub.images import ImageError
+from img2img_hub.images.picture import ImageError
 from tests.opening import message, opened, opened_unpaired, sides, values
 from tests.pictures import plain, side_by_side, value_of, write
 

@@ -12,16 +12,16 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from PIL import Image
 
-from img2img_hub.data.sources import (
+from img2img_hub.data.find.sources import (
     DataConfig,
     PairedData,
     UnpairedData,
     open_train_and_validation,
     problems,
 )
-from img2img_hub.data.streaming import reading
-from img2img_hub.data.transforms import EpochStream, TrainingDataset
-from img2img_hub.images import ImageError
+from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
+from img2img_hub.data.stream.streaming import reading
+from img2img_hub.images.picture import ImageError
 from tests.opening import message, opened, opened_unpaired, sides, values
 from tests.pictures import plain, side_by_side, write
 

@@ -20,8 +20,8 @@ from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.batch_tab import MAX_FILES
 from img2img_hub.demo.models import find_models
 from img2img_hub.demo.requests import plain_name
+from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.values import BandValues
 from tests.browser.serving import picture, serve, write_model
 
 

@@ -22,7 +22,7 @@ from img2img_hub.demo.models import Model, find_models
 from img2img_hub.demo.requests import check_request, native_pixels, read_picture
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.demo.uploads import nth_example, open_examples, size_of
-from img2img_hub.images import read_image
+from img2img_hub.images.picture import read_image
 from tests.browser.serving import as_upload, write_model
 
 

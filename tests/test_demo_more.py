@@ -26,9 +26,9 @@ from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.forecast import default_resize, foretell, in_words
 from img2img_hub.demo.gallery import cards
 from img2img_hub.demo.models import Model, Models, find_models
-from img2img_hub.translation.backends import knows_bfloat16
+from img2img_hub.evaluation.sheets import first_pair, sample_sheet
+from img2img_hub.runtimes.backends import knows_bfloat16
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.translation.sheets import first_pair, sample_sheet
 from tests.browser.serving import ROOT, as_upload, picture, serve, write_model, write_noisy, write_pair
 
 WAIT = 120  # seconds; an export takes some, and the machine may be busy
@@ -312,7 +312,7 @@ def test_a_runtime_that_fails_leaves_it_to_the_next(folder, kept, caplog, monkey
     def fail(path: Path, dtype: str, size: tuple[int, int]) -> None:
         raise RuntimeError("no such instruction")
 
-    monkeypatch.setattr("img2img_hub.translation.backends.open_openvino", fail)
+    monkeypatch.setattr("img2img_hub.runtimes.backends.open_openvino", fail)
     translator = Translator.from_pretrained(folder / "noisy", device="cpu")
     assert settled(translator).backend == "onnx"
     assert "not by OpenVINO" in caplog.text
@@ -327,7 +327,7 @@ def test_the_export_leaves_nothing_but_what_is_kept(folder, own_cache, monkeypat
 
 
 def test_a_shipped_file_is_run_without_an_export(folder, own_cache, tmp_path, monkeypatch):
-    from img2img_hub.translation.backends import keep_export
+    from img2img_hub.runtimes.backends import keep_export
 
     shutil.copytree(folder / "plain", tmp_path / "plain")
     network = Translator.from_pretrained(tmp_path / "plain", device="cpu").network

@@ -9,13 +9,13 @@ import yaml
 from torch import nn
 
 from img2img_hub import CycleGAN, DataConfig, Pix2Pix, Translator
-from img2img_hub.data.sources import open_data
-from img2img_hub.metrics import METRICS, metric_names
-from img2img_hub.training.best import Best
-from img2img_hub.training.evaluation import MEASURED_ON_THE_WAY
-from img2img_hub.training.results import Results
-from img2img_hub.translation import perceptual
-from img2img_hub.translation.evaluation import evaluate_paired, evaluate_unpaired
+from img2img_hub.data.find.sources import open_data
+from img2img_hub.evaluation import perceptual
+from img2img_hub.evaluation.measure import evaluate_paired, evaluate_unpaired
+from img2img_hub.evaluation.metrics import METRICS, metric_names
+from img2img_hub.training.results.results import Results
+from img2img_hub.training.results.validation import MEASURED_ON_THE_WAY
+from img2img_hub.training.state.best import Best
 from tests.runs import TINY, TWO, checkpoints, lines, run, same_tensors
 
 pytest_plugins = ["tests.starting"]
@@ -101,7 +101,7 @@ def test_the_best_generators_stand_beside_the_last_with_true_cards(start, family
 
 
 def test_without_eval_every_the_first_images_are_measured_with_each_sheet(start, monkeypatch):
-    monkeypatch.setattr("img2img_hub.training.results.MEASURED_ON_THE_WAY", 2)
+    monkeypatch.setattr("img2img_hub.training.results.results.MEASURED_ON_THE_WAY", 2)
     assert MEASURED_ON_THE_WAY == 32
     folder = start(Pix2Pix(), "run")
     assert list(measured(folder, "validation")) == [3]
@@ -123,7 +123,7 @@ def test_a_checkpoint_stands_before_the_minutes_of_a_measurement(start, monkeypa
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("img2img_hub.training.evaluation.Evaluation.measure", killed)
+    monkeypatch.setattr("img2img_hub.training.results.validation.Evaluation.measure", killed)
     with pytest.raises(KeyboardInterrupt):
         start(Pix2Pix(), "run", eval_every=3, checkpoint_steps=100)
     assert checkpoints(tmp_path / "run") == ["step-3"]

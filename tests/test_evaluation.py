@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from img2img_hub import DataConfig, ResNetGenerator, Translator, UNetGenerator
-from img2img_hub.data.sources import ImageData, open_data
-from img2img_hub.metrics import metric_names, ms_ssim, sliced_wasserstein, ssim
-from img2img_hub.translation.evaluation import Share, draw_samples, evaluate_paired, evaluate_unpaired, smallest_set
-from img2img_hub.translation.sheets import GAP, MARGIN, sample_sheet
+from img2img_hub.data.find.sources import ImageData, open_data
+from img2img_hub.evaluation.measure import Share, draw_samples, evaluate_paired, evaluate_unpaired, smallest_set
+from img2img_hub.evaluation.metrics import metric_names, ms_ssim, sliced_wasserstein, ssim
+from img2img_hub.evaluation.sheets import GAP, MARGIN, sample_sheet
 
 SIZE = 32
 

@@ -17,13 +17,13 @@ from PIL import Image
 
 from img2img_hub import CoarseToFineGenerator, Network, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
-from img2img_hub.images import to_tensor
+from img2img_hub.evaluation.calibration import calibration_batches
+from img2img_hub.images.picture import to_tensor
+from img2img_hub.images.values import BandValues
 from img2img_hub.networks.blocks import BatchNorm2d, set_norm_statistics
-from img2img_hub.translation.calibration import calibration_batches
-from img2img_hub.translation.export import export_model
-from img2img_hub.translation.portable import portable
+from img2img_hub.runtimes.export import export_model
+from img2img_hub.runtimes.portable import portable
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.values import BandValues
 from tests.conftest import picture
 from tests.test_translator import lively
 
@@ -273,5 +273,5 @@ def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return load(name, *rest, **more)
 
-    monkeypatch.setattr("img2img_hub.translation.export.find_spec", no_spec)
+    monkeypatch.setattr("img2img_hub.runtimes.export.find_spec", no_spec)
     monkeypatch.setattr(builtins, "__import__", no_import)

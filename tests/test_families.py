@@ -13,9 +13,9 @@ from img2img_hub import CycleGAN, Pix2Pix
 from img2img_hub.families import FAMILIES, Outputs
 from img2img_hub.families.options import Architecture
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS
-from img2img_hub.training.checkpoints import RunState
-from img2img_hub.training.config import TrainConfig
 from img2img_hub.training.loop import Stepper
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.state.checkpoints import RunState
 
 SMALL = Architecture(width=4, discriminator_layers=1, dropout=0.0)
 STEPS = 3

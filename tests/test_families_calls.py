@@ -6,8 +6,8 @@ from torch import nn
 
 from img2img_hub import CycleGAN, Pix2Pix
 from img2img_hub.families import Outputs
-from img2img_hub.families.calls import call_each, mixes_samples
 from img2img_hub.families.options import Architecture
+from img2img_hub.objectives.calls import call_each, mixes_samples
 from tests.test_families import batches
 
 

@@ -17,9 +17,9 @@ from PIL import Image
 
 from img2img_hub import ResNetGenerator, Translator
 from img2img_hub.cli import main
-from img2img_hub.data.findings import findings
-from img2img_hub.data.search import MARK, images_below
-from img2img_hub.data.sources import DataConfig, open_train_and_validation
+from img2img_hub.data.find.findings import findings
+from img2img_hub.data.find.search import MARK, images_below
+from img2img_hub.data.find.sources import DataConfig, open_train_and_validation
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
 from tests.opening import message, opened, opened_unpaired, values

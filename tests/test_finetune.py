@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix
-from img2img_hub.data.transforms import TrainingDataset
+from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.training.step import Stepper
 from tests.runs import assert_same_end, checkpoints, interrupt_at, lines
 from tests.scenes import scene, write_tiff

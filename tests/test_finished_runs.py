@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from img2img_hub import Pix2Pix, TrainConfig
-from img2img_hub.training.card import training_command
-from img2img_hub.training.generators import Generators
-from img2img_hub.training.push import Publisher
+from img2img_hub.training.results.card import training_command
+from img2img_hub.training.results.generators import Generators
+from img2img_hub.training.results.push import Publisher
 from tests.pushing import titles
 from tests.runs import checkpoints, lines
 

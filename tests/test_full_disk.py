@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator
 
 from img2img_hub import Pix2Pix
-from img2img_hub.losses import ImagePool
-from img2img_hub.training.checkpoints import RunState, errors_of_writing, save_checkpoint
+from img2img_hub.objectives.losses import ImagePool
+from img2img_hub.training.state.checkpoints import RunState, errors_of_writing, save_checkpoint
 from tests.runs import TINY, assert_same_end, checkpoints, run
 
 pytest_plugins = ["tests.starting"]

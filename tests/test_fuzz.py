@@ -28,13 +28,13 @@ from PIL import Image, features
 
 import img2img_hub
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
-from img2img_hub.images import ImageError, read_alpha, read_image
-from img2img_hub.raster_kinds import HeaderError, kind_of
-from img2img_hub.rasters import Raster, read_raster
-from img2img_hub.translation.files import SAVE_OPTIONS, save_output
+from img2img_hub.images.kinds import HeaderError, kind_of
+from img2img_hub.images.picture import ImageError, read_alpha, read_image
+from img2img_hub.images.raster import Raster, read_raster
+from img2img_hub.images.values import BandValues
 from img2img_hub.translation.folders import translate_folder
+from img2img_hub.translation.outputs import SAVE_OPTIONS, save_output
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.values import BandValues
 from tests.test_images import png_of_size
 
 PACKAGE = str(Path(img2img_hub.__file__).parent)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from img2img_hub.images import ImageError, crop, pad_to_multiple, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.images.picture import ImageError, crop, pad_to_multiple, read_alpha, read_image, to_image, to_tensor
 
 
 def gradient(width: int = 16, height: int = 12) -> Image.Image:

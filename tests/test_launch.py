@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 
 import train_accelerate
 from img2img_hub import TrainConfig
-from img2img_hub.training.launch import knows_bfloat16, start_accelerator
+from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
 from tests.runs import PLAIN as SMALL
 from tests.runs import TWO, command, environment, free_port, run
 
@@ -244,8 +244,8 @@ def test_processes_wait_for_each_other_through_a_long_evaluation(tmp_path):
 
 WAITING = """
 from torch import distributed
-from img2img_hub.training.config import TrainConfig
-from img2img_hub.training.launch import knows_bfloat16, start_accelerator
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
 start_accelerator(TrainConfig(output_dir="unused", cpu=True))
 group = distributed.distributed_c10d._get_default_group()
 print(group._get_backend(distributed.distributed_c10d.torch.device("cpu")).options._timeout.total_seconds() / 3600)

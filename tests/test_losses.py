@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from img2img_hub.losses import ImagePool, adversarial, gradient_penalty, r1_penalty
+from img2img_hub.objectives.losses import ImagePool, adversarial, gradient_penalty, r1_penalty
 
 LOGITS = torch.tensor([[-2.0, 0.5], [3.0, 0.0]])
 

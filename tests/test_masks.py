@@ -10,13 +10,13 @@ from PIL import Image
 
 from img2img_hub import DataConfig, Network, Pix2Pix, Translator
 from img2img_hub.cli import check_data, evaluate
-from img2img_hub.data.cache import open_cache
-from img2img_hub.data.config import DataError
-from img2img_hub.data.masks import COVERED, Corrupter
-from img2img_hub.data.sources import open_data, open_train_and_validation
-from img2img_hub.data.stream_batches import StreamedDataset
-from img2img_hub.data.transforms import TrainingDataset
-from img2img_hub.images import to_tensor
+from img2img_hub.data.cache.resized import open_cache
+from img2img_hub.data.find.config import DataError
+from img2img_hub.data.find.sources import open_data, open_train_and_validation
+from img2img_hub.data.samples.masks import COVERED, Corrupter
+from img2img_hub.data.samples.transforms import TrainingDataset
+from img2img_hub.data.stream.batches import StreamedDataset
+from img2img_hub.images.picture import to_tensor
 from tests.conftest import picture
 from tests.runs import assert_same_end, interrupt_at
 from tests.test_streaming import shards

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from img2img_hub.metrics import (
+from img2img_hub.evaluation.metrics import (
     METRICS,
     PatchSample,
     l1,
@@ -19,8 +19,8 @@ from img2img_hub.metrics import (
     ssim_and_ms_ssim,
     wasserstein,
 )
-from img2img_hub.metrics.fidelity import num_scales
-from img2img_hub.metrics.wasserstein import MAX_PATCHES, _laplacian_pyramid
+from img2img_hub.evaluation.metrics.fidelity import num_scales
+from img2img_hub.evaluation.metrics.wasserstein import MAX_PATCHES, _laplacian_pyramid
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from img2img_hub.hub.model_card import BEGIN, END, CardFacts, CardMetric, merge_card, render_model_card, with_repo_ids
+from img2img_hub.hub.card import BEGIN, END, CardFacts, CardMetric, merge_card, render_model_card, with_repo_ids
 from tests.hub.cards import check_card
 
 FACTS = CardFacts(

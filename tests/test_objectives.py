@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from img2img_hub import CycleGAN, Pix2Pix
 from img2img_hub.families import Outputs
 from img2img_hub.families.options import Architecture
-from img2img_hub.losses import adversarial
+from img2img_hub.objectives.losses import adversarial
 from tests.test_families import NoLogs, adam, batches, build, run
 
 FAMILIES = [Pix2Pix, CycleGAN]

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from img2img_hub import PatchDiscriminator, PixelDiscriminator, ResNetGenerator, Translator, UNetGenerator
-from img2img_hub.hub.official import read_official, save_official, to_official
-from img2img_hub.hub.official_layouts import infer, original_names
 from img2img_hub.networks.blocks import set_norm_statistics
+from img2img_hub.official.file import read_official, save_official, to_official
+from img2img_hub.official.layouts import infer, original_names
 from tests.conftest import picture
 from tests.originals import assert_same, original_patch, original_pixel, original_resnet, original_unet, save, trained
 

@@ -18,7 +18,7 @@ from img2img_hub import (
     UNetGenerator,
 )
 from img2img_hub.cli import main
-from img2img_hub.hub.official import read_official, save_official, to_official
+from img2img_hub.official.file import read_official, save_official, to_official
 from tests.conftest import picture
 from tests.originals import original_patch, original_pixel, original_resnet, original_unet, save, trained
 

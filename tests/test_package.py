@@ -18,13 +18,12 @@ PACKAGE = ROOT / "img2img_hub"
 FLOORS = [
     {"scripts", "cli", "demo", "__main__"},
     {"training"},
-    {"translation"},
+    {"evaluation"},
+    {"translation", "official", "runtimes", "strips"},
     {"hub"},
-    {"families", "data", "metrics"},
-    {
-        *("networks", "losses", "augment", "values", "remarks"),
-        *("images", "pillow_gaps", "rasters", "raster_kinds", "tiffs", "tiff_pages", "tiff_writing", "deep_png"),
-    },
+    {"families", "data"},
+    {"networks", "objectives", "images"},
+    {"errors", "files"},
 ]
 HOMES = {"accelerate": {"training"}, "datasets": {"data"}, "gradio": {"demo"}}
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from img2img_hub import DataConfig, ResNetGenerator, Translator
-from img2img_hub.data.sources import open_data
-from img2img_hub.images import to_tensor
-from img2img_hub.metrics import metric_names
-from img2img_hub.translation import perceptual
-from img2img_hub.translation.evaluation import evaluate_paired, evaluate_unpaired
-from img2img_hub.translation.perceptual import Perceptual, frechet_distance, kernel_distance
+from img2img_hub.data.find.sources import open_data
+from img2img_hub.evaluation import perceptual
+from img2img_hub.evaluation.measure import evaluate_paired, evaluate_unpaired
+from img2img_hub.evaluation.metrics import metric_names
+from img2img_hub.evaluation.perceptual import Perceptual, frechet_distance, kernel_distance
+from img2img_hub.images.picture import to_tensor
 
 SIZE = 32
 

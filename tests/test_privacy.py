@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from img2img_hub.hub.card import CardFacts, render_model_card, with_short_paths
 from img2img_hub.hub.local_paths import shortened, shortened_everywhere
-from img2img_hub.hub.model_card import CardFacts, render_model_card, with_short_paths
 from img2img_hub.hub.privacy import origin_of
 from img2img_hub.hub.space import make_space
 from tests.hub import HubServer, client_environment, run_client
@@ -132,7 +132,7 @@ def test_a_repo_that_is_public_already_is_refused_before_anything_is_trained(hub
     assert done.returncode == 2
     assert "alice/known is there already and public, but the data set alice/secret is private" in done.stderr
     assert not (tmp_path / "runs/known").exists()
-    asked = "from img2img_hub.hub.account import create_repos; create_repos(['alice/known'], datasets=[], models=[], "
+    asked = "from img2img_hub.hub.pushing.account import create_repos as c; c(['alice/known'], datasets=[], models=[], "
     said = run_client(f"{asked}private=True)", alice, check=False).stderr
     assert "alice/known is there already and public, but it was to be private" in said
     run_client(f"{asked}private=False)", alice)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from img2img_hub.hub.model_card import BEGIN, CardFacts, render_model_card
+from img2img_hub.hub.card import BEGIN, CardFacts, render_model_card
 from img2img_hub.hub.publish import push_folder, shown_pictures
 from tests.hub import HubServer, run_client
 

@@ -14,8 +14,8 @@ import pytest
 from accelerate import Accelerator
 
 from img2img_hub import CycleGAN, Pix2Pix, TrainConfig
-from img2img_hub.hub.patience import Patience
-from img2img_hub.training.push import Publisher, create_repos, find_repo_ids
+from img2img_hub.hub.pushing.patience import Patience
+from img2img_hub.training.results.push import Publisher, create_repos, find_repo_ids
 from tests.hub import HubServer, run_client
 from tests.hub.fixtures import ALICE, ALICE_READS
 from tests.pushing import SHORT, SHORTEST, count, generator, titles, wait_until
@@ -130,7 +130,7 @@ def test_a_run_that_stops_does_not_wait_for_a_hub_that_hangs(
         children = psutil.Process().children()
         run.offer(6)
     assert run.said == ["The push of step 5 to alice/maps was broken off."]
-    assert not any(child.is_running() and "img2img_hub.hub.apart" in child.cmdline() for child in children)
+    assert not any(child.is_running() and "img2img_hub.hub.pushing.apart" in child.cmdline() for child in children)
     assert not (run.root / ".push").exists()
     run.offer(7)  # after the end nothing begins anew
     assert not (run.root / ".push").exists()
@@ -236,7 +236,7 @@ def test_who_may_not_push_and_what_a_card_may_not_say(alice: dict[str, str], hub
     ]
     code = f"""
 import json
-from img2img_hub.hub.account import check_push
+from img2img_hub.hub.pushing.account import check_push
 for arguments, _ in {cases!r}:
     try:
         print(json.dumps(check_push(**arguments)))

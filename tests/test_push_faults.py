@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from img2img_hub.hub.apart import Apart, CallFailed
-from img2img_hub.hub.patience import HubTrouble, Patience, patiently
+from img2img_hub.hub.pushing.apart import Apart, CallFailed
+from img2img_hub.hub.pushing.patience import HubTrouble, Patience, patiently
 from tests.hub import HubServer, run_client
 from tests.hub.faults import Fault
 from tests.hub.fixtures import ALICE
@@ -157,7 +157,7 @@ def test_what_somebody_writes_during_the_push_is_kept_by_the_next_try(
 def test_each_request_has_its_time_limit(alice: dict[str, str]) -> None:
     code = """
     from huggingface_hub import HfApi, get_session
-    from img2img_hub.hub.patience import one_try_a_request
+    from img2img_hub.hub.pushing.patience import one_try_a_request
 
     one_try_a_request(silence=30)
     seen = []
@@ -243,8 +243,8 @@ def test_a_push_that_is_stopped_leaves_no_process(as_alice: None, hub_server: Hu
 def test_a_push_ends_with_the_run_that_was_killed(as_alice: None, hub_server: HubServer, tmp_path: Path) -> None:
     hub_server.fail_next("POST .*/commit/", "timeout", times=10_000)
     code = f"""
-from img2img_hub.hub.apart import Apart
-from img2img_hub.hub.patience import Patience
+from img2img_hub.hub.pushing.apart import Apart
+from img2img_hub.hub.pushing.patience import Patience
 endless = Patience(silence=1000)
 push = Apart("push_folder", patience=endless, folder={str(generator(tmp_path / "run"))!r}, repo_id="alice/maps")
 print(push._process.pid, flush=True)
@@ -260,4 +260,4 @@ push.result()
 
 def test_pushing_needs_no_torch() -> None:
     """It would take seconds and a gigabyte from the training that goes on beside."""
-    run_client("import sys, img2img_hub.hub.apart; assert 'torch' not in sys.modules", dict(os.environ))
+    run_client("import sys, img2img_hub.hub.pushing.apart; assert 'torch' not in sys.modules", dict(os.environ))

@@ -9,21 +9,28 @@ import tifffile
 import torch
 from PIL import Image
 
-from img2img_hub.data.cache import open_cache
-from img2img_hub.data.sources import DataConfig, DataError, PairedData, open_data, open_train_and_validation, problems
-from img2img_hub.data.transforms import TrainingDataset
+from img2img_hub.data.cache.resized import open_cache
+from img2img_hub.data.find.sources import (
+    DataConfig,
+    DataError,
+    PairedData,
+    open_data,
+    open_train_and_validation,
+    problems,
+)
+from img2img_hub.data.samples.transforms import TrainingDataset
+from img2img_hub.evaluation.measure import draw_samples, evaluate_paired, evaluate_unpaired
+from img2img_hub.evaluation.sides import prepared
 from img2img_hub.families import Outputs
 from img2img_hub.families.cyclegan import CycleGAN
 from img2img_hub.families.options import Architecture
 from img2img_hub.families.pix2pix import Pix2Pix
-from img2img_hub.images import ImageError
+from img2img_hub.images.picture import ImageError
+from img2img_hub.images.raster import Raster, read_raster
+from img2img_hub.images.values import BandValues
 from img2img_hub.networks import ResNetGenerator, UNetGenerator
-from img2img_hub.rasters import Raster, read_raster
-from img2img_hub.translation.evaluation import draw_samples, evaluate_paired, evaluate_unpaired
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.translation.sides import prepared
 from img2img_hub.translation.translator import Translator
-from img2img_hub.values import BandValues
 from tests.hub import run_client
 from tests.runs import ROOT
 from tests.scenes import NO_DATA, PLACE, scene, tags_of, write_pairs, write_tiff
@@ -351,7 +358,7 @@ def test_a_discriminator_sees_the_same_holes_in_real_and_made_images(family: Pix
 
 
 def test_the_l1_of_pix2pix_is_the_mean_over_pixels_with_data(tmp_path: Path) -> None:
-    from img2img_hub.losses import l1
+    from img2img_hub.objectives.losses import l1
 
     output, target = torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4)
     valid = torch.zeros(1, 1, 4, 4)

@@ -12,13 +12,13 @@ import tifffile
 import torch
 from PIL import Image
 
-from img2img_hub.images import ImageError, read_alpha, read_image
+from img2img_hub.images.kinds import HeaderError, kind_of
+from img2img_hub.images.picture import ImageError, read_alpha, read_image
+from img2img_hub.images.raster import DTYPES, Raster, georeference_of, read_raster
+from img2img_hub.images.values import BandValues, measured, resized_bands
 from img2img_hub.networks import UNetGenerator
-from img2img_hub.raster_kinds import HeaderError, kind_of
-from img2img_hub.rasters import DTYPES, Raster, georeference_of, read_raster
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator
-from img2img_hub.values import BandValues, measured, resized_bands
 from tests.scenes import GEO_TEXT, PLACE, scene, tags_of, write_tiff
 
 

@@ -15,12 +15,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from img2img_hub.data.sources import DataError
-from img2img_hub.images import ImageError, read_alpha, read_image
-from img2img_hub.raster_kinds import kind_of
-from img2img_hub.rasters import Raster, RasterKind, read_raster
-from img2img_hub.remarks import noted, told
-from img2img_hub.tiff_pages import full, mask_place, pages
+from img2img_hub.data.find.sources import DataError
+from img2img_hub.images.kinds import kind_of
+from img2img_hub.images.picture import ImageError, read_alpha, read_image
+from img2img_hub.images.raster import Raster, RasterKind, read_raster
+from img2img_hub.images.remarks import noted, told
+from img2img_hub.images.tiff_pages import full, mask_place, pages
 from tests.opening import opened
 
 

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix
-from img2img_hub.training.checkpoints import RunState, load_checkpoint, save_checkpoint
+from img2img_hub.training.state.checkpoints import RunState, load_checkpoint, save_checkpoint
 from img2img_hub.training.step import Stepper
 from tests.runs import assert_same_end, checkpoints, environment, files, interrupt_at, lines, same_tensors
 
@@ -243,7 +243,7 @@ def test_output_folders_that_cannot_be_are_refused_before_training(start, tmp_pa
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from img2img_hub.training.lock import FolderLock
+from img2img_hub.training.run.lock import FolderLock
 FolderLock(Path(sys.argv[1]))
 child = os.fork()  # as the processes that read images
 print("held", child, flush=True) if child else None
@@ -312,7 +312,7 @@ def test_a_run_holds_its_folder_to_its_end_and_no_longer(start, monkeypatch, hol
 
 def try_lock(folder):
     """What another process hears that wants to make a run there."""
-    attempt = "import sys; from pathlib import Path; from img2img_hub.training.lock import FolderLock as L"
+    attempt = "import sys; from pathlib import Path; from img2img_hub.training.run.lock import FolderLock as L"
     return subprocess.run(
         [sys.executable, "-c", f"{attempt}; L(Path(sys.argv[1]))", folder],
         env=environment(),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from img2img_hub import CycleGAN, DataConfig, Pix2Pix, TrainConfig
-from img2img_hub.training.lock import FolderLock
-from img2img_hub.training.record import RECORD, Record, remove_made, strangers
-from img2img_hub.training.results import Results
+from img2img_hub.training.results.results import Results
+from img2img_hub.training.run.lock import FolderLock
+from img2img_hub.training.run.record import RECORD, Record, remove_made, strangers
 from tests.runs import checkpoints, files, interrupt_at, lines
 
 pytest_plugins = ["tests.starting"]

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from img2img_hub import CycleGAN, DataConfig, Pix2Pix
-from img2img_hub.data.identity import difference, identity_of
-from img2img_hub.data.sources import open_data, open_train_and_validation
+from img2img_hub.data.find.identity import difference, identity_of
+from img2img_hub.data.find.sources import open_data, open_train_and_validation
 from tests.conftest import picture
 from tests.runs import files
 

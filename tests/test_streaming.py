@@ -25,14 +25,15 @@ from datasets import ClassLabel, Dataset, Features
 from safetensors.torch import load_file
 
 from img2img_hub import Architecture, CycleGAN, Pix2Pix, TrainConfig, train
-from img2img_hub.data import sources, streaming
-from img2img_hub.data.sources import DataConfig, PairedData, StreamedData, open_data, open_train_and_validation
-from img2img_hub.data.stream_batches import StreamedDataset, StreamOrder
-from img2img_hub.data.transforms import TrainingDataset
-from img2img_hub.images import ImageError
+from img2img_hub.data.find import sources
+from img2img_hub.data.find.sources import DataConfig, PairedData, StreamedData, open_data, open_train_and_validation
+from img2img_hub.data.samples.transforms import TrainingDataset
+from img2img_hub.data.stream import streaming
+from img2img_hub.data.stream.batches import StreamedDataset, StreamOrder
+from img2img_hub.images.picture import ImageError
 from img2img_hub.training.batches import open_samples, open_stream
 from img2img_hub.training.loop import Stepper
-from img2img_hub.training.plan import Plan
+from img2img_hub.training.run.plan import Plan
 from tests.conftest import picture
 from tests.hub import HubServer, client_environment, run_client
 from tests.hub.client import ROOT
@@ -167,7 +168,7 @@ def test_shards_come_in_another_order_every_epoch(tmp_path: Path) -> None:
 
 
 def test_a_data_set_of_very_many_files_is_read_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("img2img_hub.data.streaming._MOST_SHARDS", 2)
+    monkeypatch.setattr("img2img_hub.data.stream.streaming._MOST_SHARDS", 2)
     data = streamed(pairs(tmp_path, [1] * 12), shuffle_buffer=2)
     seen = [pair for rank in range(3) for pair in drawn(data, 4, rank=rank, world=3)]
     assert sorted(seen) == [(value, 100 + value) for value in range(12)]
@@ -413,7 +414,7 @@ def stream_threads() -> set[threading.Thread]:
 def test_a_stream_that_is_left_early_leaves_no_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    monkeypatch.setattr("img2img_hub.data.stream_batches._READ_AHEAD", 1)  # soon it has to wait
+    monkeypatch.setattr("img2img_hub.data.stream.batches._READ_AHEAD", 1)  # soon it has to wait
     before = stream_threads()
     stream = batches(pairs(tmp_path), 0, 90, num_workers=num_workers)
     next(stream)

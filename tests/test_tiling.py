@@ -14,15 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from img2img_hub import CoarseToFineGenerator, ResNetGenerator, Translator, UNetGenerator
-from img2img_hub.images import to_tensor
+from img2img_hub.images.picture import to_tensor
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import BatchNorm2d, set_norm_statistics
+from img2img_hub.strips import plan as strips
+from img2img_hub.strips import translate as tiling
+from img2img_hub.strips.feature_maps import FeatureMap
+from img2img_hub.strips.layers import Border, Normalise
+from img2img_hub.strips.record import NotByRows, record
 from img2img_hub.translation import engine as engine_module
-from img2img_hub.translation import strips, tiling
 from img2img_hub.translation.engine import Engine
-from img2img_hub.translation.feature_maps import FeatureMap
-from img2img_hub.translation.layers import Border, Normalise
-from img2img_hub.translation.recording import NotByRows, record
 from img2img_hub.translation.settings import TranslationSettings
 from tests.originals import original_unet
 

@@ -13,8 +13,8 @@ from accelerate.state import AcceleratorState
 from benchmarks.train_step import PlainStep
 from img2img_hub import CycleGAN, Pix2Pix, TrainConfig
 from img2img_hub.families import FAMILIES
-from img2img_hub.training.checkpoints import RunState
-from img2img_hub.training.optimizers import make_averages, make_optimizers, prepare_networks
+from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.training.state.optimizers import make_averages, make_optimizers, prepare_networks
 from img2img_hub.training.step import Stepper
 from tests.runs import lines
 from tests.test_families import NoLogs, assert_same_weights, batches, build, run
@@ -127,7 +127,7 @@ def test_freed_memory_stays_with_the_process():
     """By the count of pages that the system hands out: a training that frees and takes the same again needs none."""
     code = """if True:
         import resource, sys, torch
-        from img2img_hub.training.memory import keep_freed_memory
+        from img2img_hub.training.run.memory import keep_freed_memory
         if sys.argv[1] == "keep" and not keep_freed_memory():
             print(-1), sys.exit()
         torch.set_num_threads(1)

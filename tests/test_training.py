@@ -10,11 +10,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from img2img_hub import Architecture, CycleGAN, DataConfig, Network, Pix2Pix, TrainConfig, Translator, train
-from img2img_hub.data.sources import open_data
-from img2img_hub.training import collapse
-from img2img_hub.training.collapse import CollapseWatch
+from img2img_hub.data.find.sources import open_data
+from img2img_hub.evaluation.measure import evaluate_paired
+from img2img_hub.training.results import collapse
+from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.step import Stepper
-from img2img_hub.translation.evaluation import evaluate_paired
 from tests.runs import checkpoints, lines, run
 
 pytest_plugins = ["tests.starting"]

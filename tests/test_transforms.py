@@ -10,9 +10,9 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
-from img2img_hub.data.sources import DataConfig, open_data
-from img2img_hub.data.transforms import EpochStream, TrainingDataset, evaluation_image
-from img2img_hub.images import to_image, to_tensor
+from img2img_hub.data.find.sources import DataConfig, open_data
+from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset, evaluation_image
+from img2img_hub.images.picture import to_image, to_tensor
 
 SIZE, LOAD = 12, 16
 

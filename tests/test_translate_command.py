@@ -20,11 +20,11 @@ from safetensors.torch import save_file
 
 from img2img_hub import ResNetGenerator, Translator
 from img2img_hub.cli import main
-from img2img_hub.data.search import MARK
-from img2img_hub.rasters import read_raster
+from img2img_hub.data.find.search import MARK
+from img2img_hub.images.raster import read_raster
+from img2img_hub.images.values import BandValues
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.values import BandValues
 from tests.browser.serving import ROOT
 from tests.conftest import picture
 from tests.scenes import write_tiff

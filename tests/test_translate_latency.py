@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import translate_latency
 from benchmarks.translate_latency import Targets, latency, multiplications, pictures
-from img2img_hub.translation.backends import knows_bfloat16
+from img2img_hub.runtimes.backends import knows_bfloat16
 from tests.originals import original_unet
 
 

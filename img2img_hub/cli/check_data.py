@@ -6,7 +6,7 @@ python -m img2img_hub check-data --dataset facades --side_by_side --sheet previe
 import sys
 from pathlib import Path
 
-from img2img_hub.data.config import DataConfig
+from img2img_hub.data.find.config import DataConfig
 
 
 def check_data(
@@ -26,14 +26,14 @@ def check_data(
         sheet: Image file to draw the first few sources and targets into.
         overwrite: Replace the sheet if it is there already.
     """
-    from img2img_hub.translation.files import check_sheet, save_sheet
+    from img2img_hub.translation.outputs import check_sheet, save_sheet
 
     check_sheet(sheet, overwrite=overwrite)
 
-    from img2img_hub.data.findings import left_out
-    from img2img_hub.data.sources import StreamedData, open_data, open_train_and_validation, problems
-    from img2img_hub.remarks import noted, told
-    from img2img_hub.translation.preview import draw_data
+    from img2img_hub.data.find.findings import left_out
+    from img2img_hub.data.find.sources import StreamedData, open_data, open_train_and_validation, problems
+    from img2img_hub.evaluation.preview import draw_data
+    from img2img_hub.images.remarks import noted, told
 
     if split is not None:
         parts = {split: open_data(data, paired=not unpaired, split=split)}

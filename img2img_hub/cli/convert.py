@@ -59,8 +59,8 @@ def convert(
 
 def _from_official(source: Path, output: Path, *, push_to_hub: str | None, overwrite: bool, wishes: dict) -> int:
     from img2img_hub.hub.publish import check_repo_id, push_folder
-    from img2img_hub.translation.files import make_folder
-    from img2img_hub.translation.official import FILES, convert_official, save_converted
+    from img2img_hub.official.convert import FILES, convert_official, save_converted
+    from img2img_hub.translation.outputs import make_folder
 
     if push_to_hub is not None:
         check_repo_id(push_to_hub)
@@ -94,9 +94,9 @@ def _from_official(source: Path, output: Path, *, push_to_hub: str | None, overw
 
 
 def _to_official(source: str, path: Path, *, overwrite: bool) -> int:
-    from img2img_hub.hub.official import save_official
     from img2img_hub.networks import Network
-    from img2img_hub.translation.files import check_free
+    from img2img_hub.official.file import save_official
+    from img2img_hub.translation.outputs import check_free
 
     if Path(source).is_file():
         raise ValueError(f"{source} is a file: --to_official writes one from a model, so name its folder or Hub id")

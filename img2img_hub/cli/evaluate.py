@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from img2img_hub.cli.shared import HTTPError, load, one_line
-from img2img_hub.data.config import DataConfig
+from img2img_hub.data.find.config import DataConfig
 
 if TYPE_CHECKING:
     from img2img_hub.translation.translator import Translator
@@ -58,27 +58,27 @@ def evaluate(
         sheet: Image file to draw a few samples into.
         overwrite: Replace files that are there already.
     """
-    from img2img_hub.translation.files import check_free, check_sheet, make_folder, save_sheet
+    from img2img_hub.translation.outputs import check_free, check_sheet, make_folder, save_sheet
 
     check_free(output, overwrite=overwrite)
     check_sheet(sheet, overwrite=overwrite)
     if image_size is not None and not 11 <= image_size <= 8192:
         raise ValueError(f"--image_size is {image_size}: type 11 (the window of SSIM) to 8192 pixels")
 
-    from img2img_hub.data.sources import UnpairedData, open_data
-    from img2img_hub.families import FAMILIES
-    from img2img_hub.metrics import METRICS, metric_names
-    from img2img_hub.networks.blocks import constant_kernels
-    from img2img_hub.training.memory import keep_freed_memory
-    from img2img_hub.translation.evaluation import (
+    from img2img_hub.data.find.sources import UnpairedData, open_data
+    from img2img_hub.evaluation.measure import (
         draw_samples,
         evaluate_paired,
         evaluate_unpaired,
         num_images,
         smallest_set,
     )
-    from img2img_hub.translation.origin import difference_from_training
-    from img2img_hub.translation.perceptual import Perceptual
+    from img2img_hub.evaluation.metrics import METRICS, metric_names
+    from img2img_hub.evaluation.origin import difference_from_training
+    from img2img_hub.evaluation.perceptual import Perceptual
+    from img2img_hub.families import FAMILIES
+    from img2img_hub.networks.blocks import constant_kernels
+    from img2img_hub.training.run.memory import keep_freed_memory
 
     how: dict[str, Any] = {"device": device, "backend": backend, "dtype": dtype}
     translator = load(model, revision=revision, onnx_file=onnx_file, **how)

@@ -34,9 +34,9 @@ def export(
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace the file, and the description of one, that is there already.
     """
-    from img2img_hub.translation.calibration import calibration_batches
-    from img2img_hub.translation.export import export_model, need
-    from img2img_hub.translation.files import check_free, make_folder
+    from img2img_hub.evaluation.calibration import calibration_batches
+    from img2img_hub.runtimes.export import export_model, need
+    from img2img_hub.translation.outputs import check_free, make_folder
 
     if output.suffix != ".onnx":
         raise ValueError(f"--output {output} is no ONNX file by its name: let it end in .onnx")

@@ -35,9 +35,9 @@ def push_model(
         revision: Branch to push to; default: main.
         commit_message: What the commit says.
     """
-    from img2img_hub.hub.patience import Patience, one_try_a_request, patiently
     from img2img_hub.hub.privacy import in_words, reasons_of
     from img2img_hub.hub.publish import push_folder
+    from img2img_hub.hub.pushing.patience import Patience, one_try_a_request, patiently
 
     wish = private_or_public(private=private, public=public)
 

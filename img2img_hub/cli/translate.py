@@ -60,8 +60,8 @@ def translate(
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace outputs that are there already.
     """
-    from img2img_hub.translation.files import plan_outputs
     from img2img_hub.translation.folders import check_options, translate_folder
+    from img2img_hub.translation.outputs import plan_outputs
 
     check_options(format=format, batch_size=batch_size, seed=seed)
     # Once before the model is loaded, which may take a download, to say at once what is in the way.

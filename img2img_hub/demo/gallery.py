@@ -21,9 +21,9 @@ import gradio as gr
 from PIL import Image, ImageOps
 
 from img2img_hub.demo.models import Model, Models
-from img2img_hub.images import read_image
+from img2img_hub.evaluation.sheets import first_pair
+from img2img_hub.images.picture import read_image
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.translation.sheets import first_pair
 
 SCRIPT = Path(__file__).with_name("assets") / "gallery.js"
 SIDE = 160  # pixels of a thumbnail, twice what it is shown at

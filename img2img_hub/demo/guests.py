@@ -31,7 +31,7 @@ from img2img_hub.demo.models import LOAD_ERRORS, without_folders
 from img2img_hub.demo.requests import MAX_NATIVE_PIXELS
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.zero import ON_ZERO_GPU
-from img2img_hub.translation.export import working_shape
+from img2img_hub.runtimes.export import working_shape
 from img2img_hub.translation.translator import Translator
 
 VARIABLE = "IMG2IMG_ALLOW_ANY_MODEL"

@@ -32,8 +32,8 @@ from img2img_hub.demo.uploads import (
     save_png,
     status_line,
 )
-from img2img_hub.images import ImageError
-from img2img_hub.rasters import AnyImage, Raster
+from img2img_hub.images.picture import ImageError
+from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 
 from img2img_hub.demo.prepare import Asked, prepare
-from img2img_hub.translation.backends import Backend, check_backend
+from img2img_hub.runtimes.backends import Backend, check_backend
 from img2img_hub.translation.engine import Dtype
 from img2img_hub.translation.translator import Translator
 

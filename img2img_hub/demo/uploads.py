@@ -29,8 +29,8 @@ from PIL import Image
 
 from img2img_hub.demo.speed import TITLES
 from img2img_hub.demo.texts import say
-from img2img_hub.images import ImageError, open_file, read_image
-from img2img_hub.rasters import NPY_MAGIC, first_bytes, load_npy
+from img2img_hub.images.picture import ImageError, open_file, read_image
+from img2img_hub.images.raster import NPY_MAGIC, first_bytes, load_npy
 from img2img_hub.translation.translator import Translator
 
 MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over

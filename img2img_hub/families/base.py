@@ -11,11 +11,11 @@ from typing import Any, ClassVar, get_args
 
 from torch import Tensor, nn
 
-from img2img_hub.augment import augment, parse_policy
-from img2img_hub.families.calls import call_each
 from img2img_hub.families.options import PREFIX, arguments_for
-from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial, gradient_penalty, r1_penalty
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network, UNetGenerator
+from img2img_hub.objectives.augment import augment, parse_policy
+from img2img_hub.objectives.calls import call_each
+from img2img_hub.objectives.losses import AdversarialLoss, ImagePool, adversarial, gradient_penalty, r1_penalty
 
 Networks = dict[str, nn.Module]
 # "source" and "target", (N, C, H, W) float in [-1, 1]; of rasters with pixels without data, which are 0, also

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
-from img2img_hub.families.calls import call_each
-from img2img_hub.losses import AdversarialLoss, ImagePool, adversarial, l1, with_data
 from img2img_hub.networks import Network
+from img2img_hub.objectives.calls import call_each
+from img2img_hub.objectives.losses import AdversarialLoss, ImagePool, adversarial, l1, with_data
 
 # Each direction: (generator, the one back, where it starts, where it lands).
 _DIRECTIONS = (

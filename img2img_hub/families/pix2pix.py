@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
-from img2img_hub.losses import AdversarialLoss, adversarial, l1, with_data
 from img2img_hub.networks import Network
+from img2img_hub.objectives.losses import AdversarialLoss, adversarial, l1, with_data
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RemoteEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+from img2img_hub.hub.card import merge_card, with_repo_ids, with_short_paths
 from img2img_hub.hub.local_paths import shortened_everywhere
-from img2img_hub.hub.model_card import merge_card, with_repo_ids, with_short_paths
 from img2img_hub.hub.privacy import CONFIG, reasons_of, refuse_public
 
 CARD = "README.md"

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware
 
-from img2img_hub.hub.model_card import with_short_paths
+from img2img_hub.hub.card import with_short_paths
 from img2img_hub.hub.privacy import Origin, origin_of, refuse_public, why_private
 from img2img_hub.hub.publish import ABOUT, CARD, EXAMPLES, REQUIRED, check_repo_id, published, shown_pictures
 

@@ -96,7 +96,7 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         self.save_weights(save_directory)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """A minimal true card for a network saved by hand; runs write the full one (hub/model_card.py)."""
+        """A minimal true card for a network saved by hand; runs write the full one (hub/card.py)."""
         data = ModelCardData(library_name="img2img_hub", pipeline_tag="image-to-image", tags=["img2img_hub"])
         text = (
             f"# {type(self).__name__}\n\nAn image-to-image network of img2img_hub.\n\n"

@@ -11,13 +11,13 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from img2img_hub.data.cache import open_cache
-from img2img_hub.data.sources import ImageData, StreamedData
-from img2img_hub.data.stream_batches import StreamedDataset, StreamOrder
-from img2img_hub.data.transforms import EpochStream, TrainingDataset
+from img2img_hub.data.cache.resized import open_cache
+from img2img_hub.data.find.sources import ImageData, StreamedData
+from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
+from img2img_hub.data.stream.batches import StreamedDataset, StreamOrder
 from img2img_hub.families import Batch
-from img2img_hub.training.config import TrainConfig
-from img2img_hub.training.signals import leave_signals_to_the_run
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.signals import leave_signals_to_the_run
 
 
 def open_samples(data: ImageData | StreamedData, *, config: TrainConfig) -> TrainingDataset:

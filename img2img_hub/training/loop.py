@@ -12,31 +12,31 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
-from img2img_hub.data.findings import findings
-from img2img_hub.data.sources import DataConfig, StreamedData, open_train_and_validation
+from img2img_hub.data.find.findings import findings
+from img2img_hub.data.find.sources import DataConfig, StreamedData, open_train_and_validation
+from img2img_hub.evaluation.preview import TrainingData
 from img2img_hub.families import Family
 from img2img_hub.families.options import Architecture
 from img2img_hub.training.batches import open_samples, open_stream
-from img2img_hub.training.checkpoints import RunState, errors_of_writing, load_checkpoint, save_checkpoint
-from img2img_hub.training.config import TrainConfig
-from img2img_hub.training.finetune import Start, initialise_from
-from img2img_hub.training.launch import (
+from img2img_hub.training.results.logs import Logs
+from img2img_hub.training.results.push import Publisher, create_repos, find_repo_ids, push_all
+from img2img_hub.training.results.results import Results
+from img2img_hub.training.results.run import Run
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.folder import RunFolder
+from img2img_hub.training.run.launch import (
     describe_speed,
     errors_of_each_process,
     errors_of_lost_processes,
     start_accelerator,
 )
-from img2img_hub.training.logs import Logs
-from img2img_hub.training.optimizers import make_averages, make_optimizers, prepare_networks, set_learning_rates
-from img2img_hub.training.plan import Plan
-from img2img_hub.training.push import Publisher, create_repos, find_repo_ids, push_all
-from img2img_hub.training.results import Results
-from img2img_hub.training.run import Run
-from img2img_hub.training.run_folder import RunFolder
-from img2img_hub.training.signals import StopRequest
+from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.run.signals import StopRequest
+from img2img_hub.training.state.checkpoints import RunState, errors_of_writing, load_checkpoint, save_checkpoint
+from img2img_hub.training.state.finetune import Start, initialise_from
+from img2img_hub.training.state.optimizers import make_averages, make_optimizers, prepare_networks, set_learning_rates
 from img2img_hub.training.step import Stepper
 from img2img_hub.training.warmup import warm_up
-from img2img_hub.translation.preview import TrainingData
 
 
 def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, *, architecture: Any = None) -> Run:

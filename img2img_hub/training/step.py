@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from img2img_hub.families import Batch, Family, Outputs, Phase
-from img2img_hub.training.checkpoints import RunState
-from img2img_hub.training.config import TrainConfig
-from img2img_hub.training.logs import Logs
+from img2img_hub.training.results.logs import Logs
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.state.checkpoints import RunState
 
 
 @dataclass(kw_only=True)

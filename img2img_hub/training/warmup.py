@@ -12,15 +12,15 @@ from dataclasses import replace
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from img2img_hub.data.transforms import TrainingDataset
+from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.families import Family
 from img2img_hub.training.batches import open_stream
-from img2img_hub.training.checkpoints import RunState
-from img2img_hub.training.config import TrainConfig
-from img2img_hub.training.finetune import discriminator_phases
-from img2img_hub.training.logs import Logs
-from img2img_hub.training.plan import Plan
-from img2img_hub.training.signals import StopRequest
+from img2img_hub.training.results.logs import Logs
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.run.signals import StopRequest
+from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.training.state.finetune import discriminator_phases
 from img2img_hub.training.step import Stepper
 
 

@@ -21,11 +21,11 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from img2img_hub.images import crop, pad_to_multiple, reflected
+from img2img_hub.images.picture import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
-from img2img_hub.translation.recording import NotByRows
-from img2img_hub.translation.tiling import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
+from img2img_hub.strips.record import NotByRows
+from img2img_hub.strips.translate import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from img2img_hub.images import open_file
-from img2img_hub.rasters import AnyImage
-from img2img_hub.remarks import Note, noted, told
-from img2img_hub.translation.files import (
+from img2img_hub.images.picture import open_file
+from img2img_hub.images.raster import AnyImage
+from img2img_hub.images.remarks import Note, noted, told
+from img2img_hub.translation.outputs import (
     SAVE_OPTIONS,
     check_writable,
     make_folder,

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2img_hub.images import ImageError, ImageLike, name_of, read_alpha, read_image, to_image, to_tensor
-from img2img_hub.rasters import AnyImage, Raster, georeference_of, read_raster
-from img2img_hub.remarks import look_at, spoken
+from img2img_hub.images.picture import ImageError, ImageLike, name_of, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.images.raster import AnyImage, Raster, georeference_of, read_raster
+from img2img_hub.images.remarks import look_at, spoken
+from img2img_hub.images.values import BandValues, resized_bands
 from img2img_hub.translation.settings import TranslationSettings
-from img2img_hub.values import BandValues, resized_bands
 
 _MOST_OUTSIDE = 0.05  # share of a band's pixels beyond the range of training that goes without a word
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, Self, get_args
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import NormStatistics
-from img2img_hub.values import BandValues
 
 SETTINGS_FILE = "translation.json"
 FORMAT_VERSION = 1

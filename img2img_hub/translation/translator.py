@@ -13,16 +13,16 @@ from typing import Literal, Self, cast, get_args, overload
 import torch
 from torch import Tensor
 
-from img2img_hub.images import ImageLike
+from img2img_hub.images.picture import ImageLike
+from img2img_hub.images.raster import AnyImage
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
-from img2img_hub.rasters import AnyImage
-from img2img_hub.translation.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward
+from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward
+from img2img_hub.strips.translate import Tiles
 from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
-from img2img_hub.translation.tiling import Tiles
 
 
 class Translator:
@@ -38,10 +38,10 @@ class Translator:
         settings: what translation.json holds; None: the defaults.
         name: what messages call it.
         device: "cpu", "cuda", "cuda:1", "mps" …
-        forward: what runs the network's padded batches in its place, see `translation.backends`; None: the network.
+        forward: what runs the network's padded batches in its place, see `runtimes.backends`; None: the network.
         dtype: what the network computes in: "float32", or "float16" or "bfloat16" for speed and memory, mostly on GPUs.
         tiles: how an image that does not fit into the memory is translated strip by strip: "fast" or "exact", see
-            `translation.tiling`.
+            `strips.translate`.
         memory: GiB that a translation may take beside the program and the images; None: half of what is free.
 
     Raises:
@@ -161,12 +161,12 @@ class Translator:
 
         Architecture, width, channels and norm are read off names and shapes; no code in the file is run. `dtype`, and
         `tiles` and `memory` for large images, see above. The other arguments override what is inferred or assumed, see
-        `translation.official.convert_official`.
+        `official.convert.convert_official`.
 
         Raises:
             ValueError: the file is not readable as tensors alone, of no original layout, or a discriminator.
         """
-        from img2img_hub.translation.official import convert_official  # brings the families and the card's libraries
+        from img2img_hub.official.convert import convert_official  # brings the families and the card's libraries
 
         converted = convert_official(
             path,

@@ -1,0 +1,216 @@
+"""Images decoded and resized once: their pixels are kept in files that are mapped into memory.
+
+    from img2img_hub.data.cache.resized import open_cache
+    from img2img_hub.data.find.sources import DataConfig, open_data
+
+    data = open_data(DataConfig(dataset="facades", side_by_side=True), paired=True, split="train")
+    images = open_cache(data, load_size=286)
+    print(images.description, images.pair(0)[0].shape)
+
+A cache is a folder of its own, such as ~/.cache/img2img_hub/facades-286-1a2b3c…, with source.npy and target.npy. It may
+be deleted at any time, also while it is in use. Whoever first asks for an image fills it in, so that nobody waits at
+the start, and any number of runs, ranks and workers may share it: they would all write the same bytes.
+
+No pixel is believed without its check, see `pixel_file`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import features
+
+import img2img_hub
+from img2img_hub.data.cache.pixel_file import PixelFile, describe_size
+from img2img_hub.data.find.columns import ColumnImages
+from img2img_hub.data.samples.opened import ImageData, PairedData
+from img2img_hub.data.samples.reading import FileImages, Half, Images
+from img2img_hub.images.raster import AnyImage
+from img2img_hub.images.resize import resized
+from img2img_hub.images.tiff import library_version
+
+logger = logging.getLogger(__name__)
+
+# Other releases, and other decoders, may make other pixels of the same file. The number is for a change in between.
+_LIBRARIES = ("libjpeg_turbo", "jpg", "jpg_2000", "webp", "avif", "libtiff")
+_DECODERS = [str(features.version(library)) for library in _LIBRARIES]
+_FORMAT = ("2", img2img_hub.__version__, PIL.__version__, *_DECODERS)
+
+
+def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = None) -> ResizedImages:
+    """``data`` at ``load_size`` x ``load_size`` pixels, kept in a folder of its own in ``folder``.
+
+    Never fails: where nothing can be kept, ``description`` says why, and images are decoded anew every time. A cache
+    leaves free at least as much of the disk as it takes.
+
+    Args:
+        data: what ``open_data`` gave.
+        load_size: pixels, width and height.
+        folder: None for $XDG_CACHE_HOME/img2img_hub, or ~/.cache/img2img_hub.
+    """
+    place = Path(folder or "~/.cache")
+    try:
+        place = Path(folder).expanduser() if folder is not None else _default_folder()
+        name = data.id.replace("/", "--")[:50]
+        place = place / f"{name}-{load_size}-{fingerprint(data, load_size=load_size)}"
+        files = [
+            PixelFile(place / f"{name}.npy", side, load_size=load_size)
+            for name, side in zip(("source", "target")[-len(data.sides) :], data.sides, strict=True)
+        ]
+        place.mkdir(parents=True, exist_ok=True)
+        size, used = sum(file.size for file in files), sum(file.used() for file in files)
+        free = shutil.disk_usage(place).free
+        if 2 * (size - used) > free:
+            raise OSError(
+                errno.ENOSPC, f"it needs {describe_size(size - used)}, more than half of the {describe_size(free)} free"
+            )
+        for file in files:
+            file.open()
+            file.leave_free = size - used
+        os.utime(place)  # so that `ls -t` and `find -mtime` tell which caches are in use
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
+        why_not = f"Images are decoded anew every time, for no cache can be kept in {place} ({_why(error)}): "
+        return ResizedImages(data, load_size=load_size, description=why_not + "give another --cache_dir")
+    amount = describe_size(size) if used == size else f"{describe_size(used)} of {describe_size(size)} so far"
+    description = f"Images are cached in {place} ({amount})"
+    return ResizedImages(data, load_size=load_size, files=files, description=description)
+
+
+class ResizedImages:
+    """The images of opened data at ``load_size`` x ``load_size``, each an array (channels, load_size, load_size).
+
+    They are decoded anew every time or, with the ``files`` of a cache, only where those do not have them yet. Arrays
+    out of a file are read-only. ``description`` is one line on the cache, for people.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        *,
+        load_size: int,
+        files: list[PixelFile] | None = None,
+        description: str = "",
+    ) -> None:
+        self.data = data
+        self.load_size = load_size
+        self.description = description
+        self._kinds = (data.about.source_kind, data.about.target_kind)
+        self._files = files
+        self._filling = True
+
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Source and target ``index`` of paired data; twice the target where sources are made of it.
+
+        Raises ImageError or DataError as the data does.
+        """
+        assert isinstance(self.data, PairedData)
+        if self.data.corrupter is not None:
+            pixels = self._one(-1, index, self.data.target)
+            return pixels, pixels
+        source, target = self._kept(0, index), self._kept(1, index)
+        if source is None or target is None:
+            source, target = (
+                resized(image, load_size=self.load_size, kind=kind)
+                for image, kind in zip(self.data.pair(index), self._kinds, strict=True)
+            )
+            self._keep(0, index, source)
+            self._keep(1, index, target)
+        return source, target
+
+    def source(self, index: int) -> np.ndarray:
+        """Source ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
+        return self._one(0, index, self.data.source)
+
+    def target(self, index: int) -> np.ndarray:
+        """Target ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
+        return self._one(1, index, self.data.target)
+
+    def _one(self, side: int, index: int, read: Callable[[int], AnyImage]) -> np.ndarray:
+        pixels = self._kept(side, index)
+        if pixels is None:
+            pixels = resized(read(index), load_size=self.load_size, kind=self._kinds[side])
+            self._keep(side, index, pixels)
+        return pixels
+
+    def _kept(self, side: int, index: int) -> np.ndarray | None:
+        if self._files is None:
+            return None
+        try:
+            return self._files[side].read(index)
+        except OSError as error:
+            logger.warning("the cache cannot be read any more (%s): images are decoded anew every time", _why(error))
+            self._files = None
+            return None
+
+    def _keep(self, side: int, index: int, pixels: np.ndarray) -> None:
+        if self._files is None or not self._filling:
+            return
+        try:
+            self._files[side].write(index, pixels)
+        except OSError as error:
+            logger.warning("the cache takes no more images (%s): the others are decoded anew every time", _why(error))
+            self._filling = False
+
+
+def fingerprint(data: ImageData, *, load_size: int) -> str:
+    """What the cache of ``data`` is called by: 20 digits that are others where any pixel could be another."""
+    # Pairs are checked for one size when they are decoded; sides that were decoded apart must not stand in for them.
+    kind = "pairs" if isinstance(data, PairedData) else "two sides"
+    digest = hashlib.sha256("\n".join((*_FORMAT, kind)).encode())
+    for side in data.sides:
+        digest.update(PixelFile(Path(), side, load_size=load_size).header)  # sizes, type, bands and number
+        if side.kind is not None:
+            digest.update(f"{side.kind} {library_version()}".encode())
+        for line in _identity(side.images, side.rows):
+            digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()[:20]
+
+
+def _identity(images: Images, rows: np.ndarray) -> Iterator[str]:
+    """Where the pixels of these rows come from, in lines that change when they do."""
+    if isinstance(images, Half):
+        yield "left" if images.left else "right"
+        yield from _identity(images.both.images, rows)
+    elif isinstance(images, FileImages):
+        yield str(images.root.resolve())
+        for row in rows.tolist():
+            yield f"{images.name(row)} {_stamp(images.where(row))}"
+    elif isinstance(images, ColumnImages):
+        import pyarrow.compute as compute
+
+        dataset, column, rows = images._dataset, images._column, images._rows[rows]
+        yield f"{dataset._fingerprint} {column} {hashlib.sha256(rows.astype('<i8').tobytes()).hexdigest()}"
+        for file in dataset.cache_files:
+            yield _stamp(file["filename"])
+        values = dataset.with_format("arrow")[:].column(column)
+        outside = compute.is_null(compute.struct_field(values, "bytes")).to_numpy()[rows]
+        for path in compute.struct_field(values, "path").take(rows[outside]).to_pylist():
+            yield f"{path} {_stamp(path or '')}"
+    else:
+        raise TypeError(f"{type(images).__name__} has no place in {__name__}: say what tells two of them apart")
+
+
+def _stamp(path: str) -> str:
+    """Size and times of a file. The last one, ctime, is set by any change and cannot be set back."""
+    try:
+        status = os.stat(path)
+    except OSError:  # whoever reads it will be told
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _default_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub"
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,223 @@
+"""What the user says about a data set, and which pairs of names are understood without being told.
+
+python train_accelerate.py pix2pix --dataset user/name --source_column sketch --target_column photo
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Corruption = Literal["box", "free_form", "grayscale"]
+"""What sources made of their targets lack; data/samples/masks.py does it."""
+
+
+class DataError(ValueError):
+    """A data set that cannot be used as asked. The message, one line, says what was found and what to type."""
+
+
+class SplitMissingError(DataError):
+    """The data set has no such split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the images are and which are source and target."""
+
+    dataset: str
+    """Hub data set (user/name) or local folder."""
+    dataset_config: str | None = None
+    """Configuration (subset) of the Hub data set, and of the target data set."""
+    dataset_revision: str | None = None
+    """Branch, tag or commit of the Hub data set, and of the target data set."""
+    target_dataset: str | None = None
+    """Unpaired: second data set or folder, which holds the targets."""
+    train_split: str = "train"
+    """Split, or subfolder, to train on."""
+    validation_split: str | None = None
+    """Split to validate on; "none" for none. Default: validation, val or test if there is one, else a held-out part."""
+    validation_fraction: float = 0.05
+    """Part of the training images (0 to 1) held out, by the seed, where there is no validation split."""
+    source_column: str | None = None
+    """Image column, or subfolder, with the sources; the only image column with side_by_side."""
+    target_column: str | None = None
+    """Image column, or subfolder, with the targets."""
+    source_split: str | None = None
+    """Unpaired: split, or subfolder, with the sources, used whatever split is asked for."""
+    target_split: str | None = None
+    """Unpaired: split, or subfolder, with the targets, used whatever split is asked for."""
+    label_column: str | None = None
+    """Unpaired: column with the labels that tell sources from targets."""
+    source_label: str | None = None
+    """Unpaired: label of the sources."""
+    target_label: str | None = None
+    """Unpaired: label of the targets."""
+    side_by_side: bool = False
+    """Each image holds a pair: A is its left half, B its right half."""
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """Which one of A and B, or of two columns or folders found by name, is the source."""
+    corrupt: tuple[Corruption, ...] = ()
+    """Pairs of one set of pictures, the targets: sources are made of them with a box or free-form strokes covered, or
+    without colour (inpainting, repair, colourisation); several words add up."""
+    in_channels: int | None = None
+    """Bands of the sources: 1 reads pictures as grey; one more than colours, such as 4, takes alpha as a band. Default:
+    what the files hold, 3 for 8-bit pictures."""
+    out_channels: int | None = None
+    """Bands of the targets, likewise."""
+    no_data: float | None = None
+    """Pixels of this value, of 8-bit RGB in all three bands, are no data, left out of loss and statistics as NaN always
+    is. Default: the value that each file names (GDAL_NODATA)."""
+    source_range: tuple[float, float] | None = None
+    """Values of the sources that become -1 and 1, of rasters of 16 bits or floats. Default: each band's own, from the
+    training images, without outliers."""
+    target_range: tuple[float, float] | None = None
+    """Values of the targets that become -1 and 1, likewise; no output goes beyond them."""
+    max_samples: int | None = None
+    """Use only the first so many pairs, or images a side, of every split."""
+    streaming: bool = False
+    """Read the Hub data set while training, as it comes, instead of downloading it first."""
+    shuffle_buffer: int = 1000
+    """With streaming: images, still encoded, held in memory to draw the next one from."""
+
+    def __post_init__(self) -> None:
+        if not self.dataset:
+            raise DataError("no data set is named: type --dataset with a Hub id (user/name) or a folder")
+        if self.direction not in ("AtoB", "BtoA"):
+            raise DataError(f"direction is {self.direction!r}: type --direction AtoB or --direction BtoA")
+        if not 0 <= self.validation_fraction < 1:
+            raise DataError(
+                f"validation_fraction is {self.validation_fraction}: type a number from 0 (hold nothing out) to below 1"
+            )
+        if isinstance(self.corrupt, str) or set(self.corrupt) - set(get_args(Corruption)):
+            raise DataError(f"corrupt is {self.corrupt!r}: give some of {', '.join(get_args(Corruption))}")
+        for name in ("in_channels", "out_channels"):
+            bands = getattr(self, name)
+            if bands is not None and bands < 1:
+                raise DataError(f"{name} is {bands}: type 1 or more, or leave it out for what the files hold")
+        for name in ("source_range", "target_range"):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, tuple(values))  # a list out of a JSON file
+                if len(values) != 2 or not -math.inf < values[0] < values[1] < math.inf:
+                    raise DataError(f"{name} is {list(values)}: type two numbers, the lower one first")
+        if self.no_data is not None and not math.isfinite(self.no_data):
+            raise DataError(f"no_data is {self.no_data}, and NaN and infinity are never data: leave --no_data out")
+        if self.max_samples is not None and self.max_samples < 1:
+            raise DataError(f"max_samples is {self.max_samples}: type 1 or more, or leave it out for all")
+        if self.shuffle_buffer < 1:
+            raise DataError(f"shuffle_buffer is {self.shuffle_buffer}: type 1 (no shuffling) or more images")
+        self._check_that_they_agree()
+
+    def _check_that_they_agree(self) -> None:
+        """Refuse options that contradict each other, rather than let one of them win in silence."""
+        if self.corrupt:
+            self._check_that_one_set_is_named()
+        for kind in ("split", "label"):
+            source, target = getattr(self, f"source_{kind}"), getattr(self, f"target_{kind}")
+            if (source is None) != (target is None) and self.target_dataset is None:
+                have, lack = ("source", "target") if target is None else ("target", "source")
+                raise DataError(f"--{have}_{kind} is given without --{lack}_{kind}: type both")
+        if self.label_column and not (self.source_label or self.target_label):
+            raise DataError(
+                f"--label_column {self.label_column} says nothing alone: add --source_label and --target_label"
+            )
+        if self.streaming and self.source_label:
+            raise DataError(
+                "--source_label looks for its rows in the whole data set, which a stream never sees at once: "
+                "leave out --streaming, or tell sources from targets by split, column or data set"
+            )
+        if self.side_by_side:
+            for name in ("target_dataset", "target_column", "source_split", "source_label"):
+                if getattr(self, name) is not None:
+                    raise DataError(f"--side_by_side finds both halves in one image, so --{name} has no use: drop one")
+        told = [
+            name
+            for name in ("target_dataset", "target_column", "source_split", "source_label")
+            if getattr(self, name) is not None
+        ]
+        if self.direction == "BtoA" and told:
+            raise DataError(
+                f"--direction BtoA turns A and B found by name, but --{told[0]} already says which is the target: "
+                f"drop --direction and exchange the two names"
+            )
+
+    def _check_that_one_set_is_named(self) -> None:
+        """With corrupt there is nothing to say of sources, nor of rasters."""
+        for name in ("no_data", "target_range"):
+            if getattr(self, name) is not None:
+                raise DataError(f"--corrupt takes 8-bit pictures, and --{name} is for rasters: leave one of them out")
+        sources = ["target_dataset", "source_column", "source_split", "target_split", "source_label", "target_label"]
+        sources += ["in_channels", "source_range"]
+        named = [name for name in sources if getattr(self, name) is not None]
+        named += ["side_by_side"] if self.side_by_side else []
+        named += ["direction BtoA"] if self.direction == "BtoA" else []
+        if named:
+            raise DataError(
+                f"--corrupt makes the sources of the targets, so --{named[0]} has no use: drop one; --target_column "
+                f"names the column, or subfolder, of the pictures, --train_split the split"
+            )
+
+
+# Source first. Compared after `_plain`, so that input_image, imageA, source_img, labels and Image-B are understood.
+_PAIRS = (
+    ("a", "b"),
+    ("x", "y"),
+    ("source", "target"),
+    ("input", "target"),
+    ("input", "output"),
+    ("input", "edited"),
+    ("input", "label"),
+    ("original", "edited"),
+    ("before", "after"),
+    ("conditioning", "image"),
+    ("condition", "image"),
+    ("control", "image"),
+    ("image", "target"),
+    ("image", "label"),
+    ("image", "mask"),
+    ("image", "annotation"),
+    ("image", "segmentation"),
+)
+
+
+def _plain(name: str) -> str:
+    """ "input_image" -> "input", "imageA" -> "a", "labels" -> "label", "image" -> "image"."""
+    letters = re.sub(r"[^a-z0-9]", "", name.lower())
+    letters = letters[:-1] if len(letters) > 1 and letters.endswith("s") else letters
+    core = re.sub(r"^(image|img|picture|pixel)s?|(image|img|picture|pixel)s?$", "", letters)
+    return core or "image"
+
+
+def find_pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """All (source, target) among ``names`` (of columns, folders, splits, labels) that belong together."""
+    by_plain: dict[str, list[str]] = {}
+    for name in names:
+        by_plain.setdefault(_plain(name), []).append(name)
+    return [
+        (first, second)
+        for source, target in _PAIRS
+        for first in by_plain.get(source, [])
+        for second in by_plain.get(target, [])
+    ]
+
+
+def without_prefix(names: Iterable[str], prefix: str) -> dict[str, str]:
+    """{"A": "trainA", "B": "trainB"} for the names that are ``prefix`` and a word more (so not "training")."""
+    matches = {name: re.fullmatch(re.escape(prefix) + r"(?:[_\-. ]+|(?=[A-Z]))(.+)", name) for name in names}
+    return {match[1]: name for name, match in matches.items() if match}
+
+
+def listing(names: Sequence[str], *, limit: int = 5) -> str:
+    """ "a, b, c and 7 more" for messages."""
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
+
+
+def reason(error: Exception) -> str:
+    """What other libraries raised, in one line of at most 300 characters, without the signatures in addresses."""
+    text = re.sub(r"(https?://[^\s'?]+)\?[^\s')]*", r"\1", str(error))
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + " …"

@@ -1,0 +1,276 @@
+"""The one door to data: a Hub data set or a local folder, as pairs or as two unpaired sets of images.
+
+    from img2img_hub.data.find.sources import DataConfig, open_data
+
+    data = open_data(DataConfig(dataset="facades", side_by_side=True, direction="BtoA"), paired=True, split="test")
+    print(data.description, data.source(0).size)
+    # the same from the command line:
+    # python -m img2img_hub check-data --dataset facades --side_by_side --direction BtoA
+
+Nothing is decoded before it is asked for. What is wrong with a data set as a whole (splits, columns, orphans) is said
+when it is opened; what is wrong with one image, when it is read, by file or row; ``problems`` reads them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
+from img2img_hub.data.find.folders import FolderSet
+from img2img_hub.data.find.tables import TableSet
+from img2img_hub.data.samples.kinds import KindError, side_kind
+from img2img_hub.data.samples.masks import Corrupter
+from img2img_hub.data.samples.opened import About, ImageData, PairedData, UnpairedData, problems
+from img2img_hub.data.samples.reading import Half, Images, SideBySide
+from img2img_hub.data.stream.streaming import StreamedData
+
+__all__ = [
+    "DataConfig",
+    "DataError",
+    "ImageData",
+    "PairedData",
+    "StreamedData",
+    "UnpairedData",
+    "open_data",
+    "open_train_and_validation",
+    "problems",
+]
+
+_VALIDATION_SPLITS = ("validation", "val", "test")
+_HEAD, _PREVIEW = 500, 32  # rows of a stream read into memory to validate on, and to show without a validation split
+_FIRST = 4  # and to tell what the images are
+_HOLD_OUT_STREAM = 3  # the first number of the seed; transforms.py has the other streams
+
+
+def open_data(
+    config: DataConfig, *, paired: bool, split: str, in_channels: int | None = None, out_channels: int | None = None
+) -> ImageData:
+    """Open one split of the data set: PairedData for ``paired``, else UnpairedData.
+
+    With ``streaming`` these are its first rows, at most 500, read into memory. Channels are 1 ("L") or 3 ("RGB") of
+    8-bit pictures, of which 3 are read by default, and those of the files of rasters; None: as the config says.
+    Raises DataError with what was found and what to type.
+    """
+    opened = _heads(_open_sets(config, paired=paired), config, rows=_HEAD)
+    channels = _asked(config, in_channels, out_channels)
+    return _open_split(opened, config, paired=paired, split=split, channels=channels)
+
+
+def open_train_and_validation(
+    config: DataConfig,
+    *,
+    paired: bool,
+    seed: int,
+    in_channels: int | None = None,
+    out_channels: int | None = None,
+) -> tuple[ImageData | StreamedData, ImageData | None]:
+    """Open the training data and what to validate on, None for nothing.
+
+    The validation data is the split that ``validation_split`` names; by default the first of validation, val and
+    test that is there, else ``validation_fraction`` of the training images, drawn by ``seed`` alone (so the same on
+    every rank and in a resumed run) and held out of training. With ``streaming`` the training data is a stream, of
+    which nothing can be held out, and what to validate on the first rows of a split, at most 500, in memory.
+    """
+    opened = _open_sets(config, paired=paired)
+    channels = _asked(config, in_channels, out_channels)
+    train: ImageData | StreamedData
+    if config.streaming:
+        train = _open_stream(opened, config, paired=paired, channels=channels)
+        opened = _heads(opened, config, rows=_HEAD)
+    else:
+        train = _open_split(opened, config, paired=paired, split=config.train_split, channels=channels)
+    if config.validation_split == "none":
+        return train, None
+    # source_split and target_split say where training's images are; another split is looked for without them.
+    elsewhere = replace(config, source_split=None, target_split=None)
+    if config.validation_split is not None:
+        return train, _open_split(opened, elsewhere, paired=paired, split=config.validation_split, channels=channels)
+    if config.source_split is None and config.target_split is None:
+        for split in _VALIDATION_SPLITS:
+            try:
+                return train, _open_split(opened, elsewhere, paired=paired, split=split, channels=channels)
+            except SplitMissingError:
+                continue
+    if isinstance(train, StreamedData):
+        if config.validation_fraction == 0:
+            return train, None
+        raise DataError(
+            f"{train.id} has no split called {', '.join(_VALIDATION_SPLITS)}, and a stream is never seen at once, so "
+            f"that no part of it can be held out: type --validation_split with another split, or with none"
+        )
+    return _held_out(train, config.validation_fraction, seed=seed)
+
+
+_Asked = tuple[int | None, int | None]
+
+
+def _asked(config: DataConfig, in_channels: int | None, out_channels: int | None) -> _Asked:
+    """Bands of sources and targets that the caller or the config wants."""
+    return in_channels or config.in_channels, out_channels or config.out_channels
+
+
+def _open_sets(config: DataConfig, *, paired: bool) -> list[FolderSet | TableSet]:
+    """The data set and, where one is named, the target data set, each found but no split chosen."""
+    if config.corrupt and not paired:
+        raise DataError("--corrupt makes pairs, but unpaired data are wanted: leave it out or train pix2pix")
+    if paired:
+        for name in ("target_dataset", "source_split", "source_label"):
+            if getattr(config, name) is not None:
+                raise DataError(f"--{name} is for unpaired data, but pairs are wanted: leave it out or train cyclegan")
+    names = [config.dataset] + ([config.target_dataset] if config.target_dataset else [])
+    return [_open_set(name, config) for name in names]
+
+
+def _open_set(name: str, config: DataConfig) -> FolderSet | TableSet:
+    path = Path(name).expanduser()
+    if path.exists():
+        if path.is_dir() and TableSet.is_table(path):
+            return TableSet.from_folder(path, config=config)
+        if config.dataset_revision or config.dataset_config:
+            raise DataError(f"{name} is a folder here, without configurations or revisions: leave those options out")
+        if config.streaming:
+            raise DataError(f"{name} is a folder of images here, read as they are needed: leave out --streaming")
+        return FolderSet(path, train_split=config.train_split)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise DataError(f"there is no folder {name}: check the spelling, or type the id of a Hub data set (user/name)")
+    return TableSet.from_hub(name, config=config)
+
+
+def _heads(opened: list[FolderSet | TableSet], config: DataConfig, *, rows: int) -> list[FolderSet | TableSet]:
+    """With --streaming the first rows of every split in place of the stream."""
+    if not config.streaming:
+        return opened
+    rows = min(rows, config.max_samples or rows)
+    return [one.head(rows) if isinstance(one, TableSet) else one for one in opened]
+
+
+def _open_split(
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: _Asked
+) -> ImageData:
+    source, target, about = _find(opened, config, paired=paired, split=split, channels=channels)
+    for images in (source, target):
+        if not len(images):
+            raise DataError(f"{images.title} holds no images: type --split or --train_split with another split")
+    about = _with_kinds(about, source, target, config=config, asked=channels)
+    cut = next((one.cut for one in opened if isinstance(one, TableSet) and one.cut), None)
+    if cut is None and config.max_samples is not None and config.max_samples < max(len(source), len(target)):
+        cut = config.max_samples
+    if cut is not None:  # a number measured on a part must not be taken for the whole split's
+        about = replace(about, split=f"{about.split} (first {cut})")
+    if paired:
+        return PairedData(source, target, range(len(source))[: config.max_samples], about=about)
+    source_rows, target_rows = range(len(source))[: config.max_samples], range(len(target))[: config.max_samples]
+    return UnpairedData(source, target, source_rows, target_rows, about=about)
+
+
+def _open_stream(
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, channels: _Asked
+) -> StreamedData:
+    where: dict[str, Any] = {"paired": paired, "split": config.train_split, "channels": channels}
+    source, target, about = _find(opened, config, **where)
+    first: ImageData | None = None
+    for rows in (_FIRST, 1):  # they tell what the images are, or the first one does where another cannot be used
+        try:
+            first = _open_split(_heads(opened, config, rows=rows), config, **where)
+            about = replace(about, **{name: getattr(first.about, name) for name in _OF_THE_IMAGES})
+            break
+        except KindError:
+            raise
+        except ValueError:  # what cannot be read is for whoever reads all of it to say
+            continue
+    return StreamedData(
+        source,
+        target,
+        paired=paired,
+        about=about,
+        max_samples=config.max_samples,
+        shuffle_buffer=config.shuffle_buffer,
+        first=first,
+        preview=partial(_open_split, _heads(opened, config, rows=_PREVIEW), config, **where),
+    )
+
+
+def _find(
+    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: _Asked
+) -> tuple[Images, Images, About]:
+    """Sources and targets, and what is known of both."""
+    first = opened[0]
+    corrupter = Corrupter(tuple(config.corrupt)) if config.corrupt else None
+    if corrupter is not None:
+        if channels[1] == 1 and "grayscale" in config.corrupt:
+            raise DataError("--corrupt grayscale, but grey pictures have no colour to drop: type --out_channels 3")
+        source = target = first.one(split, config=config, role="target")
+        channels = (corrupter.channels(channels[1] or 3), channels[1])
+    elif config.side_by_side:
+        both = SideBySide(first.one(split, config=config, role="source"))
+        source, target = _directed(Half(both, left=True), Half(both, left=False), config)
+    elif config.source_split or config.target_split or len(opened) == 2:
+        source = first.one(config.source_split or split, config=config, role="source")
+        target = opened[-1].one(config.target_split or split, config=config, role="target")
+        if config.source_split and config.target_split:
+            split = f"{config.source_split} and {config.target_split}"
+    else:
+        source, target = _directed(*first.two(split, config=config, paired=paired), config)
+    ids = tuple(dict.fromkeys(one.hub_id for one in opened if one.hub_id))
+    about = About(
+        id=first.name,
+        hub_ids=ids,
+        split=split,
+        in_channels=channels[0] or 3,
+        out_channels=channels[1] or 3,
+        corrupter=corrupter,
+        source_range=config.source_range,
+        target_range=config.target_range,
+    )
+    return source, target, about
+
+
+_OF_THE_IMAGES = ("in_channels", "out_channels", "source_kind", "target_kind")
+
+
+def _with_kinds(about: About, source: Images, target: Images, *, config: DataConfig, asked: _Asked) -> About:
+    """With what a look at the images tells."""
+    out_channels, target_kind = side_kind(target, config=config, asked=asked[1], role="target")
+    if about.corrupter is not None:
+        if target_kind is not None:
+            cure = ", or type --out_channels 3" if asked[1] is None and target_kind.bands != 3 else ""
+            raise KindError(
+                f"{target.title} holds {target_kind.describe()}, and --corrupt takes 8-bit pictures: leave it out{cure}"
+            )
+        return about
+    in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")
+    return replace(
+        about,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        source_kind=source_kind,
+        target_kind=target_kind,
+    )
+
+
+def _directed(a: Images, b: Images, config: DataConfig) -> tuple[Images, Images]:
+    return (a, b) if config.direction == "AtoB" else (b, a)
+
+
+def _held_out(train: ImageData, fraction: float, *, seed: int) -> tuple[ImageData, ImageData | None]:
+    """Part the training data in two, both in the order they had; None where there are too few to part."""
+    held = f"{train.split} (held-out part)".replace(") (", ", ")
+    if isinstance(train, PairedData):
+        keep, hold = _parted(len(train), fraction, seed=seed)
+        return (train.select(keep), train.select(hold, split=held)) if len(hold) else (train, None)
+    keep_source, hold_source = _parted(train.num_source, fraction, seed=seed)
+    keep_target, hold_target = _parted(train.num_target, fraction, seed=seed)
+    if not (len(hold_source) and len(hold_target)):
+        return train, None
+    return train.select(keep_source, keep_target), train.select(hold_source, hold_target, split=held)
+
+
+def _parted(length: int, fraction: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    count = min(max(1, round(length * fraction)), length - 1) if fraction > 0 else 0
+    order = np.random.default_rng([_HOLD_OUT_STREAM, seed]).permutation(length)
+    return np.sort(order[count:]), np.sort(order[:count])

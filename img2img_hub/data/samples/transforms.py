@@ -1,0 +1,205 @@
+"""From opened data to training samples: jitter, the same for both halves of a pair, and the order of an epoch.
+
+Every random draw comes from (seed, epoch, index) alone. So a sample is the same in any worker process, on any rank
+and in a resumed run, and is drawn anew every epoch; nothing about the data has to be saved in a checkpoint.
+
+    from img2img_hub.data.find.sources import DataConfig, open_data
+    from img2img_hub.data.samples.transforms import TrainingDataset
+
+    data = open_data(DataConfig(dataset="facades", side_by_side=True), paired=True, split="train")
+    sample = TrainingDataset(data, image_size=256, load_size=286, flip=True, seed=0)[(0, 7)]  # epoch 0, image 7
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from img2img_hub.data.cache.resized import ResizedImages
+from img2img_hub.data.find.sources import ImageData, PairedData
+from img2img_hub.data.samples.masks import Corrupter
+from img2img_hub.images.raster import Raster
+from img2img_hub.images.values import resized_bands
+
+# The first number of every seed, so that no two kinds of draw share a stream of random numbers.
+_JITTER_STREAM, _ORDER_STREAM = 1, 2
+
+
+class TrainingDataset(Dataset[dict[str, Tensor]]):
+    """Jittered samples {"source", "target"}, each (C, H, W) float32 in [-1, 1], indexed by (epoch, index).
+
+    Beside rasters that have pixels without data, which are 0 in all bands, stands "source_valid" or "target_valid",
+    (1, H, W), 1 where there is data and 0 elsewhere.
+
+    As both papers do: resize to ``load_size`` x ``load_size`` (bicubic), crop ``image_size`` x ``image_size`` at
+    random, flip left-right every other time. Both halves of a pair get the same draw; a source that is made of its
+    target (``DataConfig.corrupt``) is made of the crop, anew every time. Without pairs the source goes by index, the
+    target is drawn at random, and each has a draw of its own; an epoch is as long as the longer side.
+
+    Args:
+        data: what ``open_data`` gave.
+        image_size: pixels, width and height of a sample.
+        load_size: pixels, size before the crop; equal to ``image_size`` for no crop.
+        flip: whether to mirror left-right with probability one half.
+        seed: 0 or more.
+        cache: what ``open_cache`` gave for the same data and ``load_size``; None to decode every image anew. The
+            samples are the same to the last bit.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        *,
+        image_size: int,
+        load_size: int,
+        flip: bool,
+        seed: int,
+        cache: ResizedImages | None = None,
+    ) -> None:
+        if image_size < 1 or load_size < image_size:
+            raise ValueError(
+                f"load_size {load_size} is smaller than image_size {image_size}, so that no crop fits: "
+                f"use a load_size of {max(image_size, 1)} or more"
+            )
+        if cache is not None and (cache.data is not data or cache.load_size != load_size):
+            raise ValueError("cache is of other data or another load_size: give it the open_cache of these")
+        self.data = data
+        self.images = cache or ResizedImages(data, load_size=load_size)
+        self.image_size = image_size
+        self.load_size = load_size
+        self.flip = flip
+        self.seed = seed
+        self._values = dict(zip(("source", "target"), data.values, strict=True))  # read now, not in every worker
+
+    def __len__(self) -> int:
+        """Samples in an epoch."""
+        return len(self.data)
+
+    @property
+    def description(self) -> str:
+        """One line on the cache; "" where there is none."""
+        return self.images.description
+
+    def __getitem__(self, position: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = position
+        random = np.random.default_rng([_JITTER_STREAM, self.seed, epoch, index])
+        if isinstance(self.data, PairedData):
+            return self._pair(*self.images.pair(index), random, self.data.corrupter)
+        target_index = int(random.integers(self.data.num_target))
+        source = self._side("source", self.images.source(index), self._draw(random))
+        return source | self._side("target", self.images.target(target_index), self._draw(random))
+
+    def _pair(
+        self, source: np.ndarray, target: np.ndarray, random: np.random.Generator, corrupter: Corrupter | None
+    ) -> dict[str, Tensor]:
+        draw = self._draw(random)
+        wanted = self._side("target", target, draw)
+        if corrupter is None:
+            return self._side("source", source, draw) | wanted
+        return {"source": corrupter.of_sample(wanted["target"], random)} | wanted
+
+    def _side(self, name: str, pixels: np.ndarray, draw: tuple[int, int, bool]) -> dict[str, Tensor]:
+        values = self._values[name]
+        if values is None:
+            return {name: self._jitter(pixels, *draw)}
+        left, top, mirror = draw
+        window = pixels[:, top : top + self.image_size, left : left + self.image_size]
+        window = window[:, :, ::-1] if mirror else window
+        if len(window) == values.bands:
+            return {name: values.to_network(window)}
+        valid = window[-1] != 0
+        return {
+            name: values.to_network(window[:-1], valid),
+            f"{name}_valid": torch.from_numpy(valid.astype(np.float32))[None],
+        }
+
+    def _draw(self, random: np.random.Generator) -> tuple[int, int, bool]:
+        left, top = (int(value) for value in random.integers(self.load_size - self.image_size + 1, size=2))
+        return left, top, bool(random.random() < 0.5) and self.flip
+
+    def _jitter(self, pixels: np.ndarray, left: int, top: int, mirror: bool) -> Tensor:
+        # A copy, for pixels of a cache are read-only. Mirrored as bytes, a quarter of the floats.
+        window = torch.from_numpy(pixels[:, top : top + self.image_size, left : left + self.image_size].copy())
+        window = window.flip(-1) if mirror else window
+        return window.float().div_(255).sub_(0.5).div_(0.5)  # bit for bit as images.to_tensor has it
+
+
+class EpochStream(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) for one rank: a ``batch_sampler`` whose place is one number, the step.
+
+    The stream is one permutation of ``range(length)`` after the other, each drawn from (seed, epoch). Step s of rank
+    r takes positions ``s * world_size * batch_size + r * batch_size`` onwards, so over all ranks every sample comes
+    exactly once an epoch, batches are always full (one may span two epochs), and all ranks make the same number of
+    steps. To resume is to start at ``start_step``.
+
+    Args:
+        length: samples in an epoch.
+        batch_size: samples a step on this rank.
+        rank, world_size: this process and how many there are.
+        seed: 0 or more, the same on every rank.
+        start_step: steps already made.
+        num_steps: the step to stop before; the stream yields ``num_steps - start_step`` batches.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        batch_size: int,
+        rank: int,
+        world_size: int,
+        seed: int,
+        start_step: int = 0,
+        num_steps: int,
+    ) -> None:
+        if length < 1 or batch_size < 1 or not 0 <= rank < world_size or start_step < 0:
+            raise ValueError(
+                f"no stream of batches from length={length}, batch_size={batch_size}, rank={rank}, "
+                f"world_size={world_size}, start_step={start_step}: lengths and sizes are at least 1, rank is "
+                f"below world_size and no step is negative"
+            )
+        self.length = length
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+        self.seed = seed
+        self.start_step = start_step
+        self.num_steps = num_steps
+
+    def __len__(self) -> int:
+        return max(0, self.num_steps - self.start_step)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.start_step, self.num_steps):
+            first = (step * self.world_size + self.rank) * self.batch_size
+            yield [self._at(position) for position in range(first, first + self.batch_size)]
+
+    def _at(self, position: int) -> tuple[int, int]:
+        epoch, place = divmod(position, self.length)
+        return epoch, int(_order(self.length, self.seed, epoch)[place])
+
+
+@lru_cache(maxsize=4)
+def _order(length: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of one epoch; a few are kept because a batch may span two."""
+    return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(length)
+
+
+AnImage = TypeVar("AnImage", Image.Image, Raster)
+
+
+def evaluation_image(image: AnImage, *, image_size: int) -> AnImage:
+    """``image`` at ``image_size`` x ``image_size`` pixels (bicubic), with no jitter."""
+    size = (image_size, image_size)
+    if not isinstance(image, Raster):
+        return image.resize(size, Image.Resampling.BICUBIC)
+    bands, valid = resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size)
+    return replace(image, array=bands.transpose(1, 2, 0), valid=valid, georeference={})

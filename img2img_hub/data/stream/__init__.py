@@ -1,0 +1,4 @@
+"""Hub data sets read as they come.
+
+accelerate launch train_accelerate.py pix2pix --dataset user/pairs --streaming
+"""

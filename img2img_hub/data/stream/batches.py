@@ -1,0 +1,119 @@
+"""From a stream to training batches: the jitter of each sample, and which samples a rank takes at each step.
+
+    data, _ = open_train_and_validation(DataConfig(dataset="user/name", streaming=True), paired=True, seed=0)
+    order = StreamOrder(data, batch_size=4, rank=0, world_size=1, seed=0, num_steps=100)
+    samples = StreamedDataset(data, image_size=256, load_size=286, flip=True, seed=0)
+    loader = DataLoader(samples, batch_sampler=order, num_workers=2)
+
+Samples travel to the worker processes as what they are asked for by: encoded, in the place of an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from img2img_hub.data.samples.transforms import TrainingDataset
+from img2img_hub.data.stream.streaming import Sample, StreamedData
+from img2img_hub.images.resize import resized
+
+_STREAM_JITTER = 5  # the first number of the seed; transforms.py, sources.py and streaming.py have the other streams
+_READ_AHEAD = 64  # samples, so that training need not wait while the next part of a file is fetched
+_PATIENCE = 5.0  # seconds for a read under way to end
+
+
+class StreamedDataset(TrainingDataset):
+    """Jittered samples as of TrainingDataset, indexed by samples of a stream; none is kept in a cache.
+
+    The jitter comes from the seed and the sample's number in the run, so it is the same in a resumed run, with any
+    number of workers, and with two ranks in place of a batch of two.
+    """
+
+    data: StreamedData  # type: ignore[assignment]
+
+    def __init__(self, data: StreamedData, *, image_size: int, load_size: int, flip: bool, seed: int) -> None:
+        super().__init__(data, image_size=image_size, load_size=load_size, flip=flip, seed=seed)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        """Samples in an epoch; 0 where that is not known."""
+        return self.data.num_samples or 0
+
+    def __getitem__(self, sample: Sample) -> dict[str, Tensor]:  # type: ignore[override]
+        random = np.random.default_rng([_STREAM_JITTER, self.seed, sample[0]])
+        images = self.data.images(sample)
+        about, size = self.data.about, self.load_size
+        target = resized(images[1], load_size=size, kind=about.target_kind)
+        source = target if images[0] is images[1] else resized(images[0], load_size=size, kind=about.source_kind)
+        if self.data.paired:
+            return self._pair(source, target, random, self.data.corrupter)
+        given = self._side("source", source, self._draw(random))
+        return given | self._side("target", target, self._draw(random))
+
+
+class StreamOrder(Sampler[list[Sample]]):
+    """Batches of samples for one rank: a ``batch_sampler`` whose place is one number, the step.
+
+    Arguments as of EpochStream. All ranks make the same number of steps, whatever their shards hold; to start at
+    ``start_step`` is to read what comes before. A thread reads ahead, begun with the first batch: after a DataLoader
+    has forked its workers.
+    """
+
+    def __init__(
+        self,
+        data: StreamedData,
+        *,
+        batch_size: int,
+        rank: int,
+        world_size: int,
+        seed: int,
+        start_step: int = 0,
+        num_steps: int,
+    ) -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+        self.seed = seed
+        self.start_step = start_step
+        self.num_steps = num_steps
+
+    def __len__(self) -> int:
+        return max(0, self.num_steps - self.start_step)
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        samples = self.data.samples(
+            seed=self.seed, rank=self.rank, world_size=self.world_size, start=self.start_step * self.batch_size
+        )
+        ready: SimpleQueue[list[Sample] | Exception] = SimpleQueue()
+        room = Semaphore(-(-_READ_AHEAD // self.batch_size))
+        closed = Event()
+
+        def read() -> None:
+            for _ in range(len(self)):
+                room.acquire()
+                if closed.is_set():
+                    return
+                try:
+                    ready.put(list(islice(samples, self.batch_size)))
+                except Exception as error:
+                    return ready.put(error)
+
+        thread = Thread(target=read, name="stream", daemon=True)  # a Hub that hangs does not keep the process
+        thread.start()
+        try:
+            for _ in range(len(self)):
+                batch = ready.get()
+                if isinstance(batch, Exception):
+                    raise batch
+                yield batch
+                room.release()
+        finally:
+            closed.set()
+            room.release()
+            thread.join(_PATIENCE)

@@ -1,0 +1,77 @@
+"""Training data to look at, for notebooks: opened as training will open them, drawn as a sheet.
+
+    from img2img_hub import open_pairs
+
+    data = open_pairs("facades", side_by_side=True, direction="BtoA")
+    data.show().save("preview.png")
+
+`train` takes them in the place of a DataConfig.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from img2img_hub.data.find.config import DataConfig
+from img2img_hub.data.find.sources import ImageData, StreamedData, open_train_and_validation
+from img2img_hub.evaluation.sheets import sample_sheet
+from img2img_hub.images.raster import AnyImage, Raster
+
+
+class TrainingData:
+    """A data set as training sees it. It prints as what was found.
+
+    Attributes: ``config``, its DataConfig; ``paired``; ``train``, the images to train on (of a stream the first few);
+    ``validation``, those to validate on, None for none. A held-out part is drawn by the seed of each run.
+    """
+
+    def __init__(self, config: DataConfig, *, paired: bool) -> None:
+        self.config = config
+        self.paired = paired
+        train, self.validation = open_train_and_validation(config, paired=paired, seed=0)
+        self.train: ImageData = train.preview() if isinstance(train, StreamedData) else train
+
+    def show(self, rows: int = 4) -> Image.Image:
+        """A sheet of the first few sources and targets, as they are before resizing and jitter.
+
+        Raises ValueError where one of them cannot be read.
+        """
+        return draw_data(self.train, rows=rows)
+
+    def __repr__(self) -> str:
+        parts = [("train", self.train)] + ([("validation", self.validation)] if self.validation is not None else [])
+        return "\n".join(f"{name}: {part.description}, split {part.split}" for name, part in parts)
+
+
+def open_pairs(dataset: str | Path, **options: Any) -> TrainingData:
+    """Open pairs of images, for Pix2Pix.
+
+    Args:
+        dataset: Hub id (user/name) or folder.
+        options: the other fields of DataConfig, such as ``side_by_side=True`` or ``corrupt=("box",)``.
+
+    Raises:
+        ValueError: what was found in its place, and what to give.
+    """
+    return TrainingData(DataConfig(dataset=str(dataset), **options), paired=True)
+
+
+def open_unpaired(dataset: str | Path, **options: Any) -> TrainingData:
+    """Open two sets of images without correspondence, for CycleGAN; arguments and errors as of `open_pairs`."""
+    return TrainingData(DataConfig(dataset=str(dataset), **options), paired=False)
+
+
+def draw_data(data: ImageData, *, rows: int = 4, cell: int = 256) -> Image.Image:
+    """Sources and targets side by side, each at most ``cell`` pixels wide and high."""
+    if rows < 1:
+        raise ValueError(f"rows is {rows}: give 1 or more")
+    pairs = [(data.source(index), data.target(index)) for index in range(min(rows, len(data)))]
+    pictures = [[_small(image, cell) for image in pair] for pair in pairs]
+    return sample_sheet(pictures, titles=["source", "target"])
+
+
+def _small(image: AnyImage, cell: int) -> Image.Image:
+    picture = image.preview() if isinstance(image, Raster) else image
+    picture.thumbnail((cell, cell))
+    return picture

@@ -1,0 +1,77 @@
+"""The images of one side of a translator, for whoever measures or draws them: prepared, translated, as numbers, shown.
+
+    from img2img_hub.evaluation.sides import prepared, translated
+    output = translated(translator, prepared(data.source(0), translator, "source", 256))
+
+A side is "source" or "target", as the translator has them; its images are 8-bit pictures or rasters.
+"""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from img2img_hub.data.samples.transforms import evaluation_image
+from img2img_hub.images.picture import ImageError, read_image, to_image, to_tensor
+from img2img_hub.images.raster import AnyImage, Raster, read_raster
+from img2img_hub.images.values import BandValues
+from img2img_hub.translation.translator import Translator
+
+
+def prepared(image: AnyImage, translator: Translator, side: str, image_size: int) -> AnyImage:
+    """An image of that side of the translator at that size, of the bands and type that the translator has there."""
+    values = _values(translator, side)
+    if values is None:
+        bands = translator.network.in_channels if side == "source" else translator.network.out_channels
+        return evaluation_image(read_image(image, channels=bands), image_size=image_size)
+    raster = read_raster(image)
+    if raster.no_data is None and values.no_data is not None:
+        raster = read_raster(raster, no_data=values.no_data)
+    if raster.bands != values.bands:
+        raise ImageError(f"{raster.name} has {raster.bands} bands, the {side}s of the model have {values.bands}")
+    if raster.array.dtype.name != values.dtype:
+        raise ImageError(f"{raster.name} holds {raster.array.dtype}, the {side}s of the model {values.dtype}")
+    return evaluation_image(raster, image_size=image_size)
+
+
+def translated(translator: Translator, image: AnyImage) -> AnyImage:
+    """The translation of a prepared image, of the type that a user gets."""
+    made = translator.translate_tensor(translator.pixels.tensor(image, size=image.size)[None])
+    if translator.settings.target_values is None:
+        return to_image(made)
+    output = translator.pixels.finished(made[0].cpu(), original=image, source=image)
+    return output if isinstance(output, Raster) else read_raster(output)  # a picture's alpha says what is missing
+
+
+def unit(image: AnyImage, translator: Translator, side: str) -> Tensor:
+    """(1, C, H, W) float64 in [0, 1]."""
+    values = _values(translator, side)
+    if values is not None:
+        raster = image if isinstance(image, Raster) else read_raster(image)
+        return (values.to_network(raster.array.transpose(2, 0, 1), raster.valid)[None].double() + 1) / 2
+    assert isinstance(image, Image.Image)
+    return torch.round(to_tensor(image).double()[None] * 127.5 + 127.5) / 255
+
+
+def where_known(output: Tensor, wanted: Tensor, *images: AnyImage) -> tuple[Tensor, float]:
+    """The output with the wanted values where one of the images has no data, and the share where all have."""
+    masks = [image.valid for image in images if isinstance(image, Raster) and image.valid is not None]
+    if not masks:
+        return output, 1.0
+    known = torch.from_numpy(np.logical_and.reduce(masks))
+    if not bool(known.any()):
+        raise ImageError("source and target have no pixel where both have data: leave this pair out")
+    return torch.where(known, output, wanted), float(known.double().mean())
+
+
+def shown(image: AnyImage, translator: Translator, side: str) -> Image.Image:
+    """For a sheet: a raster's first bands, its range from black to white."""
+    values = _values(translator, side)
+    if isinstance(image, Raster) and values is not None:
+        return values.preview(image)
+    assert isinstance(image, Image.Image)
+    return image
+
+
+def _values(translator: Translator, side: str) -> BandValues | None:
+    return translator.settings.source_values if side == "source" else translator.settings.target_values

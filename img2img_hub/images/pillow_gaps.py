@@ -1,0 +1,121 @@
+"""What Pillow leaves out of the pictures it opens: masks, fewer bits than 16, white for 0, deep colour of TIFFs.
+
+    python -c "from img2img_hub.images.picture import read_image; print(read_image('scene.tif').size)"
+
+picture.py calls this; nobody else has to.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageChops, ImageOps
+
+from img2img_hub.images.deep_png import bands_of_deep_png
+from img2img_hub.images.picture import ImageError, from_array, from_bands, open_bytes, to_eight_bits
+from img2img_hub.images.remarks import listening, look_at_depth, look_at_frames, note
+from img2img_hub.images.tiff import read_mask, read_tiff, tiff_header
+from img2img_hub.images.tiff_pages import pages, passed_over
+
+_BITS, _PHOTOMETRIC, _FORMAT = 258, 262, 339
+_SIGNED = 2
+
+
+def upright(opened: Image.Image, content: Path | io.BytesIO, *, name: str) -> Image.Image:
+    """A file's picture, loaded by Pillow, with its EXIF orientation applied, and what Pillow left out."""
+    file = _file(content)
+    image = ImageOps.exif_transpose(opened)
+    if opened.format != "TIFF":
+        look_at_frames(opened, name=name)
+        if listening() and bands_of_deep_png(file):
+            _look_at_upper_bytes(image, name=name)
+        key = opened.info.get("transparency")
+        if opened.format == "PNG" and isinstance(key, tuple) and max(key) > 255:  # of 16 bits, as the pixels were
+            image.info["transparency"] = tuple(value >> 8 for value in key)
+        elif opened.format == "PNG" and isinstance(key, int) and (bits := _bits_of_grey_png(file)) in (2, 4):
+            image.info["transparency"] = key * 255 // (2**bits - 1)  # as its pixels were spread over 8 bits
+        return image
+    if listening() and (more := passed_over(pages(file))):
+        note("pages", name, more)
+    tags = opened.tag_v2  # type: ignore[attr-defined]
+    bits = int(tags.get(_BITS, (1,))[0])
+    if image.mode == "L" and bits == 8 and _SIGNED in tags.get(_FORMAT, ()):
+        _refuse_negative(np.asarray(image).view(np.int8), name=name)
+    if image.mode.startswith("I;16"):
+        image = _sixteen_bits(np.asarray(image), bits=bits, inverted=tags.get(_PHOTOMETRIC) == 0)
+    elif listening() and bits == 16:
+        _look_at_upper_bytes(image, name=name)
+    if (mask := read_mask(file, name=name)) is not None:
+        image = _masked(to_eight_bits(image, name=name), mask)
+    return image
+
+
+def deep_tiff(content: Any, *, name: str) -> Image.Image | None:
+    """A TIFF that Pillow has no mode for, such as RGB of 16 bits, in 8 bits, with its alpha; None for anything else."""
+    file = _file(content)
+    try:
+        if tiff_header(file, name=name) is None:
+            return None
+    except ImageError:
+        raise
+    except Exception:  # its tags cannot be read
+        return None
+    pixels = read_tiff(file, name=name)
+    array = pixels.array
+    if array.dtype == np.uint16:
+        array = _spread(array, bits=pixels.bits)
+        look_at_depth(array, name=name)
+    image = from_bands(array, name=name)
+    if pixels.alpha is not None:
+        image.putalpha(from_array(pixels.alpha, name=name))
+    return image
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _file(content: Any) -> Any:
+    return content.getvalue() if isinstance(content, io.BytesIO) else content
+
+
+def _bits_of_grey_png(file: Any) -> int:
+    """0 of one in colour, or with a palette."""
+    with open_bytes(file) as stream:
+        header = stream.read(26)
+    return header[24] if header[25] == 0 else 0
+
+
+def _refuse_negative(array: np.ndarray, *, name: str) -> None:
+    """Signed values of 8 bits, of which Pillow takes -1 for 255."""
+    if (low := int(array.min())) < 0:
+        raise ImageError(f"{name} holds values from {low} to {int(array.max())}: scale them to 0..255 first")
+
+
+def _look_at_upper_bytes(image: Image.Image, *, name: str) -> None:
+    """Colour of 16 bits, of which Pillow keeps the upper 8."""
+    if image.mode in ("RGB", "RGBA"):
+        look_at_depth(np.asarray(image)[:, :, :3], name=name, upper_byte=True)
+
+
+def _sixteen_bits(array: np.ndarray, *, bits: int, inverted: bool) -> Image.Image:
+    top = 2**bits - 1
+    return Image.fromarray(_spread(top - array if inverted else array, bits=bits))
+
+
+def _spread(array: np.ndarray, *, bits: int) -> np.ndarray:
+    """Values of so many bits as 16 bits: what is white in 12 is 4095."""
+    if bits >= 16:
+        return array.astype(np.uint16)
+    return np.round(array.astype(np.float64) * (65535 / (2**bits - 1))).clip(0, 65535).astype(np.uint16)
+
+
+def _masked(image: Image.Image, mask: np.ndarray) -> Image.Image:
+    """With an alpha band that is 0 where the mask is."""
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
+    shown = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+    image.putalpha(ImageChops.darker(image.getchannel("A"), shown) if image.mode in ("LA", "RGBA") else shown)
+    return image

@@ -1,0 +1,237 @@
+"""What the values of a raster's bands are to a network: which become -1 and 1, and the way back to units.
+
+    python -c "from img2img_hub.images.raster import read_raster as r; from img2img_hub.images.values import measured;\\
+        print(measured([r('a.tif'), r('b.tif')], dtype='uint16'))"
+
+8-bit pictures need none of this: theirs are 0 and 255 always.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from img2img_hub.images.raster import DTYPES, MAX_BANDS, Raster
+
+# A value is an outlier when it lies further beyond these percentiles than a tenth of the way between them.
+PERCENTILES = (0.1, 99.9)
+MARGIN = 0.1
+_MOST_VALUES = 10_000  # of an image, all bands together, drawn at random …
+_LEAST_VALUES = 500  # … but so many of each band
+_MOST_RESIZED = 1e30  # a value's distance from its band's middle, for a sum of several to stay a float32
+_VALID_SHARE = 0.5  # of the data below a pixel of a resized image, for it to have data
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandValues:
+    """Type and value range of each band of one side, source or target.
+
+    Raises:
+        ValueError: what translation.json may not hold; the message names the key.
+    """
+
+    dtype: str
+    """Of the images of training, and of outputs."""
+    low: tuple[float, ...]
+    """The value of each band that the network sees as -1, in the images' units."""
+    high: tuple[float, ...]
+    """The value of each band that it sees as 1."""
+    no_data: float | None = None
+    """The value of pixels without data; null: NaN for floats, none for whole numbers."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r:.60}")
+        for key in ("low", "high"):
+            values = getattr(self, key)
+            if (
+                not isinstance(values, list | tuple)
+                or not 1 <= len(values) <= MAX_BANDS
+                or not all(_is_number(value) for value in values)
+            ):
+                raise ValueError(f"{key} must be 1 to {MAX_BANDS} numbers, one for each band, got {values!r:.60}")
+            object.__setattr__(self, key, tuple(float(value) for value in values))
+        if len(self.low) != len(self.high):
+            raise ValueError(f"low and high must be as many, got {len(self.low)} and {len(self.high)}")
+        if wrong := [band for band, (low, high) in enumerate(zip(self.low, self.high, strict=True), 1) if low >= high]:
+            raise ValueError(f"low must be below high, which it is not in band {wrong[0]}")
+        if self.no_data is not None and not _is_number(self.no_data):
+            raise ValueError(f"no_data must be null or a number, got {self.no_data!r:.60}")
+
+    @property
+    def bands(self) -> int:
+        return len(self.low)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether outputs are 8-bit grey or RGB, as other images are."""
+        whole = set(self.low) == {0.0} and set(self.high) == {255.0}
+        return self.dtype == "uint8" and self.bands in (1, 3) and whole
+
+    @classmethod
+    def from_dict(cls, values: Any) -> BandValues:
+        """Check what translation.json says. Raises ValueError."""
+        if not isinstance(values, dict) or (unknown := sorted(set(values) - set(cls.__dataclass_fields__))):
+            found = f"unknown key {', '.join(unknown)}" if isinstance(values, dict) else f"got {values!r:.60}"
+            raise ValueError(f"an object with {', '.join(cls.__dataclass_fields__)} was expected, {found}")
+        if missing := {"dtype", "low", "high"} - set(values):
+            raise ValueError(f"{', '.join(sorted(missing))} is missing")
+        return cls(**values)
+
+    def describe(self) -> str:
+        """ "2 bands of float32: -3.1 … 2.4, 0 … 950"."""
+        ranges = [f"{low:.6g} … {high:.6g}" for low, high in zip(self.low, self.high, strict=True)]
+        more = f" and {self.bands - 4} more" if self.bands > 4 else ""
+        return f"{self.bands} band{'s' if self.bands > 1 else ''} of {self.dtype}: {', '.join(ranges[:4])}{more}"
+
+    def to_network(self, bands: np.ndarray, valid: np.ndarray | None = None) -> Tensor:
+        """(C, H, W) in units to float32 in [-1, 1]: what lies beyond the range is seen as its end, and pixels that are
+        not `valid`, (H, W), as its middle."""
+        exact = np.float64 if bands.dtype.itemsize >= 4 else np.float32  # a small difference of large values counts
+        seen = np.empty(bands.shape, dtype=np.float32)
+        for band, low, high, own in zip(bands, self.low, self.high, seen, strict=True):
+            np.clip((band.astype(exact) - exact(low)) * exact(2 / (high - low)) - exact(1), -1, 1, out=own)
+        if valid is not None:
+            seen[:, ~valid] = 0
+        return torch.from_numpy(seen)
+
+    def to_units(self, tensor: Tensor, *, valid: np.ndarray | None = None) -> np.ndarray:
+        """The inverse: (C, H, W) in [-1, 1] to (H, W, C) in units, of the bands' type, with `no_data` where it is not
+        `valid`. Whole numbers are rounded; where they have no value for that, such pixels keep what they have."""
+        dtype = np.dtype(self.dtype)
+        limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+        array = np.empty((*tensor.shape[1:], self.bands), dtype=dtype)
+        for band, (seen, low, high) in enumerate(zip(tensor.detach().cpu(), self.low, self.high, strict=True)):
+            values = (seen.double().numpy() + 1) * ((high - low) / 2) + low
+            values = np.round(values) if dtype.kind in "iu" else values
+            array[:, :, band] = values.clip(limits.min, limits.max)
+        if valid is not None and self.missing is not None:
+            array[~valid] = self.missing
+        return array
+
+    def preview(self, raster: Raster) -> Image.Image:
+        """The first three bands, or the first one, for people to look at: the range from black to white, white where
+        there is no data. Images of one side are comparable."""
+        shown = raster.array[:, :, : 3 if self.bands >= 3 else 1].transpose(2, 0, 1)
+        first = BandValues(dtype=self.dtype, low=self.low[: len(shown)], high=self.high[: len(shown)])
+        array = ((first.to_network(shown, raster.valid) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        if raster.valid is not None:
+            array[~raster.valid] = 255
+        return Image.fromarray(np.ascontiguousarray(array if array.shape[2] == 3 else array[:, :, 0]))
+
+    @property
+    def missing(self) -> float | None:
+        """The value of pixels without data, None where this type has none."""
+        if self.dtype.startswith("float"):
+            return math.nan if self.no_data is None else self.no_data
+        limits = np.iinfo(self.dtype)
+        fits = self.no_data is not None and limits.min <= self.no_data <= limits.max
+        return self.no_data if fits else None
+
+    def outside(self, raster: Raster) -> list[float]:
+        """The share of each band's pixels with data that lies beyond the range of training."""
+        valid = np.ones(raster.array.shape[:2], dtype=bool) if raster.valid is None else raster.valid
+        known = raster.array[valid]
+        return ((known < np.asarray(self.low)) | (known > np.asarray(self.high))).mean(axis=0).tolist()
+
+
+def measured(
+    images: Iterable[Raster], *, dtype: str, no_data: float | None = None, limits: tuple[float, float] | None = None
+) -> BandValues:
+    """The range of these images' values, each band's own, without outliers; of 8 bits always 0 to 255.
+
+    It reaches from the lowest to the highest value of any pixel with data, but no further beyond the PERCENTILES than
+    MARGIN of the way between them: one spike must not press all else into a part of the range, and a generator that
+    ends in tanh should reach whatever is not one.
+
+    Args:
+        limits: take this range instead, for every band.
+    """
+    smallest: list[np.ndarray] = []
+    largest: list[np.ndarray] = []
+    samples: list[np.ndarray] = []
+    random = np.random.default_rng(0)  # the same range for the same images
+    for raster in images:
+        valid = np.ones(raster.array.shape[:2], dtype=bool) if raster.valid is None else raster.valid
+        known = raster.array[valid]
+        if no_data is None and raster.no_data is not None and math.isfinite(raster.no_data):
+            no_data = raster.no_data
+        smallest.append(known.min(axis=0).astype(np.float64))
+        largest.append(known.max(axis=0).astype(np.float64))
+        most = max(_LEAST_VALUES, _MOST_VALUES // raster.bands)
+        samples.append(known if len(known) <= most else known[random.integers(len(known), size=most)])
+        if dtype == "uint8" or limits is not None:
+            break  # which tells the number of bands
+    if not samples:
+        raise ValueError("there are no images to measure the range of values of")
+    bands = samples[0].shape[1]
+    if limits is not None or dtype == "uint8":
+        lowest, highest = limits or (0.0, 255.0)
+        return BandValues(dtype=dtype, low=(lowest,) * bands, high=(highest,) * bands, no_data=no_data)
+    drawn = ([few[:, band] for few in samples] for band in range(bands))  # one at a time, for the memory's sake
+    first, last = np.array([np.percentile(np.concatenate(band).astype(np.float64), PERCENTILES) for band in drawn]).T
+    lows, highs = np.min(smallest, axis=0), np.max(largest, axis=0)
+    room = np.where(last > first, MARGIN * (last - first), np.inf)
+    lows, highs = np.maximum(lows, first - room), np.minimum(highs, last + room)
+    half = np.where(lows >= highs, np.maximum(0.5, np.abs(lows) * 1e-6), 0)  # a constant band, however large
+    lows, highs = lows - half, highs + half
+    return BandValues(dtype=dtype, low=tuple(lows.tolist()), high=tuple(highs.tolist()), no_data=no_data)
+
+
+def resized_bands(
+    bands: np.ndarray, valid: np.ndarray | None, *, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(C, H, W) and (H, W) at `size` (width, height), of the same type: bicubic or, beside pixels without data, whose
+    values must not spread, the mean of those with data (bilinear); as Pillow does, with averaging where it shrinks."""
+    height, width = bands.shape[1:]
+    if (width, height) == size:
+        return bands, valid
+    weight = None if valid is None else _resized(valid, size, Image.Resampling.BILINEAR)
+    made = np.stack([_resized_band(band, valid, weight, size) for band in bands])
+    return _rounded(made, bands.dtype), None if weight is None else weight >= _VALID_SHARE
+
+
+def _resized_band(
+    band: np.ndarray, valid: np.ndarray | None, weight: np.ndarray | None, size: tuple[int, int]
+) -> np.ndarray:
+    """(height, width), of float64 where the band is of 32 bits or more."""
+    middle = None
+    if band.dtype.itemsize >= 4:  # Pillow resizes float32: small differences of large values count, 1e38 overflows
+        known = band.ravel() if valid is None else band[valid]
+        middle = np.median(known[:: max(1, len(known) // 1000)].astype(np.float64)) if len(known) else 0.0
+        band = np.clip(band - middle, -_MOST_RESIZED, _MOST_RESIZED)
+    if valid is None or weight is None:
+        made = _resized(band, size, Image.Resampling.BICUBIC)
+    else:
+        made = _resized(np.where(valid, band, 0), size, Image.Resampling.BILINEAR) / np.maximum(weight, 1e-6)
+    return made if middle is None else made.astype(np.float64) + middle
+
+
+def _resized(band: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(band, dtype=np.float32)).resize(size, how))
+
+
+def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype.kind not in "iu":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.round(values.astype(np.float64)).clip(limits.min, limits.max).astype(dtype)
+
+
+def spread(length: int, most: int) -> Sequence[int]:
+    """At most so many places, spread evenly over a list."""
+    return sorted({position * (length - 1) // max(most - 1, 1) for position in range(most)}) if length else []
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False

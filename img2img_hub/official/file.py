@@ -1,0 +1,245 @@
+"""Checkpoints of the papers' own PyTorch code (junyanz/pytorch-CycleGAN-and-pix2pix): read them, and write them back.
+
+    python -c "from img2img_hub.official.file import read_official as r; print(r('latest_net_G.pth').network.config)"
+
+Such a file is a bare state dict: names and shapes are all that it says about its network (official_layouts.py). A file
+from anywhere is data, never code: it is unpickled as tensors and nothing else.
+"""
+
+import inspect
+import io
+import os
+import re
+import warnings
+import zipfile
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from img2img_hub.networks import Network
+from img2img_hub.networks.base import MAX_PARAMETERS
+from img2img_hub.networks.blocks import Norm
+from img2img_hub.official.layouts import LAYOUTS, State, biases_of_instance_norm, infer, original_names
+
+SOURCE = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
+
+# What the original's options can say. Any other argument must have its default, which is what the original does.
+_ORIGINAL_ARGUMENTS = {"in_channels", "out_channels", "levels", "blocks", "layers", "width", "norm", "dropout"}
+_FEWEST_LEVELS = 5  # of an original U-Net: its code puts four around the innermost whatever it is told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Official:
+    """A checkpoint that was read."""
+
+    network: Network
+    """In eval mode, float32, on the CPU."""
+    notes: tuple[str, ...]
+    """What was dropped, filled in or assumed on the way, each one sentence without its full stop."""
+
+
+def read_official(path: str | Path, *, dropout: float | None = None, norm: Norm | None = None) -> Official:
+    """Read a generator or a discriminator; architecture, width, channels and norm follow from names and shapes.
+
+    Args:
+        path: such as latest_net_G.pth.
+        dropout: probability to record. None: 0.5 for a U-Net, whose file does not show whether it had any; for a
+            ResNet 0.5 where the layout has dropout layers, else 0.
+        norm: "instance" or "none" for a file without norm weights. None: "instance" where it has their biases.
+
+    Raises:
+        ValueError: no such file, not readable as tensors alone, not of an original layout, or an argument that
+            contradicts what the file shows.
+    """
+    path = Path(path)
+    tensors = _read_tensors(path)
+    try:
+        state, notes = _clean(tensors)
+        architecture, arguments, more = infer(state, dropout=dropout, norm=norm)
+        network, filled = _load(architecture, arguments, state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return Official(network=network, notes=(*notes, *more, *filled))
+
+
+def to_official(network: Network) -> OrderedDict[str, Tensor]:
+    """The state dict that the original code loads into the same network: its names, its order, float32, on the CPU.
+
+    Raises:
+        ValueError: the network has something that the original code cannot build.
+    """
+    config, name = network.config, type(network).__name__
+    if type(network) not in LAYOUTS:
+        known = ", ".join(layout.__name__ for layout in LAYOUTS)
+        raise ValueError(f"a {name} has no place in the original code, which knows {known}")
+    for key, parameter in inspect.signature(type(network)).parameters.items():
+        if key not in _ORIGINAL_ARGUMENTS and config[key] != parameter.default:
+            raise ValueError(
+                f"this {name} has {key} {config[key]!r}, the original code knows {parameter.default!r} only"
+            )
+    if config.get("levels", _FEWEST_LEVELS) < _FEWEST_LEVELS:
+        raise ValueError(
+            f"this U-Net has {config['levels']} levels, the original code builds none with fewer than {_FEWEST_LEVELS}"
+        )
+    state, names = network.state_dict(), original_names(network)
+    if config["norm"] == "none":  # then the original has no such biases
+        for bias in biases_of_instance_norm(network):
+            if state[bias].any():
+                raise ValueError(f"this {name} has biases and no norm, the original code has no biases without a norm")
+            del names[bias]
+    return OrderedDict(
+        (theirs, _copied(state[ours], torch.float32 if state[ours].is_floating_point() else torch.int64))
+        for ours, theirs in names.items()
+    )
+
+
+def save_official(network: Network, path: str | Path) -> None:
+    """Write `to_official(network)` where the original code finds it, such as checkpoints/NAME/latest_net_G.pth.
+
+    Folders are made if need be. Written under another name, then renamed: an interrupted run leaves no half file.
+    """
+    path, content = Path(path), io.BytesIO()
+    torch.save(to_official(network), content)  # not to the disk: where that is full, torch's own message says nothing
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content.getbuffer())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """{name: tensor} of a file that holds that and nothing else; nothing in it is run."""
+    if not path.is_file():
+        what = "is a folder: name the .pth file in it" if path.is_dir() else "does not exist: check the spelling"
+        raise ValueError(f"{path} {what}")
+    _refuse_compression(path)
+    with path.open("rb") as file:  # opened here, so that what torch.load raises is about the content
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on pickles of other kinds, which are refused here
+                content = torch.load(file, weights_only=True, map_location="cpu")
+        except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
+            if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                raise ValueError(
+                    f"{path} holds more than tensors ({code[1]}), which could run code, so it was not unpickled: "
+                    "whoever made it can save the state dict alone, torch.save(net.state_dict(), …)"
+                ) from None
+            raise ValueError(
+                f"{path} cannot be read as tensors ({type(error).__name__}): it is damaged, cut short or no PyTorch "
+                "checkpoint; get it anew"
+            ) from None
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{path} holds no named tensors but a {type(content).__name__} ({content!s:.60})")
+    for name, value in content.items():
+        if not isinstance(name, str) or not _is_plain_tensor(value):
+            raise ValueError(
+                f"{path} holds {name!r:.60}, a {type(value).__name__}, so it is no checkpoint as the original code "
+                "saves it: names and tensors of one network, nothing else"
+            )
+        if value.is_meta:
+            raise ValueError(f"{path} holds {name!r:.60} without its values (a meta tensor): whoever made it has them")
+    return dict(content)
+
+
+def _is_plain_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
+
+
+def _refuse_compression(path: Path) -> None:
+    """PyTorch stores its records as they are: compressed ones could only be meant to fill the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    except Exception:  # no zip (as before PyTorch 1.6), or a damaged one: torch tells
+        return
+    if packed:
+        raise ValueError(f"{path} is compressed ({packed[0]!r:.60}), which PyTorch's own files never are: refused")
+
+
+def _clean(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Without the prefixes of wrappers (DataParallel, torch.compile) and the statistics of old instance norms."""
+    names = {name: re.sub(r"^((module|_orig_mod)\.)+", "", name) for name in state}
+    if len(set(names.values())) < len(names):
+        twice = next(name for name, number in Counter(names.values()).items() if number > 1)
+        raise ValueError(f"two tensors have one name without their prefixes ({twice!r:.60})")
+    state = {names[name]: value for name, value in state.items()}
+    kept, dropped = {}, 0
+    for name, value in state.items():
+        layer, _, what = name.rpartition(".")
+        if what in ("running_mean", "running_var", "num_batches_tracked") and f"{layer}.weight" not in state:
+            dropped += 1  # a batch norm has a weight
+        else:
+            kept[name] = value
+    notes = [f"{dropped} running statistics of instance norms were dropped, which never use them"] if dropped else []
+    return kept, notes
+
+
+# --- into a network ---------------------------------------------------------------------------------------------------
+
+
+def _load(architecture: type[Network], arguments: dict[str, Any], state: State) -> tuple[Network, list[str]]:
+    """Build the network without memory, compare every name and shape, then take the tensors as float32."""
+    looks = f"it looks like {architecture.__name__}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
+    try:
+        with torch.device("meta"):
+            network = architecture(**arguments)
+    except ValueError as error:
+        raise ValueError(f"{looks}, but {error}") from None
+    if network.parameter_count > MAX_PARAMETERS:
+        raise ValueError(f"{looks}, but more than {MAX_PARAMETERS:,} parameters are refused")
+    names = original_names(network)
+    filled, notes = _equal_without(network, state)
+    state = {**filled, **state}
+    expected = {names[ours]: value for ours, value in network.state_dict().items()}
+    missing = [name for name in expected if name not in state]
+    foreign = [name for name in state if name not in expected]
+    wrong = [name for name in expected if name in state and not _fits(state[name], expected[name])]
+    problems = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
+    problems += [f"{len(foreign)} are not its own (first: {foreign[0]})"] if foreign else []
+    if wrong:
+        found, want = state[wrong[0]], expected[wrong[0]]
+        problems.append(
+            f"{len(wrong)} do not fit (first: {wrong[0]} is {found.dtype} {tuple(found.shape)}, "
+            f"expected {want.dtype} {tuple(want.shape)})"
+        )
+    if problems:
+        raise ValueError(f"{looks}, but {'; '.join(problems)}")
+    copies = {ours: _copied(state[theirs], expected[theirs].dtype) for ours, theirs in names.items()}
+    network.load_state_dict(copies, strict=True, assign=True)
+    return network.requires_grad_(True).eval(), notes
+
+
+def _fits(found: Tensor, wanted: Tensor) -> bool:
+    return (
+        found.shape == wanted.shape
+        and found.is_floating_point() == wanted.is_floating_point()
+        and not found.is_complex()
+    )
+
+
+def _copied(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """Memory of its own: in a file several tensors may be views of one."""
+    return value.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
+
+
+def _equal_without(network: Network, state: State) -> tuple[dict[str, Tensor], list[str]]:
+    """Tensors that this version has and some originals lack, with the values that compute the same; and notes."""
+    lacking = {ours: theirs for ours, theirs in original_names(network).items() if theirs not in state}
+    counters = {ours for ours in lacking if ours.endswith(".num_batches_tracked")}
+    biases = biases_of_instance_norm(network) if network.config["norm"] != "batch" else set()
+    if not biases <= lacking.keys():  # only some of them are lacking: a damaged file
+        biases = set()
+    ours = network.state_dict()
+    zeros = {lacking[name]: torch.zeros_like(ours[name], device="cpu") for name in counters | biases}
+    notes = ["the counters of its batch norms, which PyTorch before 0.4.1 did not save, start at 0"] if counters else []
+    return zeros, notes

@@ -1,0 +1,220 @@
+"""The layers of a generator, of any of which any rows can be computed from the rows that they see.
+
+    python -c "from img2img_hub import ResNetGenerator as R; from img2img_hub.strips.record import record; \
+    print(len(record(R(width=8), height=4096, width=4096)), 'layers')"
+
+`recording` makes them from a network. Rows are whole rows: what happens at the left and the right border is the
+operation's own, and what happens at the upper and the lower border happens at the image's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Rows = tuple[int, int]
+"""From the first row up to, not including, the second."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Layer:
+    """One operation: (N, channels, height, width) out of the layers before it. The base is pointwise.
+
+    Attributes:
+        effort: multiplications for one value of the output.
+    """
+
+    inputs: tuple[Layer, ...]
+    channels: int
+    height: int
+    width: int
+    effort: float = 0.0
+    readers: list[Layer] = field(default_factory=list)
+    kept: bool = False  # its whole output is stored, for others to read
+
+    def __post_init__(self) -> None:
+        for layer in self.inputs:
+            layer.readers.append(self)
+
+    @property
+    def values(self) -> int:
+        """Of the whole output."""
+        return self.channels * self.height * self.width
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether it computes in the memory of its input, which nobody else reads."""
+        return False
+
+    def needs(self, rows: Rows) -> Rows:
+        """The rows of the inputs that these rows of the output are made of; all of them exist."""
+        return rows
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        """(N, channels, number of rows, width) from the inputs' rows `needs(rows)`."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False, kw_only=True)
+class Source(Layer):
+    """The image; with `empty` the zeros of a noise that is not drawn."""
+
+    empty: bool = False
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        raise AssertionError("an image is given, not computed")
+
+
+@dataclass(eq=False, kw_only=True)
+class Pointwise(Layer):
+    """A function of each value, or of the inputs' values at the same place."""
+
+    function: Callable[..., Tensor]
+    in_place: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def overwrites(self) -> bool:
+        return self.in_place is not None and _read_once(self.inputs[0])
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        if self.in_place and self.overwrites:
+            return self.in_place(inputs[0])
+        return self.function(*inputs)
+
+
+@dataclass(eq=False, kw_only=True)
+class Normalise(Layer):
+    """(x − mean) / √(variance + eps) · gain + bias, a channel at a time.
+
+    Attributes:
+        statistics: mean and variance, (channels,) each; None: those of the first rows that it gets.
+        trained: whether they are training's and not the image's.
+    """
+
+    eps: float
+    gain: Tensor | None = None
+    bias: Tensor | None = None
+    statistics: tuple[Tensor, Tensor] | None = None
+    trained: bool = False
+
+    @property
+    def overwrites(self) -> bool:
+        return _read_once(self.inputs[0])
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        (x,) = inputs
+        if self.statistics is None:
+            variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+            self.statistics = mean, variance
+        mean, variance = (value.to(x)[:, None, None] for value in self.statistics)
+        factor = (variance + self.eps).rsqrt()
+        if self.gain is not None:
+            factor = factor * self.gain[:, None, None]
+        x = x.sub_(mean) if self.overwrites else x - mean
+        x.mul_(factor)
+        return x if self.bias is None else x.add_(self.bias[:, None, None])
+
+
+@dataclass(eq=False, kw_only=True)
+class Border(Layer):
+    """A border of `sides` (left, right, above, below) pixels, "reflect" or "replicate"."""
+
+    sides: tuple[int, int, int, int]
+    mode: str
+
+    def needs(self, rows: Rows) -> Rows:
+        positions = self._positions(rows)
+        return int(positions.min()), int(positions.max()) + 1
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        (x,) = inputs
+        left, right, _, _ = self.sides
+        positions = self._positions(rows)
+        if int(positions[-1] - positions[0]) != len(positions) - 1 or len(positions) != x.shape[-2]:
+            x = x.index_select(-2, (positions - positions.min()).to(x.device))
+        return F.pad(x, (left, right, 0, 0), mode=self.mode)
+
+    def _positions(self, rows: Rows) -> Tensor:
+        """The row of the input that each row of the output repeats."""
+        last = self.inputs[0].height - 1
+        positions = torch.arange(*rows) - self.sides[2]
+        if self.mode == "reflect":
+            positions = last - (last - positions.abs()).abs()
+        return positions.clamp(0, last)
+
+
+@dataclass(eq=False, kw_only=True)
+class Convolution(Layer):
+    """Zeros around the image, then a convolution."""
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: int
+    padding: int
+
+    def needs(self, rows: Rows) -> Rows:
+        first, last = self._window(rows)
+        return max(first, 0), min(last, self.inputs[0].height)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        first, last = self._window(rows)
+        above, below = max(-first, 0), max(last - self.inputs[0].height, 0)
+        x = F.pad(inputs[0], (0, 0, above, below)) if above or below else inputs[0]
+        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=(0, self.padding))
+
+    def _window(self, rows: Rows) -> Rows:
+        """The rows under the kernel, beyond the image too."""
+        first, last = (row * self.stride - self.padding for row in (rows[0], rows[1] - 1))
+        return first, last + self.weight.shape[2]
+
+
+@dataclass(eq=False, kw_only=True)
+class Transposed(Layer):
+    """A transposed convolution."""
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: int
+    padding: int
+    output_padding: int
+
+    def needs(self, rows: Rows) -> Rows:
+        reach = self.weight.shape[2] - 1 - self.padding
+        first, last = -((reach - rows[0]) // self.stride), (rows[1] - 1 + self.padding) // self.stride
+        return max(first, 0), min(last + 1, self.inputs[0].height)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        first = self.needs(rows)[0] * self.stride - self.padding  # the output's row where this computation begins
+        made = F.conv_transpose2d(
+            inputs[0],
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=(0, self.padding),
+            output_padding=(0, self.output_padding),
+        )
+        return made[:, :, rows[0] - first : rows[1] - first]
+
+
+@dataclass(eq=False, kw_only=True)
+class Average(Layer):
+    """Means over 3×3 at a stride of 2, in which what lies outside the image does not count (blocks.halve)."""
+
+    def needs(self, rows: Rows) -> Rows:
+        return max(2 * rows[0] - 1, 0), min(2 * rows[1], self.inputs[0].height)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        height = self.inputs[0].height
+        x = F.pad(inputs[0], (0, 0, int(rows[0] == 0), int(2 * rows[1] > height)))
+        means = F.avg_pool2d(x, 3, stride=2, padding=(0, 1), count_include_pad=False)
+        middle = 2 * torch.arange(*rows)
+        counted = (middle + 2).clamp(max=height) - (middle - 1).clamp(min=0)  # of the three rows
+        return means.mul_((3 / counted).to(means)[:, None])
+
+
+def _read_once(layer: Layer) -> bool:
+    return len(layer.readers) == 1 and not layer.kept and not isinstance(layer, Source)

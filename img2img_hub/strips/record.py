@@ -1,0 +1,234 @@
+"""A generator written down as a list of layers.
+
+    python -c "from img2img_hub import UNetGenerator as U; from img2img_hub.strips.record import record; \
+    print([type(layer).__name__ for layer in record(U(levels=3), height=64, width=64)])"
+
+The network itself is run, once, on a stand-in that holds no pixels and notes what is done to it. So every network that
+consists of the operations below is covered, without a second description that could differ from the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img_hub.networks import Network
+from img2img_hub.strips.layers import (
+    Average,
+    Border,
+    Convolution,
+    Layer,
+    Normalise,
+    Pointwise,
+    Source,
+    Transposed,
+)
+
+
+class NotByRows(Exception):
+    """The network has a layer that is no function of neighbouring rows, such as self-attention."""
+
+    def __init__(self, layers: list[Layer]) -> None:
+        super().__init__("a layer looks at the whole image")
+        self.layers = layers  # those before it
+
+
+def record(network: Network, *, height: int, width: int) -> list[Layer]:
+    """The layers of a generator in eval mode for one image, in the order of computation; the first is the image.
+
+    Raises:
+        NotByRows: some layer cannot be computed from neighbouring rows.
+    """
+    layers: list[Layer] = [Source(inputs=(), channels=network.in_channels, height=height, width=width)]
+    with torch.no_grad():
+        network(_StandIn(layers[0], layers))
+    return layers
+
+
+class _StandIn:
+    """What a network gets in place of a tensor (1, C, H, W)."""
+
+    def __init__(self, layer: Layer, layers: list[Layer]) -> None:
+        self.layer = layer
+        self.layers = layers
+        self.shape = torch.Size((1, layer.channels, layer.height, layer.width))
+        self.device = torch.device("cpu")  # any: it holds nothing
+
+    def __len__(self) -> int:
+        return 1
+
+    def dim(self) -> int:
+        return 4
+
+    def size(self, axis: int) -> int:
+        return self.shape[axis]
+
+    def to(self, *_: object) -> _StandIn:
+        return self
+
+    def new_zeros(self, shape: Sequence[int]) -> _StandIn:
+        return self.then(Source, inputs=(), channels=shape[1], height=shape[2], width=shape[3], empty=True)
+
+    def __add__(self, other: _StandIn) -> _StandIn:
+        return self.then(Pointwise, inputs=(self.layer, other.layer), function=torch.add)
+
+    def __getattr__(self, name: str) -> Any:  # flatten, mean …
+        raise NotByRows(self.layers)
+
+    def then(self, kind: type[Layer], **values: Any) -> _StandIn:
+        """The stand-in for another layer's output, by default of this one's shape and made from it."""
+        shape = {"channels": self.layer.channels, "height": self.layer.height, "width": self.layer.width}
+        layer = kind(**({"inputs": (self.layer,)} | shape | values))
+        self.layers.append(layer)
+        return _StandIn(layer, self.layers)
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: object, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> _StandIn:
+        """PyTorch calls this in place of any of its functions that is given a stand-in."""
+        if function not in _NOTED:
+            first = args[0][0] if isinstance(args[0], Sequence) else args[0]
+            raise NotByRows(first.layers)
+        return _NOTED[function](*args, **(kwargs or {}))
+
+
+# --- the functions, with PyTorch's own parameters -----------------------------------------------------------------
+
+
+def _relu(x: _StandIn, inplace: bool = False) -> _StandIn:
+    return x.then(Pointwise, function=torch.relu, in_place=torch.relu_)
+
+
+def _leaky_relu(x: _StandIn, negative_slope: float = 0.01, inplace: bool = False) -> _StandIn:
+    return x.then(
+        Pointwise,
+        function=lambda tensor: F.leaky_relu(tensor, negative_slope),
+        in_place=lambda tensor: F.leaky_relu_(tensor, negative_slope),
+    )
+
+
+def _tanh(x: _StandIn) -> _StandIn:
+    return x.then(Pointwise, function=torch.tanh, in_place=torch.tanh_)
+
+
+def _dropout(x: _StandIn, p: float = 0.5, training: bool = True, inplace: bool = False) -> _StandIn:
+    _only(x, training, False)  # rows that are computed twice would be drawn twice
+    return x
+
+
+def _concatenate(parts: Sequence[_StandIn], dim: int = 0) -> _StandIn:
+    layers = tuple(part.layer for part in parts)
+    _only(parts[0], dim, 1)
+    channels = sum(layer.channels for layer in layers)
+    return parts[0].then(Pointwise, inputs=layers, channels=channels, function=lambda *tensors: torch.cat(tensors, 1))
+
+
+def _pad(x: _StandIn, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> _StandIn:
+    if mode not in ("reflect", "replicate"):
+        raise NotByRows(x.layers)
+    left, right, above, below = pad
+    height, width = x.layer.height + above + below, x.layer.width + left + right
+    return x.then(Border, height=height, width=width, sides=(left, right, above, below), mode=mode)
+
+
+def _instance_norm(
+    x: _StandIn,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> _StandIn:
+    _only(x, use_input_stats, True)
+    return x.then(Normalise, eps=eps, gain=weight, bias=bias)
+
+
+def _batch_norm(
+    x: _StandIn,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> _StandIn:
+    _only(x, training, False)
+    return x.then(Normalise, eps=eps, gain=weight, bias=bias, statistics=(running_mean, running_var), trained=True)
+
+
+def _convolution(
+    x: _StandIn,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> _StandIn:
+    _only(x, dilation, 1)
+    _only(x, groups, 1)
+    stride, padding = _only(x, stride), _only(x, padding)
+    channels, inner, kernel = weight.shape[:3]
+    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
+    shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
+    return x.then(Convolution, **shape, weight=weight, bias=bias, stride=stride, padding=padding)
+
+
+def _transposed(
+    x: _StandIn,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> _StandIn:
+    _only(x, dilation, 1)
+    _only(x, groups, 1)
+    stride, padding, extra = _only(x, stride), _only(x, padding), _only(x, output_padding)
+    if extra > padding:
+        raise NotByRows(x.layers)
+    inner, channels, kernel = weight.shape[:3]
+    height, width = ((size - 1) * stride - 2 * padding + kernel + extra for size in (x.layer.height, x.layer.width))
+    shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2 / stride**2}
+    return x.then(Transposed, **shape, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=extra)
+
+
+def _average(
+    x: _StandIn, kernel_size: Any, stride: Any = None, padding: Any = 0, *, count_include_pad: bool = True
+) -> _StandIn:
+    for value, expected in ((kernel_size, 3), (stride, 2), (padding, 1), (count_include_pad, False)):
+        _only(x, value, expected)
+    return x.then(Average, height=(x.layer.height + 1) // 2, width=(x.layer.width + 1) // 2)
+
+
+def _only(x: _StandIn, value: Any, expected: Any = None) -> Any:
+    """The one number of both axes, which must be the expected one."""
+    values = set(value) if isinstance(value, tuple) else {value}
+    if len(values) != 1 or (expected is not None and values != {expected}):
+        raise NotByRows(x.layers)
+    return values.pop()
+
+
+_NOTED: dict[Any, Callable[..., _StandIn]] = {
+    F.relu: _relu,
+    F.leaky_relu: _leaky_relu,
+    torch.tanh: _tanh,
+    F.dropout: _dropout,
+    torch.cat: _concatenate,
+    F.pad: _pad,
+    F.instance_norm: _instance_norm,
+    F.batch_norm: _batch_norm,
+    F.conv2d: _convolution,
+    F.conv_transpose2d: _transposed,
+    F.avg_pool2d: _average,
+}

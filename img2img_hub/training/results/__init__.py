@@ -1,0 +1,4 @@
+"""What a run says, draws, measures, writes and pushes.
+
+ls OUTPUT_DIR
+"""

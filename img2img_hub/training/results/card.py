@@ -1,0 +1,183 @@
+"""The facts of a finished run for its model card: what was typed, on what, for how long, and what was measured.
+
+head OUTPUT_DIR/README.md
+"""
+
+import os
+import platform
+import re
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import torch
+from accelerate import Accelerator
+
+from img2img_hub.data.find.sources import ImageData, StreamedData
+from img2img_hub.evaluation.metrics import METRICS
+from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
+from img2img_hub.hub.local_paths import shortened
+from img2img_hub.training.run.folder import RunFolder
+from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.translation.translator import Translator
+
+
+def write_card(
+    folder: Path,
+    *,
+    run: RunFolder,
+    generator: str,
+    translator: Translator,
+    accelerator: Accelerator,
+    plan: Plan,
+    state: RunState,
+    train_data: ImageData | StreamedData,
+    validation_data: ImageData | None,
+    numbers: dict[str, float],
+    which: Literal["last", "best"],
+    weights: str,
+    repo_id: str | None,
+    reverse: str | None,
+) -> None:
+    """Write README.md of a generator into its folder.
+
+    Args:
+        generator: its folder's name below the run's, "" for the only one.
+        numbers: measured on validation_data.
+        which, weights: of the last step or the best one, as a word for the list of results and in a sentence.
+        repo_id, reverse: where it and the opposite direction will be on the Hub, if that is known.
+    """
+    family, config = run.family, run.config
+    name = (run.path.resolve().name, generator, "best" if which == "best" else "")
+    epochs = plan.epochs(state.step)
+    average = f", exponential moving average of the weights ({config.ema_decay:g})" if config.ema_decay else ""
+    facts = CardFacts(
+        model_name=repo_id.split("/")[-1] if repo_id else "-".join(part for part in name if part),
+        repo_id=repo_id,
+        family=family.name,
+        method=family.title,
+        direction=_direction(run, generator),
+        architecture=translator.network.config,
+        parameters=translator.network.parameter_count,
+        datasets=train_data.hub_ids,
+        data_description=train_data.description,
+        dataset_note=config.dataset_note,
+        license=config.license,
+        license_name=config.license_name,
+        license_link=config.license_link,
+        training_command=_equal_command(run) if _is_interactive() else training_command(),
+        hardware=describe_hardware(accelerator),
+        steps=state.step,
+        epochs=None if epochs is None else round(epochs, 2),
+        batch_size=plan.global_batch,
+        image_size=config.image_size,
+        training_seconds=round(state.seconds),
+        precision=f"{_PRECISIONS[accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
+        torch_version=torch.__version__,
+        metrics=tuple(
+            CardMetric(key, value, validation_data.split, validation_data.id, which, label=METRICS[key].label)
+            for key, value in numbers.items()
+            if validation_data is not None
+        ),
+        weights=weights,
+        norm_statistics=translator.settings.norm_statistics if translator.network.config["norm"] == "batch" else "",
+        working_size=translator.settings.working_size,
+        values=_values(translator),
+        endings=_endings(translator),
+        reverse=reverse,
+        sample_sheet="sample_sheet.png",
+        citation=family.paper,
+    )
+    (folder / "README.md").write_text(render_model_card(facts), encoding="utf-8")
+
+
+def _values(translator: Translator) -> str:
+    """Bands, types and ranges of a translator of rasters; "" of one of pictures."""
+    both = (translator.settings.source_values, translator.settings.target_values)
+    if both == (None, None):
+        return ""
+    words = ["8-bit pictures" if values is None else values.describe() for values in both]
+    return (
+        f"Input: {words[0]}. Output: {words[1]}. These are the ranges of the training images, in their units; what "
+        "lies beyond them in an input is seen as their ends, and no output goes beyond them."
+    )
+
+
+def _endings(translator: Translator) -> tuple[str, str]:
+    source, target = translator.settings.source_values, translator.settings.target_values
+    return "png" if source is None else "tif", "png" if target is None or target.is_picture else "tif"
+
+
+def _direction(run: RunFolder, generator: str) -> str:
+    """Such as "label map to photo", "" where the run was not told what its images are."""
+    names = [run.config.source_name, run.config.target_name]
+    if names == ["source", "target"]:
+        return ""
+    return " to ".join(reversed(names) if generator == "target2source" else names)
+
+
+_PRECISIONS = {"no": "float32", "fp16": "float16 mixed", "bf16": "bfloat16 mixed", "fp8": "float8 mixed"}
+
+
+def training_command() -> str:
+    """The command line that started this process, with `accelerate launch` in front if that is what started it.
+
+    It is published: of local paths only the last part is left, and what looks like a Hub token is blanked, for a script
+    of one's own may take one.
+    """
+    return shlex.join(shortened(re.sub(r"\bhf_[A-Za-z0-9_]{8,}", "hf_…", word)) for word in _command_line())
+
+
+def _is_interactive() -> bool:
+    """A notebook, or Python's own prompt: no command line started this training."""
+    return Path(sys.argv[0]).name in ("", "-c", "ipykernel_launcher.py", "colab_kernel_launcher.py")
+
+
+def _equal_command(run: RunFolder) -> str:
+    """The command line that trains the same as a call of `train` did: every field that is not at its default."""
+    words = ["accelerate", "launch", "train_accelerate.py", run.family.name]
+    for part in (run.family, run.architecture, run.data, run.config):
+        for item in fields(part):
+            value = getattr(part, item.name)
+            if value == item.default or item.name in ("resume", "overwrite", "hub_token"):
+                continue
+            if isinstance(item.default, bool):
+                words.append(f"--{item.name}" if value else f"--no_{item.name}")
+            else:
+                words += [f"--{item.name}", *(map(str, value) if isinstance(value, tuple | list) else [str(value)])]
+    return shlex.join(map(shortened, words))
+
+
+def _command_line() -> list[str]:
+    own = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    parent = psutil.Process().parent()
+    line = parent.cmdline() if parent is not None else []
+    names = [Path(word).name for word in line]
+    if "launch" in names and any("accelerate" in name for name in names[: names.index("launch")]):
+        words = line[names.index("launch") :]  # launch, the launcher's flags, then the script with its own
+        script = next((index for index, word in enumerate(words) if Path(word).name == own[0]), len(words))
+        return ["accelerate", *words[:script], *own]
+    if "torchrun" in names:
+        words = line[names.index("torchrun") + 1 :]
+        script = next((index for index, word in enumerate(words) if Path(word).name == own[0]), len(words))
+        return ["torchrun", *words[:script], *own]
+    return ["python", *own]
+
+
+def describe_hardware(accelerator: Accelerator) -> str:
+    """Such as "2 × NVIDIA H200" or "2 CPU cores (AMD EPYC 7763), 1 process"."""
+    processes = accelerator.num_processes
+    if accelerator.device.type == "cuda":
+        return f"{processes} × {torch.cuda.get_device_name(accelerator.device)}"
+    if accelerator.device.type != "cpu":
+        return f"{processes} × {accelerator.device.type} ({platform.machine()})"
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} CPU cores ({model}), {processes} process" + ("es" if processes > 1 else "")

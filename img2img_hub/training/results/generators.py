@@ -1,0 +1,115 @@
+"""A run's generators as they would be published now: their type, the average if there is one, the test-time settings.
+
+translator = Generators(run_folder, accelerator=accelerator, state=state, values=data.values).translators()["generator"]
+"""
+
+import json
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import distributed, nn
+
+from img2img_hub.hub.local_paths import shortened_everywhere
+from img2img_hub.images.values import BandValues
+from img2img_hub.networks import Network, UNetGenerator
+from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
+from img2img_hub.training.run.folder import RunFolder
+from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.training.state.finetune import discriminators_beside
+from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.translation.translator import Translator
+
+
+class Generators:
+    """Copies of the generators, as translators or as folders.
+
+    Args:
+        values: what the values of sources and targets are (`ImageData.values`).
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        accelerator: Accelerator,
+        state: RunState,
+        values: tuple[BandValues | None, BandValues | None],
+    ) -> None:
+        self.folder = folder
+        self.family = folder.family
+        self.config = folder.config
+        self.accelerator = accelerator
+        self.state = state
+        self.values = values
+
+    def translators(self, *, alike: bool = False) -> dict[str, Translator]:
+        """{name: translator} of every published generator.
+
+        Args:
+            alike: all processes call this together and have the same afterwards: the weights agree in any case, but
+                batch norm's averages are each process's own, and those of the main process are the ones published.
+        """
+        made = {}
+        for folder, name in self.family.published.items():
+            network = self._as_saved(name)
+            made[name] = Translator(network, self.settings(folder), device=self.accelerator.device)
+            if alike and self.accelerator.num_processes > 1:
+                for buffer in made[name].network.buffers():
+                    distributed.broadcast(buffer, 0)
+        return made
+
+    def save(self, root: Path, *, repo_ids: dict[str, str]) -> None:
+        """Write every generator below `root`, with its discriminators and settings: all files but card and sheet.
+
+        repo_ids: where the opposite directions will be; {} where they stand beside each other.
+        """
+        for folder, name in self.family.published.items():
+            destination = root / folder
+            self._as_saved(name).save_weights(destination, dtype=self.config.save_dtype)
+            self.settings(folder, reverse=self.reverse(folder, repo_ids)).save(destination)
+            text = json.dumps(shortened_everywhere(self.folder.settings()), indent=2)
+            (destination / "training_config.json").write_text(text + "\n", encoding="utf-8")
+            for discriminator in discriminators_beside(self.family, folder):
+                judge = self.state.networks[discriminator]
+                assert isinstance(judge, Network)
+                judge.save_weights(destination / "training" / discriminator, dtype=self.config.save_dtype)
+
+    def reverse(self, folder: str, repo_ids: dict[str, str]) -> str | None:
+        """The other direction: its repo if it is pushed, else the folder beside this one."""
+        others = [other for other in self.family.published if other != folder]
+        return repo_ids.get(others[0], others[0]) if others else None
+
+    def settings(self, folder: str, *, reverse: str | None = None) -> TranslationSettings:
+        """What translation.json says of the generator that is published in this folder."""
+        network = self.state.networks[self.family.published[folder]]
+        assert isinstance(network, Network)
+        source_values, target_values = reversed(self.values) if folder == "target2source" else self.values
+        return TranslationSettings(
+            family=self.family.name,
+            source_channels=network.in_channels,
+            target_channels=network.out_channels,
+            source_values=source_values,
+            target_values=target_values,
+            norm_statistics=self._norm_statistics(network),
+            working_size=self.config.working_size or self.config.image_size,
+            # A U-Net's bottleneck sees the whole training image, and its statistics are that image's: larger ones are
+            # another picture to it. A ResNet looks at a neighbourhood and takes any size.
+            resize="fit" if isinstance(network, UNetGenerator) else "native",
+            reverse=reverse,
+        )
+
+    def _as_saved(self, name: str) -> Network:
+        network = self.state.networks[name]
+        assert isinstance(network, Network)
+        average = self.state.averages.get(name)
+        state = None if average is None else average.module.state_dict()  # type: ignore[union-attr]
+        return network.copy_as_saved(dtype=self.config.save_dtype, state=state)
+
+    def _norm_statistics(self, network: nn.Module) -> NormStatistics:
+        """Batch norm that saw one image at a time in training must see one image's statistics at test time too;
+        one that saw batches is served better by its running averages."""
+        if not any(isinstance(layer, BatchNorm2d | nn.SyncBatchNorm) for layer in network.modules()):
+            return "image"
+        synced = self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda"
+        seen = self.config.batch_size * (self.accelerator.num_processes if synced else 1)
+        return "image" if seen == 1 else "running"

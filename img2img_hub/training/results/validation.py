@@ -1,0 +1,166 @@
+"""What a run shows and measures on the way: sheets and numbers of fixed validation images.
+
+tail -f OUTPUT_DIR/metrics.jsonl | grep validation/
+
+Processes share the images: each translates and measures its part, and the main process puts the numbers together, the
+same to the last bit as one process alone would find. So a large validation split takes a share of the time, and no
+process waits for another so long that the group's time-out strikes.
+"""
+
+from functools import cached_property
+
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from PIL import Image
+
+from img2img_hub.data.find.sources import ImageData, StreamedData
+from img2img_hub.evaluation.measure import (
+    Share,
+    draw_samples,
+    evaluate_paired,
+    evaluate_unpaired,
+    num_images,
+    smallest_set,
+)
+from img2img_hub.evaluation.metrics import METRICS, metric_names
+from img2img_hub.evaluation.perceptual import Perceptual
+from img2img_hub.families import Family
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.translation.translator import Translator
+
+# Validation images measured at sample steps where there is no --eval_every.
+MEASURED_ON_THE_WAY = 32
+
+
+class Evaluation:
+    """Draws and measures the generators of a run.
+
+    Raises:
+        ValueError: --eval_every, --best_metric or --extra_metrics ask for what these data cannot give.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        config: TrainConfig,
+        *,
+        accelerator: Accelerator,
+        train_data: ImageData | StreamedData,
+        validation_data: ImageData | None,
+    ) -> None:
+        self.family = family
+        self.config = config
+        self.accelerator = accelerator
+        self.train_data = train_data
+        self.data = validation_data
+        self.size = config.working_size or config.image_size  # as `evaluate` takes it of the finished generator
+        self._check_names()
+        # Weights are downloaded now, not after hours: by one process of a machine, then found by the others.
+        with accelerator.local_main_process_first():
+            self.perceptual = Perceptual(config.extra_metrics, image_size=self.size, device=accelerator.device)
+        if accelerator.num_processes > 1:
+            found = gather_object([self.perceptual.names])
+            self.perceptual.keep([name for name in config.extra_metrics if all(name in names for names in found)])
+        self._check_loaded()
+
+    def _check_names(self) -> None:
+        config, best = self.config, self.config.best_metric
+        known = metric_names(paired=self.family.paired, extra=config.extra_metrics)
+        if self.data is None and (config.eval_every or config.extra_metrics):
+            flag = f"--eval_every {config.eval_every}" if config.eval_every else "--extra_metrics"
+            raise ValueError(
+                f"{flag} measures validation images, and this run has none: name a split by --validation_split, or "
+                f"leave it out"
+            )
+        if best is not None and best not in known:
+            extra = "" if best not in METRICS else "; others need --extra_metrics"
+            raise ValueError(
+                f"--best_metric {best} is none of the numbers of {self.family.title}: {', '.join(known)}{extra}"
+            )
+
+    def _check_loaded(self) -> None:
+        best, names = self.config.best_metric, self.perceptual.names
+        if best is not None and best not in metric_names(paired=self.family.paired, extra=names):
+            raise ValueError(
+                f"--best_metric {best} cannot be measured here: {'; '.join(self.perceptual.problems)}. Or choose "
+                f"another: {', '.join(metric_names(paired=self.family.paired, extra=names))}"
+            )
+        if self.data is not None:
+            self.perceptual.notes(smallest_set(self.data))  # refuses sets that have no distance
+
+    def describe(self) -> list[str]:
+        """Lines for the log: what is measured on what, and what could not be loaded."""
+        if self.data is None:
+            return ["No validation images: sample sheets show training images, and nothing is measured."]
+        return [
+            f"Validation on {self.data.split}: {self.data.description}.",
+            *self.perceptual.problems,
+            *self.perceptual.notes(smallest_set(self.data)),
+        ]
+
+    # --- sheets -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _shown(self) -> ImageData:
+        """What sheets show: validation images, else those of training; the first of a stream."""
+        data = self.data or self.train_data
+        return data.preview() if isinstance(data, StreamedData) else data
+
+    def draw(self, translators: dict[str, Translator], name: str) -> Image.Image:
+        """source | output | target for pairs, source | output | back for cycles, on images spread over the split."""
+        others = [translator for other, translator in translators.items() if other != name]
+        return draw_samples(
+            translators[name],
+            self._shown,
+            image_size=self.size,
+            reverse=others[0] if others else None,
+            count=self.config.num_samples,
+            backwards=name == "target2source",
+            names=(self.config.source_name, self.config.target_name),
+        )
+
+    def sheet(self, translators: dict[str, Translator]) -> Image.Image:
+        """The sheets of all generators, one below the other."""
+        return _stack([self.draw(translators, name) for name in translators])
+
+    # --- numbers ----------------------------------------------------------------------------------------------------
+
+    def measure(self, translators: dict[str, Translator], *, limit: int | None = None) -> dict[str, float]:
+        """Numbers on the validation split, all of it or its first `limit` images (then without --extra_metrics).
+
+        All processes call this together, with translators that are alike; {} but in the main process, and where there
+        is no validation split.
+        """
+        if self.data is None:
+            return {}
+        options = {
+            "image_size": self.size,
+            "limit": limit,
+            "perceptual": self.perceptual if limit is None else None,
+            "share": Share(self.accelerator.process_index, self.accelerator.num_processes, _gather),
+        }
+        if self.family.paired:
+            (translator,) = translators.values()
+            return evaluate_paired(translator, self.data, **options)  # type: ignore[arg-type]
+        there, back = translators["source2target"], translators["target2source"]
+        return evaluate_unpaired(there, back, self.data, **options)  # type: ignore[arg-type]
+
+    def about(self, limit: int | None = None) -> dict[str, int | str]:
+        """What a line of metrics.jsonl says of its numbers: on how many images of which split."""
+        return {} if self.data is None else {"split": self.data.split, "images": num_images(self.data, limit)}
+
+
+def _gather(own: object) -> list:
+    return gather_object([own])
+
+
+def _stack(sheets: list[Image.Image]) -> Image.Image:
+    """Sheets one below the other on white."""
+    if len(sheets) == 1:
+        return sheets[0]
+    stacked = Image.new("RGB", (max(s.width for s in sheets), sum(s.height for s in sheets)), "white")
+    top = 0
+    for sheet in sheets:
+        stacked.paste(sheet, (0, top))
+        top += sheet.height
+    return stacked

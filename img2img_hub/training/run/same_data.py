@@ -1,0 +1,67 @@
+"""data.json: what images a run began with, so that --resume notices others.
+
+python -m json.tool OUTPUT_DIR/data.json | head
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from img2img_hub.data.find.config import DataConfig
+from img2img_hub.data.find.identity import difference, folders_read, identity_of
+from img2img_hub.data.find.sources import ImageData, StreamedData
+from img2img_hub.files import write_text
+
+DATA_RECORD = "data.json"
+
+
+class DataRecord:
+    """The images of a run, found once by the main process."""
+
+    def __init__(self, root: Path, train_data: ImageData | StreamedData, validation_data: ImageData | None) -> None:
+        self.root = root
+        validation = {} if validation_data is None else identity_of(validation_data)
+        self.images = {"training": identity_of(train_data), "validation": validation}
+
+    def compare(self, checkpoint: Path) -> list[str]:
+        """A line for the log where a run of a former version goes on.
+
+        Raises:
+            ValueError: the images are not those that the run began with.
+        """
+        before = self._before()
+        if before is None:
+            return [
+                f"{self.root} holds no record of the images that the run began with, so that others would not be "
+                "noticed; it has one from here on."
+            ]
+        found = [difference(before[part], now, of=part) for part, now in self.images.items()]
+        if different := "; ".join(filter(None, found)):
+            raise ValueError(
+                f"--resume: the images are not those that the run in {self.root} began with ({different}). Give the "
+                f"same again, or start a new run in another folder with --init_from {checkpoint}; to go on with these "
+                f"all the same, in an order that is another one, delete {self.root / DATA_RECORD} first"
+            )
+        return []
+
+    def write(self) -> None:
+        if self._before() != self.images:
+            write_text(self.root / DATA_RECORD, json.dumps(self.images, indent=0) + "\n")
+
+    def _before(self) -> dict[str, Any] | None:
+        try:
+            before = json.loads((self.root / DATA_RECORD).read_text(encoding="utf-8"))
+            return {part: dict(before[part]) for part in self.images}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def refuse_among_the_images(output: Path, data: DataConfig, *opened: ImageData | StreamedData | None) -> None:
+    """Raises ValueError where what a run draws would be read as data by the next one."""
+    here = output.resolve()
+    for folder in folders_read(data, *opened):
+        if folder.resolve() in (here, *here.parents):
+            raise ValueError(
+                f"--output_dir {output} lies in {folder}, of which every image is training data, so that the run's own "
+                "pictures would be among them: name a folder outside (a run that is there already can be moved out)"
+            )

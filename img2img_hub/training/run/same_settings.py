@@ -1,0 +1,89 @@
+"""Which settings of a run may differ from those of its resumption, and which differ.
+
+diff <(python -m json.tool A/run.json) <(python -m json.tool B/run.json)
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from img2img_hub.training.run.config import TrainConfig
+
+# How long to train may change on the way; the schedule is another one from there on.
+LENGTH = {"max_steps", "num_epochs", "decay_epochs"}
+# What may differ between a run and its resumption: it changes what is shown and kept, not what is learnt.
+FREE = LENGTH | {
+    "output_dir",
+    "resume",
+    "overwrite",
+    "cpu_threads",
+    "compile",
+    "num_workers",
+    "cache",
+    "cache_dir",
+    "working_size",
+    "eval_every",
+    "extra_metrics",
+    "best_metric",
+    "push_every",
+    "log_steps",
+    "sample_steps",
+    "num_samples",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "save_dtype",
+    "report_to",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private",
+    "hub_token",
+    "source_name",
+    "target_name",
+    "license",
+    "license_name",
+    "license_link",
+    "dataset_note",
+}
+# Where the data lie may change (another mount), what they are may not.
+FREE_DATA = {"dataset"}
+
+
+def read_settings(file: Path) -> dict[str, Any] | None:
+    """The settings in a run.json; None where there are none that can be read."""
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        if all(isinstance(settings[part], dict) for part in ("objective", "architecture", "data", "training")):
+            return {"family": settings["family"], **settings}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def other_settings(
+    before: dict[str, Any], now: dict[str, Any], *, made_by: Mapping[str, Any], data_recorded: bool
+) -> list[str]:
+    """What differs and may not, in words.
+
+    Args:
+        before, now: as RunFolder.settings gives them.
+        made_by: the configuration of each part, for the defaults that an older run did not write down.
+        data_recorded: whether the images are compared themselves, so that all their places may change.
+    """
+    different = [] if before["family"] == now["family"] else [f"family: {before['family']} -> {now['family']}"]
+    free_data = FREE_DATA | ({"target_dataset"} if data_recorded else set())
+    free = {"data": free_data, "training": FREE}
+    for part, config in made_by.items():
+        defaults = {item.name: item.default for item in fields(config)}
+        defaults |= {key: list(value) for key, value in defaults.items() if isinstance(value, tuple)}  # as in JSON
+        for key in sorted((before[part].keys() | now[part].keys()) - free.get(part, set())):
+            new = now[part].get(key)
+            old = before[part].get(key, defaults.get(key))  # an older run did not know the field
+            if old != new:
+                different.append(f"--{key}: {old} -> {new}")
+    return different
+
+
+# Every field named above must exist: a renamed one would otherwise be compared, or ignored, without a word.
+assert {item.name for item in fields(TrainConfig)} >= FREE

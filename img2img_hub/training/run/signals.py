@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM as a wish: finish the step, save on every rank at the same step, leave cleanly.
+
+    kill -TERM -PGID    # of the process group, or of the script itself
+
+The launcher may not pass a signal on to every process, so the ranks tell each other. Where several processes were
+started by it and it is gone, killed perhaps, they stop in the same way: nobody could stop them by it any more.
+"""
+
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import distributed
+
+from img2img_hub.training.run.launch import PATIENCE
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Context in which a first signal asks to stop, and a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        self._before: dict[int, Any] = {}
+        self._group: Any = None
+
+    def __enter__(self) -> "StopRequest":
+        try:
+            for number in _SIGNALS:
+                self._before[number] = signal.signal(number, self._ask)
+        except ValueError:  # not in the main thread (a notebook's worker): signals are not ours to take
+            pass
+        if distributed.is_initialized() and distributed.get_world_size() > 1:
+            # On the CPU in any case: asking every step must not wait for the GPU's queue.
+            self._group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+        elif os.environ.get("RANK", "0") == "0":  # not print: a signal may come in the middle of one
+            os.write(2, b"\nStopping after this step; a second Ctrl-C or SIGTERM stops at once.\n")
+        self.asked = True
+
+    def agreed(self) -> bool:
+        """Whether any rank was asked to stop; every rank gets the same answer at the same step."""
+        if self._launcher is not None and os.getppid() != self._launcher:
+            self.asked = True
+        if self._group is None:
+            return self.asked
+        flag = torch.tensor(int(self.asked))
+        distributed.all_reduce(flag, op=distributed.ReduceOp.MAX, group=self._group)
+        return bool(flag.item())
+
+
+def leave_signals_to_the_run(_worker: int = 0) -> None:
+    """For the workers of a DataLoader: the training process alone decides when to stop.
+
+    A SIGTERM to the whole process group must not take a worker away from a step that is still to be finished; the
+    alarm sees to it that nobody waits for ever for a worker that was told to go.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(120))

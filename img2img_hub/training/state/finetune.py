@@ -1,0 +1,154 @@
+"""--init_from: start a run on the weights of finished generators and of the discriminators that stand beside them, or
+on those of a checkpoint.
+
+accelerate launch train_accelerate.py pix2pix --init_from user/facades-label2photo …
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from img2img_hub.families import Family
+from img2img_hub.hub.privacy import ORIGIN, Origin, origin_of
+from img2img_hub.images.values import BandValues
+from img2img_hub.networks import Network
+from img2img_hub.networks.base import commit_of, fetch
+from img2img_hub.training.run.same_settings import read_settings
+from img2img_hub.training.state.checkpoints import describe_last
+from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
+
+Values = tuple[BandValues | None, BandValues | None]
+"""Of sources and targets; None for 8-bit pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a fine-tuning begins with."""
+
+    said: list[str] = field(default_factory=list)  # lines for the log
+    missing: tuple[str, ...] = ()  # discriminators that have to start afresh
+
+
+def discriminator_phases(family: Family) -> frozenset[str]:
+    """Names of the phases that train no generator."""
+    generators = set(family.published.values())
+    return frozenset(phase.name for phase in family.phases if not generators & set(phase.trains))
+
+
+def discriminators_beside(family: Family, folder: str) -> list[str]:
+    """Names of the discriminators that stand under training/ of a published generator."""
+    discriminators = [name for phase in family.phases for name in phase.freezes]
+    return [name for name in discriminators if len(family.published) == 1 or name.endswith(folder.split("2")[-1])]
+
+
+def origin_of_start(where: str, *, family: Family) -> Origin:
+    """What of the weights at `where` came from the Hub: their repos, or what a local run says that it was made of."""
+    path = Path(where)
+    if not path.is_dir():
+        return {"datasets": [], "models": [f"{where}-{folder}" if folder else where for folder in family.published]}
+    if (settings := read_settings(path / "run.json")) and ORIGIN in settings:
+        return settings[ORIGIN]
+    return origin_of(path / next(iter(family.published)))  # the other direction was made of the same
+
+
+def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: str, values: Values) -> Start:
+    """Load what `where` (an output folder, a generator's folder, a Hub id, or a checkpoint) holds; the new run's data
+    have these `values`, which need not be the former ones.
+
+    Raises:
+        ValueError: no generator there, or one of another architecture.
+    """
+    if Path(where, "training_state.pt").exists():
+        return _from_checkpoint(networks, Path(where))
+    said, missing = [], []
+    for folder, name in family.published.items():
+        place = _place(where, folder)
+        _copy(networks[name], Network.from_pretrained(place), where=place)
+        said.append(f"{name} starts from {place}; its optimizer starts afresh.")
+        for discriminator in discriminators_beside(family, folder):
+            weights = _discriminator_place(place, discriminator)
+            if weights is None:
+                said.append(f"{discriminator} starts afresh: {place} has no training/{discriminator}.")
+                missing.append(discriminator)
+            else:
+                _copy(networks[discriminator], Network.from_pretrained(weights), where=str(weights))
+                said.append(f"{discriminator} starts from {weights}; its optimizer starts afresh.")
+    place = _place(where, next(iter(family.published)))  # the other direction has the same values
+    return Start(said=[*said, *_other_values(place, values)], missing=tuple(missing))
+
+
+def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:
+    """All networks as they were trained there: not their averages, which the discriminators have never judged."""
+    for name, network in networks.items():
+        try:
+            network.load_state_dict(load_file(checkpoint / f"{name}.safetensors"))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:300]  # it may go through all layers
+            raise ValueError(
+                f"--init_from {checkpoint}: its {name} is not this run's ({reason}): give the flags of that run's "
+                f"networks, which stand in {checkpoint / 'run.json'}"
+            ) from None
+    return Start(said=[f"All networks start from {checkpoint}; their optimizers start afresh."])
+
+
+def _place(where: str, folder: str) -> str:
+    """A local OUTPUT_DIR has one folder a generator; on the Hub they are repos with that ending."""
+    if Path(where, "run.json").exists() and not Path(where, "finished.json").exists():
+        last = describe_last(Path(where) / "checkpoints")
+        raise ValueError(f"--init_from {where}: that run is not finished; {last}: name that, or --resume the run first")
+    if not folder:
+        return where
+    if not Path(where).is_dir():
+        return f"{where}-{folder}"
+    if not Path(where, folder).is_dir():
+        raise ValueError(f"--init_from {where} holds no {folder}: name the output folder of a run, which has it inside")
+    return str(Path(where) / folder)
+
+
+def _discriminator_place(place: str, name: str) -> Path | None:
+    files = []
+    commit = commit_of(fetch(place, "config.json"))  # the generator's: a push in between must not give a mixture
+    for file in ("config.json", "model.safetensors"):
+        try:
+            files.append(fetch(place, f"training/{name}/{file}", revision=commit))
+        except ValueError:
+            return None
+    return files[0].parent
+
+
+def _other_values(place: str, values: Values) -> list[str]:
+    """A line for each side of which the network's -1 and 1 are other values than where it was trained."""
+    try:
+        file = fetch(place, SETTINGS_FILE, revision=commit_of(fetch(place, "config.json")))
+        before = TranslationSettings.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, FileNotFoundError):
+        lost = f"Which value ranges {place} was trained with is not known: it has no {SETTINGS_FILE} that can be read."
+        return [] if values == (None, None) else [lost]
+    lines = []
+    for side, own, new in zip(("source", "target"), (before.source_values, before.target_values), values, strict=True):
+        if (own and (own.low, own.high)) != (new and (new.low, new.high)):
+            said, now = (each.describe() if each else "8-bit pictures: 0 … 255" for each in (own, new))
+            lines.append(
+                f"Value ranges of the {side}s differ: {place} was trained with {said}; this run trains with {now}, "
+                f"which the networks have to get used to. --{side}_range sets one for all bands."
+            )
+    return lines
+
+
+def _copy(network: nn.Module, loaded: Network, *, where: str) -> None:
+    assert isinstance(network, Network)
+    if network.config != loaded.config:
+        different = sorted(
+            f"{key}: {loaded.config.get(key)} -> {network.config.get(key)}"
+            for key in loaded.config.keys() | network.config.keys()
+            if loaded.config.get(key) != network.config.get(key)
+        )
+        raise ValueError(
+            f"--init_from {where}: its network differs from this run's ({'; '.join(different)}): "
+            "give the flags that make them equal"
+        )
+    network.load_state_dict(loaded.state_dict())

@@ -1,0 +1,101 @@
+"""What a step works with: networks on their device (compiled if asked for), their averages, an optimizer a phase.
+
+optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
+"""
+
+from collections.abc import Mapping
+
+import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from img2img_hub.families import Family
+from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.state.finetune import discriminator_phases
+
+
+def prepare_networks(
+    family: Family, config: TrainConfig, *, networks: Mapping[str, nn.Module], accelerator: Accelerator
+) -> dict[str, nn.Module]:
+    """The networks on this process's device, as the phases call them: with autocast, the exchange between ranks, and
+    compiled if asked for. `networks` themselves are moved and stay what they are: a call is compiled, no module.
+
+    Raises:
+        ValueError: --compile, and nothing can be compiled here.
+    """
+    wrapped = {name: accelerator.prepare(network) for name, network in networks.items()}
+    if config.compile:
+        _try_to_compile(accelerator.device)
+        # On CPUs the compiler's choice of channels_last costs a copy of every weight in every call.
+        options = {"layout_optimization": False} if accelerator.device.type == "cpu" else None
+        for name, network in networks.items():
+            if name in family.published.values() or not family.differentiates_twice:
+                network.compile(dynamic=False, options=options)
+    return wrapped
+
+
+def _try_to_compile(device: torch.device) -> None:
+    """Something small, before anything else is done: compilers are looked for at the first call only."""
+    try:
+        torch.compile(torch.sin)(torch.zeros(2, device=device))
+    except Exception as error:  # each missing part has its own
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"--compile does not work on this machine ({reason}): it needs a C++ compiler such as g++ "
+            "(Debian: apt install g++) and Python's headers; or leave it out"
+        ) from None
+
+
+def make_averages(
+    family: Family, config: TrainConfig, *, networks: Mapping[str, nn.Module], accelerator: Accelerator
+) -> dict[str, AveragedModel]:
+    """An exponential moving average of each published generator, its buffers included; {} with ema_decay 0."""
+    if not config.ema_decay:
+        return {}
+    averages = {}
+    for name in family.published.values():
+        average = AveragedModel(
+            networks[name],
+            device=accelerator.device,
+            multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay),
+            use_buffers=True,
+        )
+        average.n_averaged = average.n_averaged.cpu()  # it is asked for in every step: a GPU would be waited for
+        averages[name] = average
+    return averages
+
+
+def make_optimizers(
+    family: Family, config: TrainConfig, *, networks: Mapping[str, nn.Module], accelerator: Accelerator
+) -> dict[str, AcceleratedOptimizer]:
+    """One Adam a phase, over all networks that it trains."""
+    optimizers = {}
+    for phase in family.phases:
+        adam = torch.optim.Adam(
+            [parameter for name in phase.trains for parameter in networks[name].parameters()],
+            lr=config.learning_rate,
+            betas=(config.adam_beta1, config.adam_beta2),
+            fused=True,
+        )
+        optimizers[phase.name] = accelerator.prepare(adam)
+    return optimizers
+
+
+def set_learning_rates(
+    optimizers: Mapping[str, AcceleratedOptimizer], family: Family, config: TrainConfig, *, factor: float
+) -> dict[str, float]:
+    """Give every optimizer its phase's learning rate times `factor`, the schedule's share.
+
+    Returns:
+        What a log line says of it: {"learning_rate"}, and {"discriminator_learning_rate"} where that is another one.
+    """
+    rates = {"learning_rate": config.learning_rate * factor}
+    if config.discriminator_learning_rate is not None:
+        rates["discriminator_learning_rate"] = config.discriminator_learning_rate * factor
+    for name, optimizer in optimizers.items():
+        key = "discriminator_learning_rate" if name in discriminator_phases(family) else "learning_rate"
+        for group in optimizer.param_groups:
+            group["lr"] = rates.get(key, rates["learning_rate"])
+    return rates
