@@ -21,6 +21,7 @@ from img2img_hub.networks.blocks import (
     make_norm,
     make_upsample,
 )
+from img2img_hub.networks.winograd import reflect_and_convolve
 
 
 class ResidualBlock(nn.Module):
@@ -41,7 +42,10 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+        y, layers = x, iter(self.layers)
+        for layer in layers:
+            y = reflect_and_convolve(y, layer, next(layers)) if isinstance(layer, nn.ReflectionPad2d) else layer(y)
+        return x + y
 
 
 def encoder(in_channels: int, *, width: int, halvings: int, norm: str) -> list[nn.Module]:
