@@ -5,7 +5,7 @@ python -c "from img2img_hub import PatchDiscriminator; print(PatchDiscriminator(
 
 from torch import Tensor, nn
 
-from img2img_hub.networks.base import Network
+from img2img_hub.networks.base import Discriminator
 from img2img_hub.networks.blocks import (
     Conv2d,
     Norm,
@@ -18,7 +18,7 @@ from img2img_hub.networks.blocks import (
 )
 
 
-class PatchDiscriminator(Network):
+class PatchDiscriminator(Discriminator):
     """PatchGAN: (N, in_channels, H, W) -> (N, 1, h, w) logits, one a patch (no sigmoid).
 
     256² gives 30×30 logits at three layers, each seeing 70×70 pixels.
@@ -77,7 +77,7 @@ class PatchDiscriminator(Network):
         return self.layers(image)
 
 
-class PixelDiscriminator(Network):
+class PixelDiscriminator(Discriminator):
     """1×1 PixelGAN: (N, in_channels, H, W) -> (N, 1, H, W) logits; it judges colours, not structure.
 
     Args:

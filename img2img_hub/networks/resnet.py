@@ -8,7 +8,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from img2img_hub.networks.attention import SelfAttention
-from img2img_hub.networks.base import Network
+from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import (
     Conv2d,
     Dropout,
@@ -68,7 +68,7 @@ def to_image(width: int, out_channels: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(3), Conv2d(width, out_channels, 7), nn.Tanh()]
 
 
-class ResNetGenerator(Network):
+class ResNetGenerator(Generator):
     """ResNet: (N, in_channels, H, W) float in [-1, 1] -> (N, out_channels, H, W) float in [-1, 1].
 
     H and W must be multiples of 4 and at least 8.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from img2img_hub.images.picture import ImageLike
 from img2img_hub.images.raster import AnyImage
-from img2img_hub.networks import Network
+from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
 from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward
@@ -63,7 +63,7 @@ class Translator:
         memory: float | None = None,
     ) -> None:
         self.name = name or type(network).__name__
-        if not hasattr(network, "multiple"):
+        if not isinstance(network, Generator):
             raise ValueError(
                 f"{self.name} is a {type(network).__name__}, which judges images and makes none: name a generator"
             )
@@ -124,7 +124,7 @@ class Translator:
         # One commit for all files: a push in between must not give a mixture.
         download["revision"] = commit_of(fetch(where, "config.json", **download)) or revision
         network = Network.from_pretrained(where, **download)  # type: ignore[arg-type]
-        if not hasattr(network, "multiple"):
+        if not isinstance(network, Generator):
             raise ValueError(
                 f"{where} holds a {type(network).__name__}, which judges images and makes none: name a generator's repo"
             )
@@ -271,7 +271,7 @@ class Translator:
     def varies(self) -> bool:
         """Whether a seed makes a difference: the network has dropout or noise channels."""
         dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.modules())
-        return dropout or bool(getattr(self.network, "noise_channels", 0))
+        return dropout or bool(self.network.noise_channels)
 
     @property
     def reverse(self) -> str | None:
