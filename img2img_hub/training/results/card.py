@@ -141,10 +141,13 @@ def _is_interactive() -> bool:
 def _equal_command(run: RunFolder) -> str:
     """The command line that trains the same as a call of `train` did: every field that is not at its default."""
     words = ["accelerate", "launch", "train_accelerate.py", run.family.name]
+    defaults = run.config.defaults_of(run.family)
     for part in (run.family, run.architecture, run.data, run.config):
         for item in fields(part):
-            value = getattr(part, item.name)
-            if value == item.default or item.name in ("resume", "overwrite", "hub_token"):
+            value, default = getattr(part, item.name), item.default
+            if part is run.config:
+                default = defaults.get(item.name, default)
+            if value == default or item.name in ("resume", "overwrite", "hub_token"):
                 continue
             if isinstance(item.default, bool):
                 words.append(f"--{item.name}" if value else f"--no_{item.name}")

@@ -36,6 +36,14 @@ def prepare_networks(
     return wrapped
 
 
+def prepare_helpers(family: Family, accelerator: Accelerator) -> dict[str, nn.Module]:
+    """The family's helpers on this process's device, which learn nothing."""
+    helpers = family.make_helpers()
+    for network in helpers.values():
+        network.to(accelerator.device).eval().requires_grad_(False)
+    return helpers
+
+
 def _try_to_compile(device: torch.device) -> None:
     """Something small, before anything else is done: compilers are looked for at the first call only."""
     try:
