@@ -67,6 +67,11 @@ class Translator:
             raise ValueError(
                 f"{self.name} is a {type(network).__name__}, which judges images and makes none: name a generator"
             )
+        if network.scale != 1:
+            raise ValueError(
+                f"{self.name} makes images of {network.scale} times the size, and a Translator gives images of the "
+                "size of the input: call the network itself"
+            )
         settings = settings or settings_for(network)
         for key, bands in (("source_channels", network.in_channels), ("target_channels", network.out_channels)):
             if getattr(settings, key) != bands:
