@@ -135,11 +135,12 @@ def test_the_command_takes_it(model, tmp_path, capsys):
 
 
 def test_a_processor_without_it_is_said_before_anything_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr("img2img_hub.runtimes.backends.knows_bfloat16", lambda: False)
+    for module in ("runtimes.backends", "demo.speed"):
+        monkeypatch.setattr(f"img2img_hub.{module}.knows_bfloat16", lambda: False)
     refused(Path("nobody/nothing"))
     monkeypatch.setenv("IMG2IMG_DTYPE", "bfloat16")
     monkeypatch.delenv("IMG2IMG_BACKEND", raising=False)
-    with pytest.raises(ValueError, match="needs a processor that computes in bfloat16"):
+    with pytest.raises(ValueError, match=r"IMG2IMG_DTYPE is 'bfloat16', which needs a processor .*: leave it out"):
         candidates()
 
 

@@ -1,6 +1,7 @@
 """python -m img2img_hub export: ONNX files that do what PyTorch does, in three precisions, at any size."""
 
 import builtins
+import copy
 import importlib.util
 import json
 import re
@@ -14,6 +15,8 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from img2img_hub import CoarseToFineGenerator, Network, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
@@ -80,6 +83,71 @@ def test_the_portable_copy_gives_the_same_and_leaves_the_network_alone(network, 
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     norms = sum(isinstance(layer, BatchNorm2d) for layer in made.modules())
     assert (norms == 0) == (statistics == "running" or network.config["norm"] != "batch"), "running averages are merged"
+
+
+class Foreign(Network):
+    """A generator from outside the package, of the layers that a test gives."""
+
+    def __init__(self, multiple: int, *layers: nn.Module) -> None:
+        super().__init__()
+        self.in_channels = self.out_channels = 3
+        self.multiple, self.min_size = multiple, 16
+        self.layers = nn.Sequential(*layers, nn.Tanh())
+
+    def forward(self, source: torch.Tensor) -> torch.Tensor:
+        return self.layers(source)
+
+
+del Network.registry["Foreign"]  # other tests go through the package's
+
+
+def wide(bands: int, **options: int) -> nn.Sequential:
+    return nn.Sequential(nn.ReflectionPad2d(3 * options.get("dilation", 1)), nn.Conv2d(bands, 3, 7, **options))
+
+
+HALF = nn.Conv2d(3, 8, 4, stride=2, padding=1)
+FOREIGN: dict[str, tuple[int, list[nn.Module]]] = {
+    "kernel 2": (2, [HALF, nn.ConvTranspose2d(8, 3, 2, stride=2)]),
+    "stride 4": (4, [nn.Conv2d(3, 8, 4, stride=4), nn.ConvTranspose2d(8, 3, 4, stride=4)]),
+    "stride 1": (1, [nn.Conv2d(3, 8, 4), nn.ConvTranspose2d(8, 3, 4)]),
+    "another output": (2, [HALF, nn.ConvTranspose2d(8, 3, 4, stride=2, padding=2, output_padding=1), nn.ZeroPad2d(1)]),
+    "dilated": (2, [HALF, nn.ConvTranspose2d(8, 3, 2, stride=2, dilation=3, padding=1)]),
+    "in groups": (2, [HALF, nn.ConvTranspose2d(8, 8, 4, stride=2, padding=1, groups=2), nn.Conv2d(8, 3, 1)]),
+    "a long kernel": (2, [HALF, nn.ConvTranspose2d(8, 3, (4, 2), stride=2, padding=(1, 0))]),
+    "an uneven border": (2, [HALF, nn.ConvTranspose2d(8, 3, 4, stride=2, padding=(1, 0))]),
+    "odd sizes": (1, [wide(3)]),
+    "7×7, dilated": (2, [wide(3, dilation=2)]),
+    "7×7, in groups": (2, [wide(3, groups=3)]),
+    "spectral norm": (
+        2,
+        [
+            *(spectral_norm(nn.Conv2d(3, 8, 4, stride=2, padding=1)), BatchNorm2d(8), nn.ReLU()),
+            *(spectral_norm(nn.ConvTranspose2d(8, 8, 4, stride=2, padding=1)), BatchNorm2d(8), wide(8)),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_the_portable_copy_of_a_network_from_outside_gives_the_same(name):
+    torch.manual_seed(0)
+    multiple, layers = FOREIGN[name]
+    network = Foreign(multiple, *copy.deepcopy(layers))
+    side = 33 if multiple == 1 else 32
+    for _ in range(30 if name == "spectral norm" else 0):  # finds the largest singular values
+        network(sources(3, side, side))
+    network.eval()
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, BatchNorm2d):
+                layer.running_mean.normal_()
+                layer.running_var.uniform_(0.5, 2)
+        expected = network(sources(3, side, side, count=2))
+        for phases in (False, True):
+            made = portable(network, phases=phases)(sources(3, side, side, count=2))
+            assert made.shape == expected.shape
+            assert torch.allclose(made, expected, atol=2e-5)
+        assert torch.equal(network(sources(3, side, side, count=2)), expected), "left alone"
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -116,6 +116,7 @@ def evaluate(
         "num_images": num_images(opened, limit),
         "norm_statistics": translator.settings.norm_statistics,
         "backend": backend,
+        **({} if onnx_file is None else {"onnx_file": Path(onnx_file).name}),  # its numbers are not the model's
         "dtype": dtype,
         **numbers,
     }

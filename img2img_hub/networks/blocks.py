@@ -92,6 +92,8 @@ def float32_of_few_pixels(forward: Callable[[Any, Tensor], Tensor]) -> Callable[
         halved = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         if not halved or input.shape[-2:].numel() > FEW_PIXELS:
             return forward(layer, input)
+        if next(layer.parameters()).dtype != torch.float32:  # another program's choice, which autocast follows
+            return forward(layer, input)
         with torch.autocast(kind, enabled=False):
             return forward(layer, input.float())
 
