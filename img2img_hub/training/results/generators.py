@@ -11,6 +11,7 @@ from torch import distributed, nn
 
 from img2img_hub.families import Direction
 from img2img_hub.hub.local_paths import shortened_everywhere
+from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network, UNetGenerator
 from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
@@ -25,6 +26,7 @@ class Generators:
 
     Args:
         values: what the values of sources and targets are (`ImageData.values`).
+        inputs: what the sources are made of (`About.inputs`).
     """
 
     def __init__(
@@ -34,13 +36,14 @@ class Generators:
         accelerator: Accelerator,
         state: RunState,
         values: tuple[BandValues | None, BandValues | None],
+        inputs: tuple[Slot, ...] = (),
     ) -> None:
         self.folder = folder
         self.family = folder.family
         self.config = folder.config
         self.accelerator = accelerator
         self.state = state
-        self.values = values
+        self.values, self.inputs = values, inputs
 
     def translators(self, *, alike: bool = False) -> dict[str, Translator]:
         """{name: translator} of every published generator.
@@ -83,11 +86,13 @@ class Generators:
         """What translation.json says of this generator."""
         network = self.state.networks[direction.generator]
         assert isinstance(network, Network)
+        inputs = self.inputs if direction.source == "source" else ()
         source_values, target_values = reversed(self.values) if direction.source == "target" else self.values
         return TranslationSettings(
             family=self.family.name,
             source_channels=network.in_channels,
             target_channels=network.out_channels,
+            inputs=inputs,
             source_values=source_values,
             target_values=target_values,
             norm_statistics=self._norm_statistics(network),

@@ -56,7 +56,13 @@ class Results:
         self.validation_data = validation_data
         self.plan = plan
         self.repo_ids = repo_ids
-        self.generators = Generators(folder, accelerator=accelerator, state=state, values=train_data.values)
+        self.generators = Generators(
+            folder,
+            accelerator=accelerator,
+            state=state,
+            values=train_data.values,
+            inputs=train_data.about.inputs,
+        )
         self.evaluation = Evaluation(
             self.family, self.config, accelerator=accelerator, train_data=train_data, validation_data=validation_data
         )
