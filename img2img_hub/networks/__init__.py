@@ -5,6 +5,7 @@ python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).
 
 from img2img_hub.networks.base import Discriminator, Generator, Network
 from img2img_hub.networks.coarse_to_fine import CoarseToFineGenerator
+from img2img_hub.networks.heads import PatchHeads
 from img2img_hub.networks.multiscale import MultiScaleDiscriminator
 from img2img_hub.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from img2img_hub.networks.resnet import ResNetGenerator
@@ -31,6 +32,7 @@ __all__ = [
     "MultiScaleDiscriminator",
     "Network",
     "PatchDiscriminator",
+    "PatchHeads",
     "PixelDiscriminator",
     "ResNetGenerator",
     "UNetGenerator",
