@@ -121,7 +121,8 @@ class AdversarialFamily(Family):
                     "batch norm mixes samples. Use --discriminator_norm instance or none"
                 )
             norm = "instance" if norm == "batch" else norm
-        defaults = {"norm": norm} | ({"width": architecture.width} if architecture.width else {})
+        defaults = {**self.network_defaults, "norm": norm}
+        defaults |= {"width": architecture.width} if architecture.width else {}
         arguments = arguments_for(
             DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
         )

@@ -104,7 +104,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
     plan = Plan.make(family, config, num_samples=len(dataset) or None, world_size=accelerator.num_processes)
-    if not family.jitter_in_decay:
+    if not family.jitter_in_decay and config.load_size is None:  # one that was given is the scale to train at
         flat = plan.steps_before_decay(config) * plan.samples_per_step
         stop_cropping(dataset, config=config, from_sample=flat)
     averages = make_averages(family, config, networks=networks, accelerator=accelerator)
