@@ -29,9 +29,10 @@ from torch.nn import functional as F
 from benchmarks.harness import Case, compare, cores, report, seconds, summary
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix, TrainConfig
 from img2img_hub.data.find.sources import open_data
-from img2img_hub.data.samples.transforms import evaluation_image
 from img2img_hub.families import FAMILIES, Batch, Family
-from img2img_hub.images.picture import read_image, to_tensor
+from img2img_hub.images.picture import to_tensor
+from img2img_hub.images.read import read_image
+from img2img_hub.images.resize import resized
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.run.folder import RunFolder
 from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
@@ -200,7 +201,7 @@ def read_batches(task: Task, *, data: str) -> list[Batch]:
         config = DataConfig(dataset=data, side_by_side=True, max_samples=count)
         pairs = open_data(config, paired=True, split="train")
         images = [
-            to_tensor(evaluation_image(read_image(side(n)), image_size=size))[None]
+            to_tensor(resized(read_image(side(n)), (size, size)))[None]
             for n in range(len(pairs))
             for side in (pairs.source, pairs.target)
         ]

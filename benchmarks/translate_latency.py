@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from benchmarks.harness import Case, compare, cores, report, seconds, summary
 from img2img_hub import Network, Translator
 from img2img_hub.evaluation.calibration import calibration_batches
-from img2img_hub.images.picture import IMAGE_EXTENSIONS, read_image, to_tensor
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
+from img2img_hub.images.picture import to_tensor
+from img2img_hub.images.read import read_image
 from img2img_hub.networks.blocks import initialise, set_norm_statistics
 from img2img_hub.official.convert import convert_official
 from img2img_hub.runtimes.backends import Backend, knows_bfloat16, make_forward

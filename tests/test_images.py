@@ -10,7 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from img2img_hub.images.picture import ImageError, crop, pad_to_multiple, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.images.formats import ImageError
+from img2img_hub.images.picture import to_image, to_tensor
+from img2img_hub.images.read import read_alpha, read_image
+from img2img_hub.images.resize import crop, pad_to_multiple
 
 
 def gradient(width: int = 16, height: int = 12) -> Image.Image:

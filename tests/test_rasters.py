@@ -12,10 +12,12 @@ import tifffile
 import torch
 from PIL import Image
 
+from img2img_hub.images.formats import ImageError
 from img2img_hub.images.kinds import HeaderError, kind_of
-from img2img_hub.images.picture import ImageError, read_alpha, read_image
-from img2img_hub.images.raster import DTYPES, Raster, georeference_of, read_raster
-from img2img_hub.images.values import BandValues, measured, resized_bands
+from img2img_hub.images.raster import DTYPES, Raster
+from img2img_hub.images.read import georeference_of, read_alpha, read_image, read_raster
+from img2img_hub.images.resize import resized_bands
+from img2img_hub.images.values import BandValues, measured
 from img2img_hub.networks import UNetGenerator
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator

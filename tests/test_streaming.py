@@ -30,7 +30,7 @@ from img2img_hub.data.find.sources import DataConfig, PairedData, StreamedData, 
 from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.data.stream import streaming
 from img2img_hub.data.stream.batches import StreamedDataset, StreamOrder
-from img2img_hub.images.picture import ImageError
+from img2img_hub.images.formats import ImageError
 from img2img_hub.training.batches import open_samples, open_stream
 from img2img_hub.training.loop import Stepper
 from img2img_hub.training.run.plan import Plan

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from img2img_hub import ResNetGenerator, Translator
 from img2img_hub.cli import main
 from img2img_hub.data.find.search import MARK
-from img2img_hub.images.raster import read_raster
+from img2img_hub.images.read import read_raster
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings

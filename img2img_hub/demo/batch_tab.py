@@ -53,7 +53,7 @@ from img2img_hub.demo.uploads import (
     status_line,
 )
 from img2img_hub.demo.zero import gpu
-from img2img_hub.images.picture import open_file
+from img2img_hub.images.formats import open_file
 from img2img_hub.translation.folders import check_format, translate_folder
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator

@@ -25,7 +25,8 @@ from markdown_it.utils import OptionsDict
 from PIL import Image
 
 from img2img_hub.demo.uploads import size_of
-from img2img_hub.images.picture import IMAGE_EXTENSIONS, ImageError, read_image
+from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError
+from img2img_hub.images.read import read_image
 
 MAX_CHARACTERS = 50_000
 MAX_PICTURES = 4

@@ -17,7 +17,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from img2img_hub.images.picture import IMAGE_EXTENSIONS
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
 from img2img_hub.translation.translator import Translator
 
 VARIABLE = "IMG2IMG_MODELS"

@@ -180,7 +180,7 @@ def translate_upload(
     translator, picture, resize = check_request(models, key, upload, mode, request)
     translator = fastest(translator)
     with translating(models, key, request):
-        result, seconds = run(translator, picture.path, resize=resize)
+        result, seconds = run(translator, picture.decoded, resize=resize)
     after = picture.save(result, key=key)
     return (picture.shown, after), after, done_line(translator, result, seconds, resize, request)
 

@@ -1,6 +1,6 @@
 """What readers notice of images that may be meant as something else than they are read as, for whoever wants to know.
 
-    from img2img_hub.images.picture import read_image
+    from img2img_hub.images.read import read_image
     from img2img_hub.images.remarks import noted, told
 
     with noted() as notes:
@@ -14,10 +14,10 @@ training reads the same images again and again.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -52,6 +52,9 @@ _SAYS = {
     ),
     "lost": ("some of what the input says is lost in this format", "--format tif keeps it"),
 }
+
+
+T = TypeVar("T")
 
 
 class Note(NamedTuple):
@@ -99,6 +102,13 @@ def spoken() -> Iterator[None]:
         yield
     for line in told(notes):
         warnings.warn(line, stacklevel=5)
+
+
+def with_notes(make: Callable[[], T]) -> tuple[T, list[Note]]:
+    """What it gives, and what was noted meanwhile; whoever listens hears that all the same."""
+    heard = _listener.get()
+    before = len(heard or ())
+    return make(), (heard or [])[before:]
 
 
 def told(notes: Iterable[Note]) -> list[str]:

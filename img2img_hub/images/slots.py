@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from img2img_hub.images.picture import ImageError, name_of, read_image
-from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster, read_raster
+from img2img_hub.images.formats import ImageError, name_of
+from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster
+from img2img_hub.images.read import read_image, read_raster
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from img2img_hub.images.picture import crop, pad_to_multiple, reflected
+from img2img_hub.images.resize import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
 from img2img_hub.strips.record import NotByRows

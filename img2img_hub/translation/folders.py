@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from img2img_hub.images.picture import open_file
-from img2img_hub.images.raster import AnyImage
+from img2img_hub.images.formats import open_file
+from img2img_hub.images.raster import IN_PNG, AnyImage
+from img2img_hub.images.read import Decoded
 from img2img_hub.images.remarks import Note, noted, told
 from img2img_hub.translation.outputs import (
     SAVE_OPTIONS,
@@ -135,10 +136,9 @@ def check_options(*, format: str, batch_size: int, seed: int | None) -> None:
 def check_format(translator: Translator, format: str) -> None:
     """Refuse a format that cannot hold what the model makes. Raises ValueError."""
     values = translator.settings.target_values
-    in_png = {("uint8", 1), ("uint8", 3), ("uint16", 1)}
     if values is None or values.is_picture or format == "tif":
         return
-    if format == "png" and (values.dtype, values.bands) in in_png:
+    if format == "png" and (values.dtype, values.bands) in IN_PNG:
         return
     bands = f"{values.bands} band{'s' if values.bands > 1 else ''}"
     raise ValueError(f"{translator.name} makes {bands} of {values.dtype}, which {format} cannot hold: add --format tif")
@@ -236,17 +236,18 @@ class _Crew:
             yield future.result()
 
     def _work(self, batch: _Batch) -> list[tuple[Path, str | None]]:
-        sources = [source for source, _ in batch.jobs]
+        sources = {source: Decoded(source) for source, _ in batch.jobs}
         found: dict[Path, AnyImage] = {}
         if len(sources) > 1:
             try:
-                found = dict(zip(sources, self._translated(sources), strict=True))
+                found = dict(zip(sources, self._translated([*sources.values()]), strict=True))
+                sources.clear()  # for the memory's sake
             except (ValueError, OSError, MemoryError):
                 found = {}  # one of them is bad, or there are too many: each alone tells
         results: list[tuple[Path, str | None]] = []
         for source, destination in batch.jobs:
             try:
-                output = found.pop(source) if source in found else self._translated([source])[0]
+                output = found.pop(source) if found else self._translated([sources.pop(source)])[0]
                 if self._stopped:
                     raise _Stopped
                 with noted() as notes:
@@ -257,7 +258,7 @@ class _Crew:
                 results.append((source, _in_words(error, source)))
         return results
 
-    def _translated(self, sources: list[Path]) -> list[AnyImage]:
+    def _translated(self, sources: list[Decoded]) -> list[AnyImage]:
         with noted() as notes, self._interruptible():
             made = self.translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
         self.notes += notes

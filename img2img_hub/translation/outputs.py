@@ -12,8 +12,9 @@ from typing import Any
 from PIL import Image
 
 from img2img_hub.data.find.search import MARK, OUTPUT, LeftOut, is_output
-from img2img_hub.images.picture import IMAGE_EXTENSIONS, ImageError, read_image
+from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError
 from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.read import read_image
 from img2img_hub.images.remarks import note, spoken
 from img2img_hub.images.tiff_writing import for_pillow
 

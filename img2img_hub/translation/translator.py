@@ -13,8 +13,8 @@ from typing import Literal, Self, cast, get_args, overload
 import torch
 from torch import Tensor
 
-from img2img_hub.images.picture import ImageLike
 from img2img_hub.images.raster import AnyImage
+from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
@@ -217,8 +217,8 @@ class Translator:
         """Translate an image, or each of a list of images.
 
         Args:
-            image: a path, bytes, PIL image, array, tensor (see `images.read_image`) or Raster, or a list of them. A
-                model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1].
+            image: a path, bytes, PIL image, array, tensor (see `images.read.read_image`), Raster or Decoded, or a list
+                of them. A model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1].
             resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
                 None: what the repo says is better.
             seed: None: the one deterministic translation. A number: dropout and noise act as in training, the same
@@ -316,7 +316,8 @@ class Translator:
 
     def _translate(self, images: Sequence[ImageLike], *, resize: Resize, seed: int | None) -> list[AnyImage]:
         """One batch: read all, group by shape, translate, put the results back in order."""
-        sources = [self.pixels.read(image) for image in images]
+        originals = [Decoded.of(image) for image in images]
+        sources = [self.pixels.read(original) for original in originals]
         working_size = (self.settings.working_size, self.settings.working_size)
         groups: dict[tuple[int, int], list[int]] = {}
         for index, source in enumerate(sources):
@@ -324,14 +325,14 @@ class Translator:
         outputs: dict[int, AnyImage] = {}
         for size, members in groups.items():
             if resize == "native" and seed is None and not self.engine.fits(size[1], size[0]):
-                outputs |= {index: self._by_rows(images[index], sources[index]) for index in members}
+                outputs |= {index: self._by_rows(originals[index], sources[index]) for index in members}
                 continue
             batch = torch.stack([self.pixels.tensor(sources[index], size=size) for index in members])
             for index, made in zip(members, self.translate_tensor(batch, seed=seed).cpu(), strict=True):
-                outputs[index] = self.pixels.finished(made, original=images[index], source=sources[index])
+                outputs[index] = self.pixels.finished(made, original=originals[index], source=sources[index])
         return [outputs[index] for index in range(len(images))]
 
-    def _by_rows(self, original: ImageLike, source: AnyImage) -> AnyImage:
+    def _by_rows(self, original: Decoded, source: AnyImage) -> AnyImage:
         """An image that is too large to be translated at once; a picture never becomes floats as a whole."""
         width, height = source.size
         canvas = self.pixels.canvas(width, height)

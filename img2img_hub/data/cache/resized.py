@@ -35,7 +35,7 @@ from img2img_hub.data.samples.opened import ImageData, PairedData
 from img2img_hub.data.samples.reading import FileImages, Half, Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.images.raster import AnyImage
-from img2img_hub.images.resize import resized
+from img2img_hub.images.resize import training_array
 from img2img_hub.images.tiff import library_version
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class ResizedImages:
         source, target = self._kept(0, index), self._kept(1, index)
         if source is None or target is None:
             source, target = (
-                resized(image, load_size=self.load_size, kind=kind)
+                training_array(image, load_size=self.load_size, kind=kind)
                 for image, kind in zip(self.data.pair(index), self._kinds, strict=True)
             )
             self._keep(0, index, source)
@@ -137,7 +137,7 @@ class ResizedImages:
     def _one(self, side: int, index: int, read: Callable[[int], AnyImage]) -> np.ndarray:
         pixels = self._kept(side, index)
         if pixels is None:
-            pixels = resized(read(index), load_size=self.load_size, kind=self._kinds[side])
+            pixels = training_array(read(index), load_size=self.load_size, kind=self._kinds[side])
             self._keep(side, index, pixels)
         return pixels
 

@@ -14,21 +14,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from img2img_hub.data.cache.resized import ResizedImages
 from img2img_hub.data.find.sources import ImageData, PairedData
 from img2img_hub.data.samples.masks import Corrupter
-from img2img_hub.images.raster import Raster
-from img2img_hub.images.values import resized_bands
 
 # The first number of every seed, so that no two kinds of draw share a stream of random numbers.
 _JITTER_STREAM, _ORDER_STREAM = 1, 2
@@ -205,15 +200,3 @@ class EpochStream(Sampler[list[tuple[int, int]]]):
 def _order(length: int, seed: int, epoch: int) -> np.ndarray:
     """The order of one epoch; a few are kept because a batch may span two."""
     return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(length)
-
-
-AnImage = TypeVar("AnImage", Image.Image, Raster)
-
-
-def evaluation_image(image: AnImage, *, image_size: int) -> AnImage:
-    """``image`` at ``image_size`` x ``image_size`` pixels (bicubic), with no jitter."""
-    size = (image_size, image_size)
-    if not isinstance(image, Raster):
-        return image.resize(size, Image.Resampling.BICUBIC)
-    bands, valid = resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size)
-    return replace(image, array=bands.transpose(1, 2, 0), valid=valid, georeference={})

@@ -21,7 +21,7 @@ from torch.utils.data import Sampler
 
 from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.data.stream.streaming import Sample, StreamedData
-from img2img_hub.images.resize import resized
+from img2img_hub.images.resize import training_array
 
 _STREAM_JITTER = 5  # the first number of the seed; transforms.py, sources.py and streaming.py have the other streams
 _READ_AHEAD = 64  # samples, so that training need not wait while the next part of a file is fetched
@@ -49,8 +49,8 @@ class StreamedDataset(TrainingDataset):
         images = self.data.images(sample)
         size = self.image_size if sample[0] >= self._uncropped_from else self.load_size
         about = self.data.about
-        target = resized(images[1], load_size=size, kind=about.target_kind)
-        source = target if images[0] is images[1] else resized(images[0], load_size=size, kind=about.source_kind)
+        target = training_array(images[1], load_size=size, kind=about.target_kind)
+        source = target if images[0] is images[1] else training_array(images[0], load_size=size, kind=about.source_kind)
         if self.data.paired:
             return self._pair(source, target, random, self.data.corrupter)
         return self._side("source", source, random) | self._side("target", target, random)

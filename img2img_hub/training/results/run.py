@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from img2img_hub.families import Family
-from img2img_hub.images.picture import open_file
+from img2img_hub.images.formats import open_file
 from img2img_hub.training.results.push import push_all
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.translation.translator import Translator
