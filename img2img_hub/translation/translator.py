@@ -6,7 +6,7 @@ Python, the command line, the web page and the evaluation all come through here.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self, cast, get_args, overload
 
@@ -23,6 +23,9 @@ from img2img_hub.strips.translate import Tiles
 from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
+
+Input = ImageLike | Mapping[str, ImageLike]
+"""What is translated: an image, or several by name for a model whose input is made of several."""
 
 
 class Translator:
@@ -193,13 +196,13 @@ class Translator:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
-        self, image: ImageLike, *, resize: Resize | None = None, seed: int | None = None, batch_size: int = 1
+        self, image: Input, *, resize: Resize | None = None, seed: int | None = None, batch_size: int = 1
     ) -> AnyImage: ...
 
     @overload
     def __call__(
         self,
-        image: Sequence[ImageLike],
+        image: Sequence[Input],
         *,
         resize: Resize | None = None,
         seed: int | None = None,
@@ -208,7 +211,7 @@ class Translator:
 
     def __call__(
         self,
-        image: ImageLike | Sequence[ImageLike],
+        image: Input | Sequence[Input],
         *,
         resize: Resize | None = None,
         seed: int | None = None,
@@ -218,7 +221,8 @@ class Translator:
 
         Args:
             image: a path, bytes, PIL image, array, tensor (see `images.read.read_image`), Raster or Decoded, or a list
-                of them. A model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1].
+                of them. A model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1]. A model of
+                several images (`settings.inputs`) takes them by name: {"rgb": "a.png", "depth": "a.tif"}.
             resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
                 None: what the repo says is better.
             seed: None: the one deterministic translation. A number: dropout and noise act as in training, the same
@@ -241,7 +245,7 @@ class Translator:
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         if not isinstance(image, list | tuple):
-            return self._translate([cast(ImageLike, image)], resize=resize, seed=seed)[0]
+            return self._translate([cast(Input, image)], resize=resize, seed=seed)[0]
         outputs: list[AnyImage] = []
         for first in range(0, len(image), batch_size):
             outputs += self._translate(image[first : first + batch_size], resize=resize, seed=seed)
@@ -314,9 +318,9 @@ class Translator:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _translate(self, images: Sequence[ImageLike], *, resize: Resize, seed: int | None) -> list[AnyImage]:
+    def _translate(self, images: Sequence[Input], *, resize: Resize, seed: int | None) -> list[AnyImage]:
         """One batch: read all, group by shape, translate, put the results back in order."""
-        originals = [Decoded.of(image) for image in images]
+        originals = [self.pixels.joined(image) for image in images]
         sources = [self.pixels.read(original) for original in originals]
         working_size = (self.settings.working_size, self.settings.working_size)
         groups: dict[tuple[int, int], list[int]] = {}
