@@ -111,9 +111,10 @@ def test_batches_any_sizes_variations_and_strips_are_right(model):
     assert half.engine.dtype == "bfloat16", "what it computes in now, by PyTorch"
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_an_int8_file_and_one_without_small_layers_run_in_bfloat16_too(tmp_path, norm):
-    folder = model_folder(tmp_path / "model", lively(ResNetGenerator(width=8, blocks=1, norm=norm)), examples=2)
+@pytest.mark.parametrize(("norm", "antialias"), [("batch", False), ("instance", False), ("instance", True)])
+def test_an_int8_file_and_one_without_small_layers_run_in_bfloat16_too(tmp_path, norm, antialias):
+    network = lively(ResNetGenerator(width=8, blocks=1, norm=norm, antialias=antialias))
+    folder = model_folder(tmp_path / "model", network, examples=2)
     if not KNOWN:
         return refused(folder)
     exact = Translator.from_pretrained(folder, device="cpu")

@@ -64,6 +64,7 @@ NETWORKS = [
     UNetGenerator(levels=3, width=4, norm="none"),
     ResNetGenerator(width=4, blocks=2, norm="batch", dropout=0.5),
     ResNetGenerator(width=8, blocks=2, upsample="resize", self_attention=True),
+    ResNetGenerator(width=4, blocks=1, norm="batch", antialias=True),
     CoarseToFineGenerator(width=2, blocks=1, enhancer_blocks=1, norm="batch"),
 ]
 
@@ -265,6 +266,21 @@ def test_the_innermost_convolutions_stay_in_float(tmp_path):
     convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
     whole = [made_by.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
     assert whole == [True, True, True, False, True, True, True, True]
+
+
+def test_an_antialiased_resnet_equals_pytorch_at_any_size_and_its_blurs_stay_in_float(tmp_path):
+    network = lively(ResNetGenerator(width=4, blocks=1, antialias=True))
+    checks = export_model(network, tmp_path / "m.onnx", working_size=32, about={}, dynamic=True)["checks"]
+    assert len(checks) == 2
+    assert max(check["max_abs_difference"] for check in checks) < 1e-4
+    facts = export_model(network, tmp_path / "i.onnx", working_size=32, about={}, calibration=[sources(3, 32, 32)])
+    assert facts["int8"]["psnr_min"] > 20
+    graph = onnx.load(tmp_path / "i.onnx").graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    whole = [made_by.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
+    # in, half and blur, half and blur, the block's two, ×2 and on, ×2 and on, out
+    assert whole == [True, True, False, True, False, True, True, False, True, False, True, True]
 
 
 def test_without_images_there_is_no_int8(tmp_path, unet):

@@ -46,7 +46,8 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Network.registry[cls.__name__] = cls
+        if cls.__module__ != __name__:  # the contracts below are no architectures
+            Network.registry[cls.__name__] = cls
 
     @property
     def config(self) -> dict[str, Any]:
