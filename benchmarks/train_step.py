@@ -185,7 +185,7 @@ def build(settings: dict[str, Any]) -> tuple[Family, dict[str, nn.Module], Itera
     """The papers' networks, on the CPU, and batches on the device, without end."""
     torch.manual_seed(0)
     task = Task(**settings["task"])
-    family = FAMILIES[task.family]()  # type: ignore[call-arg]
+    family = FAMILIES[task.family]()
     networks = family.build(Architecture(), in_channels=3, out_channels=3, image_size=task.image_size)
     device = "cuda" if settings["gpu"] else "cpu"
     batches = [

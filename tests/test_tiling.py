@@ -67,6 +67,10 @@ NETWORKS = {
     "resnet batch, resize": lambda: lively(ResNetGenerator(width=8, blocks=2, norm="batch", upsample="resize")),
     "resnet running": lambda: lively(ResNetGenerator(width=8, blocks=2, norm="batch"), statistics="running"),
     "resnet none": lambda: lively(ResNetGenerator(width=8, blocks=2, norm="none")),
+    "resnet antialiased": lambda: lively(ResNetGenerator(width=8, blocks=2, antialias=True)),
+    "resnet antialiased, running": lambda: lively(
+        ResNetGenerator(width=8, blocks=1, norm="batch", antialias=True), statistics="running"
+    ),
     "unet": lambda: lively(UNetGenerator(width=8, levels=5)),
     "unet 8 levels, noise": lambda: lively(UNetGenerator(width=4, noise_channels=2, norm="instance", dropout=0.0)),
     "unet bilinear": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear")),

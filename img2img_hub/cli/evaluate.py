@@ -87,7 +87,8 @@ def evaluate(
     family = FAMILIES.get(translator.settings.family)
     paired = metrics == "paired" if metrics != "auto" else family is None or family.paired
     metric_names(paired=paired, extra=extra_metrics)  # refuses what these data cannot give
-    back = None if paired else _load_reverse(translator, reverse, **how)
+    one_way = paired or (reverse is None and family is not None and not any(way.back for way in family.directions))
+    back = None if one_way else _load_reverse(translator, reverse, **how)
     _check_that_they_fit(translator, back)
     size = image_size or translator.settings.working_size
     if difference := difference_from_training(translator, data, revision=revision):
@@ -115,6 +116,7 @@ def evaluate(
         "num_images": num_images(opened, limit),
         "norm_statistics": translator.settings.norm_statistics,
         "backend": backend,
+        **({} if onnx_file is None else {"onnx_file": Path(onnx_file).name}),  # its numbers are not the model's
         "dtype": dtype,
         **numbers,
     }

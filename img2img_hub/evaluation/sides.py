@@ -16,6 +16,7 @@ from img2img_hub.images.picture import to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_raster
 from img2img_hub.images.resize import resized
+from img2img_hub.images.slots import parted
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.translator import Translator
 
@@ -71,6 +72,20 @@ def shown(image: AnyImage, translator: Translator, side: str) -> Image.Image:
         return values.preview(image)
     assert isinstance(image, Image.Image)
     return image
+
+
+def shown_sources(image: AnyImage, translator: Translator) -> dict[str, Image.Image]:
+    """For a sheet: a source, or each of the images that make it, by what they are called; "" for one image."""
+    slots, values = translator.settings.inputs, translator.settings.source_values
+    if not slots or values is None or not isinstance(image, Raster):
+        return {"": shown(image, translator, "source")}
+    parts, first = {}, 0
+    for slot, (name, part) in zip(slots, parted(image, slots).items(), strict=True):
+        bands = slice(first, first + slot.bands)
+        own = BandValues(dtype=slot.dtype, low=values.low[bands], high=values.high[bands])
+        parts[name] = own.preview(part)
+        first += slot.bands
+    return parts
 
 
 def _values(translator: Translator, side: str) -> BandValues | None:

@@ -46,7 +46,8 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Network.registry[cls.__name__] = cls
+        if cls.__module__ != __name__:  # the contracts below are no architectures
+            Network.registry[cls.__name__] = cls
 
     @property
     def config(self) -> dict[str, Any]:
@@ -212,6 +213,27 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
             ) from None
         state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
         self.load_state_dict(state, strict=True, assign=True)
+
+
+class Generator(Network):
+    """A network that makes images: (N, in_channels, H, W) float in [-1, 1] -> (N, out_channels, scale · H, scale · W).
+
+    H and W are multiples of `multiple` and at least `min_size`; whoever has other images pads and crops them, as
+    `Translator` does. A subclass sets what differs from here, in its class or in `__init__`.
+    """
+
+    multiple: int = 1
+    min_size: int = 1
+    scale: int = 1
+    """Output pixels for one of the input, a side."""
+    noise_channels: int = 0
+    """Bands of noise that `forward` takes as `noise`, 0 for none."""
+
+
+class Discriminator(Network):
+    """A network that judges images: (N, in_channels, H, W) -> logits, or a tuple of them; H, W at least `min_size`."""
+
+    min_size: int = 1
 
 
 def _describe_mismatch(expected: dict[str, tuple], found: dict[str, tuple]) -> str:

@@ -92,6 +92,8 @@ def float32_of_few_pixels(forward: Callable[[Any, Tensor], Tensor]) -> Callable[
         halved = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         if not halved or input.shape[-2:].numel() > FEW_PIXELS:
             return forward(layer, input)
+        if next(layer.parameters()).dtype != torch.float32:  # another program's choice, which autocast follows
+            return forward(layer, input)
         with torch.autocast(kind, enabled=False):
             return forward(layer, input.float())
 
@@ -215,6 +217,17 @@ def initialise(layers: Iterable[nn.Module]) -> None:
         elif isinstance(layer, BatchNorm2d):
             layer.weight.normal_(1.0, 0.02)
             layer.bias.zero_()
+
+
+@torch.no_grad()
+def initialise_xavier(layers: Iterable[nn.Module]) -> None:
+    """Weights of convolutions and linear layers after Glorot and Bengio (2010), 0.02 times as wide, biases 0: as CUT's
+    authors have it. Norms stay as `initialise` made them."""
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not layer.weight.is_meta:
+            nn.init.xavier_normal_(layer.weight, gain=0.02)
+            if layer.bias is not None:
+                layer.bias.zero_()
 
 
 def check_range(**limits: tuple[float, float, float]) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from img2img_hub.families import FAMILIES
 from img2img_hub.hub.card import CardFacts, render_model_card
-from img2img_hub.networks import Network, UNetGenerator
+from img2img_hub.networks import Generator, Network, UNetGenerator
 from img2img_hub.networks.blocks import Norm, NormStatistics
 from img2img_hub.official.file import SOURCE, read_official
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
@@ -59,7 +59,7 @@ def convert_official(
     official = read_official(path, dropout=dropout, norm=norm)
     network, notes = official.network, list(official.notes)
     wishes = {"family": family, "norm_statistics": norm_statistics, "working_size": working_size}
-    if not hasattr(network, "multiple"):
+    if not isinstance(network, Generator):
         if given := [f"{key} {value}" for key, value in wishes.items() if value is not None]:
             raise ValueError(f"{path} is a {type(network).__name__}, to which {given[0]} says nothing: leave it out")
         return Converted(network=network, settings=None, method="", notes=tuple(notes))
@@ -68,7 +68,7 @@ def convert_official(
         family = "pix2pix" if unet else "cyclegan"
         notes.append(f"the file does not name its method: taken for {family}, whose paper has such a network")
     if working_size is None:
-        working_size = int(network.multiple) if unet else 256  # type: ignore[arg-type]
+        working_size = network.multiple if unet else 256
         notes.append(f"the file does not tell the size of its training images: {working_size} × {working_size} assumed")
     try:
         settings = TranslationSettings(
@@ -116,7 +116,7 @@ def _card(converted: Converted, settings: TranslationSettings, *, name: str, che
             f"Converted from `{checkpoint.name}` (SHA-256 `{digest}`), a checkpoint of the layout of the [original "
             f"PyTorch code]({SOURCE}). The weights are the file's own, in float32.\n{notes}"
         ).strip(),
-        norm_statistics=settings.norm_statistics if network.config["norm"] == "batch" else "",
+        norm_statistics=settings.norm_statistics if network.config.get("norm") == "batch" else "",
         limitations="The file tells neither the data of the training nor its license, and nothing was measured here.",
         citation=family.paper,
     )

@@ -7,6 +7,7 @@ The translator puts its network between the two halves of this.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.remarks import look_at, spoken
 from img2img_hub.images.resize import resized, resized_bands
+from img2img_hub.images.slots import stacked
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
 
@@ -31,6 +33,24 @@ class Pixels:
 
     def __init__(self, settings: TranslationSettings) -> None:
         self.settings = settings
+
+    def joined(self, image: ImageLike | Mapping[str, ImageLike]) -> Decoded:
+        """One image, of which nothing is decoded yet; or several by name, decoded and put together.
+
+        Raises:
+            ImageError: the model takes several and one came, or the other way round; see also `slots.stacked`.
+        """
+        slots = self.settings.inputs
+        if isinstance(image, Mapping):
+            if not slots:
+                raise ImageError(
+                    f"the model takes one image, and {', '.join(map(str, image)) or 'none'} came: give one"
+                )
+            return Decoded.of(stacked(image, slots))
+        decoded = Decoded.of(image)
+        if slots and not isinstance(decoded.content, Raster):  # a raster may be what was put together before
+            stacked({decoded.name: image}, slots)  # says what is needed
+        return decoded
 
     def read(self, image: ImageLike) -> AnyImage:
         """What the network wants of an image: an upright 8-bit picture, or a raster of its bands.

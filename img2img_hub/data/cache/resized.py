@@ -33,6 +33,7 @@ from img2img_hub.data.cache.pixel_file import PixelFile, describe_size
 from img2img_hub.data.find.columns import ColumnImages
 from img2img_hub.data.samples.opened import ImageData, PairedData
 from img2img_hub.data.samples.reading import FileImages, Half, Images
+from img2img_hub.data.samples.stack import Stack
 from img2img_hub.images.raster import AnyImage
 from img2img_hub.images.resize import training_array
 from img2img_hub.images.tiff import library_version
@@ -179,6 +180,10 @@ def _identity(images: Images, rows: np.ndarray) -> Iterator[str]:
     if isinstance(images, Half):
         yield "left" if images.left else "right"
         yield from _identity(images.both.images, rows)
+    elif isinstance(images, Stack):
+        for slot in images.slots:
+            yield slot.describe()
+            yield from _identity(images.parts[slot.name], rows)
     elif isinstance(images, FileImages):
         yield str(images.root.resolve())
         for row in rows.tolist():

@@ -12,6 +12,7 @@ and in a resumed run, and is drawn anew every epoch; nothing about the data has 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -73,6 +74,13 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         self.flip = flip
         self.seed = seed
         self._values = dict(zip(("source", "target"), data.values, strict=True))  # read now, not in every worker
+        self._uncropped, self._uncropped_from = self.images, sys.maxsize
+
+    def stop_cropping(self, *, from_sample: int, cache: ResizedImages | None = None) -> None:
+        """From the epoch on that begins with this sample of the run, or as the next one, resize images straight to
+        ``image_size``, with no crop; they are still mirrored. ``cache`` as above, of that size."""
+        self._uncropped = cache or ResizedImages(self.data, load_size=self.image_size)
+        self._uncropped_from = -(-from_sample // len(self))
 
     def __len__(self) -> int:
         """Samples in an epoch."""
@@ -86,22 +94,28 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, position: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = position
         random = np.random.default_rng([_JITTER_STREAM, self.seed, epoch, index])
+        images = self._uncropped if epoch >= self._uncropped_from else self.images
         if isinstance(self.data, PairedData):
-            return self._pair(*self.images.pair(index), random, self.data.corrupter)
+            return self._pair(*images.pair(index), random, self.data.corrupter)
         target_index = int(random.integers(self.data.num_target))
-        source = self._side("source", self.images.source(index), self._draw(random))
-        return source | self._side("target", self.images.target(target_index), self._draw(random))
+        source = self._side("source", images.source(index), random)
+        return source | self._side("target", images.target(target_index), random)
 
     def _pair(
         self, source: np.ndarray, target: np.ndarray, random: np.random.Generator, corrupter: Corrupter | None
     ) -> dict[str, Tensor]:
-        draw = self._draw(random)
+        draw = self._draw(target, random)
         wanted = self._side("target", target, draw)
         if corrupter is None:
             return self._side("source", source, draw) | wanted
         return {"source": corrupter.of_sample(wanted["target"], random)} | wanted
 
-    def _side(self, name: str, pixels: np.ndarray, draw: tuple[int, int, bool]) -> dict[str, Tensor]:
+    def _side(
+        self, name: str, pixels: np.ndarray, draw: np.random.Generator | tuple[int, int, bool]
+    ) -> dict[str, Tensor]:
+        """One side of a sample, by a draw of its own or one that was made."""
+        if isinstance(draw, np.random.Generator):
+            draw = self._draw(pixels, draw)
         values = self._values[name]
         if values is None:
             return {name: self._jitter(pixels, *draw)}
@@ -116,8 +130,8 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
             f"{name}_valid": torch.from_numpy(valid.astype(np.float32))[None],
         }
 
-    def _draw(self, random: np.random.Generator) -> tuple[int, int, bool]:
-        left, top = (int(value) for value in random.integers(self.load_size - self.image_size + 1, size=2))
+    def _draw(self, pixels: np.ndarray, random: np.random.Generator) -> tuple[int, int, bool]:
+        left, top = (int(value) for value in random.integers(pixels.shape[-1] - self.image_size + 1, size=2))
         return left, top, bool(random.random() < 0.5) and self.flip
 
     def _jitter(self, pixels: np.ndarray, left: int, top: int, mirror: bool) -> Tensor:

@@ -47,13 +47,17 @@ class StreamedDataset(TrainingDataset):
     def __getitem__(self, sample: Sample) -> dict[str, Tensor]:  # type: ignore[override]
         random = np.random.default_rng([_STREAM_JITTER, self.seed, sample[0]])
         images = self.data.images(sample)
-        about, size = self.data.about, self.load_size
+        size = self.image_size if sample[0] >= self._uncropped_from else self.load_size
+        about = self.data.about
         target = training_array(images[1], load_size=size, kind=about.target_kind)
         source = target if images[0] is images[1] else training_array(images[0], load_size=size, kind=about.source_kind)
         if self.data.paired:
             return self._pair(source, target, random, self.data.corrupter)
-        given = self._side("source", source, self._draw(random))
-        return given | self._side("target", target, self._draw(random))
+        return self._side("source", source, random) | self._side("target", target, random)
+
+    def stop_cropping(self, *, from_sample: int, cache: object = None) -> None:
+        """As of TrainingDataset, from this sample of the run on."""
+        self._uncropped_from = from_sample
 
 
 class StreamOrder(Sampler[list[Sample]]):

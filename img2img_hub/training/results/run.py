@@ -52,7 +52,8 @@ class Run:
     @property
     def reverse_translator(self) -> Translator | None:
         """From target to source; None where the family has no such generator."""
-        return self.translators.get("target2source")
+        folders = [direction.folder for direction in self.family.directions if direction.source == "target"]
+        return self.translators[folders[0]] if folders else None
 
     @property
     def metrics(self) -> dict[str, float]:
