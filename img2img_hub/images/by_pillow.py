@@ -8,6 +8,7 @@ read.py calls this; nobody else has to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,19 @@ from img2img_hub.images.deep_png import bands_of_deep_png
 from img2img_hub.images.formats import BYTES, ImageError, damaged, open_bytes, open_file, refuse_irregular
 from img2img_hub.images.picture import from_array, from_bands, mask_image, to_eight_bits
 from img2img_hub.images.remarks import listening, look_at_alpha, look_at_depth, look_at_frames, note
-from img2img_hub.images.tiff import FilePixels, header_or_none, read_mask, tiff_header
+from img2img_hub.images.tiff import FilePixels, header_or_none, tiff_header
 from img2img_hub.images.tiff_pages import pages, passed_over
 
 _BITS, _PHOTOMETRIC, _FORMAT = 258, 262, 339
 _SIGNED = 2
 
 
-def open_upright(content: Any, *, name: str) -> tuple[Image.Image, str | None] | None:
+def open_upright(
+    content: Any, *, mask: Callable[[], np.ndarray | None], name: str
+) -> tuple[Image.Image, str | None] | None:
     """(a path's, bytes' or PIL image's picture in its own mode, with its EXIF orientation applied; a file's format).
 
-    None for a TIFF that Pillow has no mode for.
+    None for a TIFF that Pillow has no mode for. `mask` reads that of a TIFF.
 
     Raises:
         ImageError: it is missing, empty, damaged, too large, or no image.
@@ -39,7 +42,8 @@ def open_upright(content: Any, *, name: str) -> tuple[Image.Image, str | None] |
             return ImageOps.exif_transpose(content), None
         with open_file(content) as opened:
             opened.load()
-            return _upright(opened, content, name=name), opened.format
+            image = _upright(opened, content, name=name)
+            return masked(image, mask(), name=name) if opened.format == "TIFF" else image, opened.format
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -59,18 +63,27 @@ def open_upright(content: Any, *, name: str) -> tuple[Image.Image, str | None] |
 
 def tiff_picture(pixels: FilePixels, *, name: str) -> Image.Image:
     """A TIFF that Pillow has no mode for, such as RGB of 16 bits, in 8 bits, with its alpha."""
-    array, alpha, mask = pixels.array, pixels.alpha, pixels.mask
-    if alpha is not None:
-        look_at_alpha(alpha, name=name)
+    array = pixels.array
+    if pixels.alpha is not None:
+        look_at_alpha(pixels.alpha, name=name)
     if array.dtype == np.uint16:
         array = _spread(array, bits=pixels.bits)
         look_at_depth(array, name=name)
     image = from_bands(array, name=name)
-    if alpha is not None:
-        alpha = alpha if mask is None else np.where(mask, alpha, alpha.dtype.type(0))
-        image.putalpha(from_array(alpha, name=name))
-    elif mask is not None:
-        image.putalpha(mask_image(mask))
+    if pixels.alpha is not None:
+        image.putalpha(from_array(pixels.alpha, name=name))
+    return image
+
+
+def masked(image: Image.Image, mask: np.ndarray | None, *, name: str) -> Image.Image:
+    """In 8 bits, with an alpha band that is 0 where the mask is; the image itself without one."""
+    if mask is None:
+        return image
+    image = to_eight_bits(image, name=name)
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
+    shown = mask_image(mask)
+    image.putalpha(ImageChops.darker(image.getchannel("A"), shown) if image.mode in ("LA", "RGBA") else shown)
     return image
 
 
@@ -123,8 +136,6 @@ def _upright(opened: Image.Image, file: Any, *, name: str) -> Image.Image:
         image = _sixteen_bits(np.asarray(image), bits=bits, inverted=tags.get(_PHOTOMETRIC) == 0)
     elif listening() and bits == 16:
         _look_at_upper_bytes(image, name=name)
-    if (mask := read_mask(file, name=name)) is not None:
-        image = _masked(to_eight_bits(image, name=name), mask)
     return image
 
 
@@ -157,12 +168,3 @@ def _spread(array: np.ndarray, *, bits: int) -> np.ndarray:
     if bits >= 16:
         return array.astype(np.uint16)
     return np.round(array.astype(np.float64) * (65535 / (2**bits - 1))).clip(0, 65535).astype(np.uint16)
-
-
-def _masked(image: Image.Image, mask: np.ndarray) -> Image.Image:
-    """With an alpha band that is 0 where the mask is."""
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
-    shown = mask_image(mask)
-    image.putalpha(ImageChops.darker(image.getchannel("A"), shown) if image.mode in ("LA", "RGBA") else shown)
-    return image

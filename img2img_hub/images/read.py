@@ -17,30 +17,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from img2img_hub.images.by_pillow import open_upright, tiff_picture
-from img2img_hub.images.deep_png import deep_png_header, read_deep_png
+from img2img_hub.images import deep_png, picture, tiff
+from img2img_hub.images.by_pillow import masked, open_upright, tiff_picture
 from img2img_hub.images.formats import BYTES, NPY_MAGIC, ImageError, first_bytes, load_npy, name_of
-from img2img_hub.images.picture import (
-    MODES,
-    converted,
-    from_array,
-    from_bands,
-    from_tensor,
-    is_deep,
-    is_grey,
-    to_eight_bits,
-)
+from img2img_hub.images.picture import MODES, converted, is_deep, is_grey, to_eight_bits
 from img2img_hub.images.raster import Raster, RasterKind, check_kind, where_valid
 from img2img_hub.images.remarks import Note, look_at_alpha, look_at_greys, note, with_notes
-from img2img_hub.images.tiff import (
-    FilePixels,
-    Georeference,
-    georeference_from,
-    header_or_none,
-    read_tiff,
-    tiff_header,
-    tiff_tags,
-)
+from img2img_hub.images.tiff import FilePixels, Georeference, header_or_none, tiff_header
 
 ImageLike = Union[str, Path, bytes, Image.Image, np.ndarray, Tensor, Raster, "Decoded"]
 
@@ -97,11 +80,6 @@ def read_raster(
         ImageError: it cannot be read, is of another kind, of a type that is not computed with, or without any data.
     """
     return Decoded.of(content, name=name).raster(kind=kind, no_data=no_data, bands=bands)
-
-
-def georeference_of(content: ImageLike) -> Georeference:
-    """The georeference of a TIFF, by path, bytes or opened PIL image, or of a Raster; {} where it has none."""
-    return Decoded.of(content).georeference
 
 
 class Decoded:
@@ -193,7 +171,9 @@ class Decoded:
         return made
 
     def _picture(self, channels: int) -> Image.Image:
-        (read, _), (opaque, _, profile) = self._upright(), self._opaque()
+        (read, _), (opaque, alpha, profile) = self._upright(), self._opaque()
+        if alpha is not None:
+            look_at_alpha(np.asarray(alpha), name=self.name)
         mode = MODES[channels]
         result = opaque if opaque.mode == mode else converted(opaque, mode, name=self.name)
         if channels == 1:
@@ -213,11 +193,9 @@ class Decoded:
         if not image.has_transparency_data:
             return image, None, profile
         layer = converted(image, "LA" if is_grey(read) else "RGBA", name=self.name)
-        alpha = layer.getchannel("A")
-        look_at_alpha(np.asarray(alpha), name=self.name)
         opaque = Image.new(layer.mode, layer.size, _WHITE[layer.mode])
         opaque.alpha_composite(layer)
-        return opaque.convert("L" if is_grey(read) else "RGB"), alpha, profile
+        return opaque.convert("L" if is_grey(read) else "RGB"), layer.getchannel("A"), profile
 
     def _upright(self) -> tuple[Image.Image, str | None]:
         """(the image in its own mode, with its EXIF orientation applied; the file's format)."""
@@ -226,16 +204,21 @@ class Decoded:
     def _decode(self) -> tuple[Image.Image, str | None]:
         content, name = self.content, self.name
         if isinstance(content, np.ndarray):
-            return from_array(content, name=name).copy(), None  # for it may be a view of the array
+            return picture.from_array(content, name=name).copy(), None  # for it may be a view of the array
         if isinstance(content, Tensor):
-            return from_tensor(content, name=name), None
+            return picture.from_tensor(content, name=name), None
         if isinstance(content, Raster):
-            return from_bands(content.array, name=name).copy(), None
-        found = open_upright(content, name=name)
-        return (tiff_picture(self._tiff(), name=name), None) if found is None else found
+            return picture.from_bands(content.array, name=name).copy(), None
+        found = open_upright(content, mask=self._mask, name=name)
+        if found is not None:
+            return found
+        return masked(tiff_picture(self._tiff(), name=name), self._mask(), name=name), None
 
     def _tiff(self) -> FilePixels:
-        return self._once("tiff", lambda: read_tiff(self.content, name=self.name))
+        return self._once("tiff", lambda: tiff.read_tiff(self.content, name=self.name))
+
+    def _mask(self) -> np.ndarray | None:
+        return self._once("mask", lambda: tiff.read_mask(self.content, name=self.name))
 
     def _values(self) -> FilePixels:
         """The pixels in the file's own units."""
@@ -249,9 +232,9 @@ class Decoded:
             if start == NPY_MAGIC:
                 return FilePixels(load_npy(content, name=name))
             if header_or_none(tiff_header, content, name=name) is not None:
-                return self._tiff()
-            if header_or_none(deep_png_header, content, name=name) is not None:
-                return read_deep_png(content, name=name)
+                return self._tiff()._replace(mask=self._mask())
+            if header_or_none(deep_png.deep_png_header, content, name=name) is not None:
+                return deep_png.read_deep_png(content, name=name)
         image, _ = self._upright()
         alpha = None
         if image.has_transparency_data:
@@ -276,7 +259,7 @@ class Decoded:
         if isinstance(content, Raster):
             return content.georeference
         try:
-            tags = getattr(content, "tag_v2", None) if isinstance(content, Image.Image) else tiff_tags(content)
+            tags = getattr(content, "tag_v2", None) if isinstance(content, Image.Image) else tiff.tiff_tags(content)
         except Exception:  # a damaged file, an array, a PIL image of another format: whoever reads the pixels says so
             return {}
-        return {} if tags is None else georeference_from(tags)
+        return {} if tags is None else tiff.georeference_from(tags)

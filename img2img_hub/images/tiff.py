@@ -77,7 +77,7 @@ class FilePixels(NamedTuple):
     alpha: np.ndarray | None = None
     """(H, W), 0 where it is clear; None without such a band."""
     mask: np.ndarray | None = None
-    """(H, W) bool of a mask beside the image, False where there is no data; None without one."""
+    """(H, W) bool of a mask beside the image, see `read_mask`, False where there is no data; None without one."""
     no_data: float | None = None
     georeference: Georeference = {}  # noqa: RUF012 (nobody writes into it)
     bits: int = 8
@@ -149,8 +149,6 @@ def read_tiff(content: Any, *, name: str) -> FilePixels:
             array = _upright(array, tags)
             if more := passed_over(there, used=max(1, len(file.series[0].pages))):
                 note("pages", name, more)
-            place = mask_place(there)
-            mask = None if place is None else _upright(file.pages[place].asarray() != 0, tags)
     except ImageError:
         raise
     except Exception as error:  # damaged files make it raise nearly anything, as they do Pillow
@@ -165,7 +163,7 @@ def read_tiff(content: Any, *, name: str) -> FilePixels:
         array = top - array
         no_data = top - no_data if no_data is not None and 0 <= no_data <= top else no_data
     array = np.ascontiguousarray(array)
-    return FilePixels(array, alpha, mask, no_data, georeference_from(tags), page.bitspersample)
+    return FilePixels(array, alpha, None, no_data, georeference_from(tags), page.bitspersample)
 
 
 def read_mask(content: Any, *, name: str) -> np.ndarray | None:
