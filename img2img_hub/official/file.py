@@ -8,7 +8,6 @@ from anywhere is data, never code: it is unpickled as tensors and nothing else.
 
 import inspect
 import io
-import os
 import re
 import warnings
 import zipfile
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from img2img_hub.files import write_bytes
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import MAX_PARAMETERS
 from img2img_hub.networks.blocks import Norm
@@ -117,13 +117,7 @@ def save_official(network: Network, path: str | Path) -> None:
     """
     path, content = Path(path), io.BytesIO()
     torch.save(to_official(network), content)  # not to the disk: where that is full, torch's own message says nothing
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content.getbuffer())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_bytes(path, content.getbuffer())
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
