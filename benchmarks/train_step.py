@@ -226,6 +226,7 @@ def our_step(settings: dict[str, Any]) -> Callable[[], None]:
     )
     accelerator = start_accelerator(config)
     family, networks, batches = build(settings)
+    config = config.of(family)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
     state = RunState(networks=networks, optimizers=optimizers, averages={}, pools=family.make_pools(seed=0))
