@@ -32,9 +32,9 @@ from img2img_hub.demo.uploads import (
 )
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.raster import AnyImage, Raster
-from img2img_hub.images.read import Decoded, ImageLike
+from img2img_hub.images.read import Decoded
 from img2img_hub.translation.settings import Resize
-from img2img_hub.translation.translator import Translator
+from img2img_hub.translation.translator import Input, Translator
 
 MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
 RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, MemoryError)
@@ -157,7 +157,7 @@ def translating(models: Models, key: str, request: gr.Request | None) -> Iterato
         raise refusal(say("not_finished", request)) from error
 
 
-def run(translator: Translator, picture: ImageLike, *, resize: Resize) -> tuple[AnyImage, float]:
+def run(translator: Translator, picture: Input, *, resize: Resize) -> tuple[AnyImage, float]:
     """(the translated picture, seconds)."""
     start = time.perf_counter()
     result = translator(picture, resize=resize)
