@@ -26,7 +26,7 @@ def command(family: type[Family]) -> Callable[..., None]:
     """A subcommand whose flags are the fields of the four configurations."""
 
     def run(objective: Family, networks: object, data: DataConfig, run: TrainConfig) -> None:
-        train(objective, run, data, architecture=networks)
+        train(objective, TrainConfig(**vars(run)), data, architecture=networks)
 
     run.__doc__ = family.__doc__
     types = {item.name: item.type for item in fields(TrainConfig)}

@@ -35,7 +35,7 @@ from img2img_hub.images.read import read_image
 from img2img_hub.images.resize import resized
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.run.folder import RunFolder
-from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
+from img2img_hub.training.run.launch import has_bfloat16_instructions, start_accelerator
 from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.state.checkpoints import RunState
 from img2img_hub.training.state.optimizers import make_optimizers, prepare_networks
@@ -101,7 +101,7 @@ def measure_on_cpu(task: Task, arguments: argparse.Namespace) -> list[Case]:
     ours = plain | {"compile": arguments.compile}
     kind = "compiled" if arguments.compile else "not compiled"
     cases = versus(task, plain, ours, kind=kind, target=task.on_cpu, turns=arguments.turns)
-    if task.on_cpu_in_bf16 is not None and knows_bfloat16():
+    if task.on_cpu_in_bf16 is not None and has_bfloat16_instructions():
         target, turns = task.on_cpu_in_bf16, arguments.turns
         in_bf16 = ours | {"bf16": True}
         cases += versus(task, plain, in_bf16, kind=f"bf16, {kind}", target=target, turns=turns)
@@ -226,6 +226,7 @@ def our_step(settings: dict[str, Any]) -> Callable[[], None]:
     )
     accelerator = start_accelerator(config)
     family, networks, batches = build(settings)
+    config = config.of(family)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
     state = RunState(networks=networks, optimizers=optimizers, averages={}, pools=family.make_pools(seed=0))

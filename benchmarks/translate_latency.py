@@ -91,7 +91,7 @@ def latency(
     network = same_weights(original, folder / f"{name}.pth")
     plain, quantised, official = (folder / f"{name}{suffix}.onnx" for suffix in ("", "_int8", "_official"))
     write_onnx(network, plain, size=(SIZE, SIZE))
-    quantise(plain, quantised, images[:4])
+    quantised.write_bytes(quantise(plain, images[:4]))
     # As the original's test.py runs it: batch norm in training mode, so by the image's own statistics.
     original.train()
     image = images[0]

@@ -156,6 +156,9 @@ def test_features_of_256_pixels(antialias: bool, taps: tuple[int, ...], sides: t
     assert tuple(feature.shape[1] for feature in features) == network.feature_channels == (3, 8, 16, 16, 16)
     assert tuple(feature.shape[2:] for feature in features) == tuple((side, side) for side in sides)
     assert all(feature.min() < 0 for feature in features), "no ReLU after a feature works in its place"
+    bare = ResNetGenerator(width=4, antialias=antialias, norm="none")  # nothing lies between a convolution and its ReLU
+    with torch.no_grad():
+        assert all(feature.min() < 0 for feature in bare(torch.randn(1, 3, 64, 64), taps=taps))
 
 
 @pytest.mark.parametrize(

@@ -194,9 +194,7 @@ def test_folders_are_matched_by_stem(rooms, translator, tmp_path):
     report = translate_folder(translator, folders, output=tmp_path / "out")
     assert [place.name for _, place in report.written] == ["0.png", "1.png"]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out/1.png")), np.asarray(translator(named(rooms, 1))))
-    with pytest.raises(
-        ValueError, match=r"takes rgb .RGB., depth .* name a folder, or a file, of each, as in"
-    ):
+    with pytest.raises(ValueError, match=r"takes rgb .RGB., depth .* name a folder, or a file, of each, as in"):
         translate_folder(translator, rooms / "test/rgb", output=tmp_path / "other")
     (rooms / "test/edges/1.png").rename(rooms / "test/edges/one.png")
     with pytest.raises(ValueError, match=r"1\.png has no partner in .*edges \(edges\)"):

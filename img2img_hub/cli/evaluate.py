@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from img2img_hub.cli.shared import HTTPError, load, one_line
+from img2img_hub.cli.shared import HTTPError, explained, load_translator
 from img2img_hub.data.find.config import DataConfig
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def evaluate(
     from img2img_hub.training.run.memory import keep_freed_memory
 
     how: dict[str, Any] = {"device": device, "backend": backend, "dtype": dtype}
-    translator = load(model, revision=revision, onnx_file=onnx_file, **how)
+    translator = load_translator(model, revision=revision, onnx_file=onnx_file, **how)
     if translator.device.type == "cpu":
         keep_freed_memory()  # each image takes and frees the same again
     family = FAMILIES.get(translator.settings.family)
@@ -137,10 +137,10 @@ def _load_reverse(translator: "Translator", reverse: str | None, **how: Any) -> 
     if named is None or reverse == "none":
         return None
     try:
-        return load(named, **how)
+        return load_translator(named, **how)
     except (ValueError, OSError, HTTPError) as error:
         raise ValueError(
-            f"the reverse model {named} cannot be loaded ({one_line(error)}): "
+            f"the reverse model {named} cannot be loaded ({explained(error)}): "
             "name another by --reverse, or type --reverse none to go without the round trip"
         ) from error
 

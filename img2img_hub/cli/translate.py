@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from img2img_hub.cli.shared import load
+from img2img_hub.cli.shared import load_translator
 
 
 def translate(
@@ -70,7 +70,7 @@ def translate(
     plan_outputs(
         list(named.values())[:1] or inputs, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive
     )
-    translator = load(
+    translator = load_translator(
         model,
         device=device,
         revision=revision,

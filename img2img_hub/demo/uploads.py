@@ -17,7 +17,6 @@ import math
 import os
 import re
 import stat
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -29,6 +28,7 @@ from PIL import Image
 
 from img2img_hub.demo.speed import TITLES
 from img2img_hub.demo.texts import say
+from img2img_hub.files import write_bytes
 from img2img_hub.images.formats import NPY_MAGIC, ImageError, first_bytes, load_npy, open_file
 from img2img_hub.images.read import Decoded, read_image
 from img2img_hub.images.remarks import noted
@@ -114,10 +114,7 @@ def save_png(image: Image.Image, *, name: str) -> str:
     data = io.BytesIO()
     image.save(data, "PNG", icc_profile=image.info.get("icc_profile"), compress_level=4)
     path = Path(get_upload_folder(), hashlib.sha256(data.getbuffer()).hexdigest(), name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{uuid.uuid4().hex}.part")
-    part.write_bytes(data.getbuffer())
-    os.replace(part, path)
+    write_bytes(path, data.getbuffer())
     return str(path)
 
 

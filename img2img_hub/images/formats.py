@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from img2img_hub.errors import first_line
+
 FORMATS = (
     *("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF"),
     *("ICO", "ICNS", "PCX", "SGI", "QOI", "PSD", "DDS", "TGA"),
@@ -85,7 +87,7 @@ def load_npy(content: Any, *, name: str) -> np.ndarray:
             return np.load(content, mmap_mode="r", allow_pickle=False)
         return np.load(io.BytesIO(content), allow_pickle=False)
     except Exception as error:  # a damaged header is Python text that numpy evaluates: nearly anything can be raised
-        raise ImageError(f"{name} is damaged or cut short ({reason_of(error)}): copy or save it again") from None
+        raise ImageError(f"{name} is damaged or cut short ({first_line(error)}): copy or save it again") from None
 
 
 def name_of(image: Any, name: str | None) -> str:
@@ -99,9 +101,4 @@ def name_of(image: Any, name: str | None) -> str:
 
 def damaged(name: str, error: Exception) -> ImageError:
     """What is said of a file that makes a decoder raise nearly anything: SyntaxError, struct.error, zlib.error …"""
-    return ImageError(f"{name} is damaged or cut short ({reason_of(error)}): copy, download or save it again")
-
-
-def reason_of(error: Exception) -> str:
-    """The first line of what a decoder says."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ImageError(f"{name} is damaged or cut short ({first_line(error)}): copy, download or save it again")

@@ -8,8 +8,6 @@ TIFF is written by tifffile (pip install tifffile imagecodecs), .npy and .png wi
 from __future__ import annotations
 
 import math
-import os
-import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +15,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from img2img_hub.errors import counted
+from img2img_hub.files import replacing
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.picture import image_of
 from img2img_hub.images.tiff import Georeference
@@ -42,7 +42,7 @@ class RasterKind:
     """That value, in all files; None: what each file says."""
 
     def describe(self) -> str:
-        return f"{self.bands} band{'s' if self.bands > 1 else ''} of {self.dtype}"
+        return f"{counted(self.bands, 'band')} of {self.dtype}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -99,7 +99,7 @@ class Raster:
     def describe(self) -> str:
         """One line: size, bands, type, how much is missing, whether its place is known."""
         missing = 0.0 if self.valid is None else 1 - float(self.valid.mean())
-        parts = [f"{self.width}×{self.height}", f"{self.bands} band{'s' if self.bands > 1 else ''}"]
+        parts = [f"{self.width}×{self.height}", counted(self.bands, "band")]
         parts += [str(self.array.dtype)] + ([f"{missing:.1%} without data"] if missing else [])
         return ", ".join(parts + (["georeferenced"] if self.georeference else []))
 
@@ -131,17 +131,13 @@ class Raster:
         tiff = {".tif": self._write_tiff, ".tiff": self._write_tiff}
         writer = {**tiff, ".npy": self._write_npy, ".png": self._write_png}.get(path.suffix.lower())
         if writer is None:
-            held = f"{self.bands} band{'s' if self.bands > 1 else ''} of {self.array.dtype}"
+            held = f"{counted(self.bands, 'band')} of {self.array.dtype}"
             raise ImageError(f"{path} would have to hold {held}: let its name end in .tif or .npy")
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
-            with part.open("wb") as file:
+            with replacing(path) as part, part.open("wb") as file:
                 writer(file)
-            os.replace(part, path)
         except OSError as error:
             raise ImageError(f"{path} cannot be written ({error.strerror or error}): name another place") from None
-        finally:
-            part.unlink(missing_ok=True)
 
     def _write_tiff(self, file: BinaryIO) -> None:
         missing = self.no_data
@@ -154,7 +150,7 @@ class Raster:
 
     def _write_png(self, file: BinaryIO) -> None:
         if (self.array.dtype.name, self.bands) not in IN_PNG:
-            held = f"{self.bands} band{'s' if self.bands > 1 else ''} of {self.array.dtype}"
+            held = f"{counted(self.bands, 'band')} of {self.array.dtype}"
             raise ImageError(f"PNG cannot hold {held}: let the file's name end in .tif or .npy")
         image_of(self.array).save(file, "PNG")
 
@@ -166,7 +162,7 @@ AnyImage = Image.Image | Raster
 def check_kind(raster: Raster, kind: RasterKind) -> None:
     """Refuse a raster that is not what the others of its side are. Raises ImageError."""
     if raster.bands != kind.bands:
-        had = f"{raster.bands} band{'s' if raster.bands > 1 else ''}"
+        had = counted(raster.bands, "band")
         raise ImageError(f"{raster.name} has {had}, where {kind.bands} are needed: take an image with these bands")
     if raster.array.dtype.name != kind.dtype:
         raise ImageError(

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from img2img_hub.errors import listing
+
 _DARK = 40  # of 255: what is nowhere brighter is nearly black, or class ids
 _LIKE_DATA = 0.1  # share of values at the ends below which a band is no alpha, of which most pixels are at one of them
 _LEAST_LEVELS = 32  # and so many others; an even glass over all of an image has few
@@ -121,8 +123,7 @@ def told(notes: Iterable[Note]) -> list[str]:
     lines = []
     for kind, images in groups.items():
         names = list(images)
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        who = names[0] if len(names) == 1 else f"{len(names)} images ({', '.join(names[:_NAMED])}{more})"
+        who = names[0] if len(names) == 1 else f"{len(names)} images ({listing(names, limit=_NAMED)})"
         if names:
             what, cure = _SAYS[kind]
             lines.append(f"{who}: {what} ({images[names[0]]}); {cure}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from img2img_hub.errors import check_range, counted
 from img2img_hub.images.formats import ImageError, name_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster
 from img2img_hub.images.read import read_image, read_raster
@@ -36,9 +37,7 @@ class Slot:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= 100:
             raise ValueError(f"name must be a short text such as 'depth', got {self.name!r:.60}")
-        whole = isinstance(self.bands, int) and not isinstance(self.bands, bool)
-        if not whole or not 1 <= self.bands <= MAX_BANDS:
-            raise ValueError(f"bands must be a whole number from 1 to {MAX_BANDS}, got {self.bands!r:.60}")
+        check_range(bands=(self.bands, 1, MAX_BANDS))
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r:.60}")
 
@@ -50,7 +49,7 @@ class Slot:
         """ "rgb (RGB)", "depth (1 band of uint16)"."""
         if self.is_picture:
             return f"{self.name} ({'RGB' if self.bands == 3 else 'grey'})"
-        return f"{self.name} ({self.bands} band{'s' if self.bands > 1 else ''} of {self.dtype})"
+        return f"{self.name} ({counted(self.bands, 'band')} of {self.dtype})"
 
     def read(self, image: Any, *, name: str | None = None) -> AnyImage:
         """What this slot takes of an image. Raises ImageError where it has other bands or another type."""
@@ -59,7 +58,7 @@ class Slot:
         raster = read_raster(image, bands=self.bands, name=name)
         found = (raster.bands, raster.array.dtype.name)
         if found != (self.bands, self.dtype):
-            had = f"{raster.bands} band{'s' if raster.bands > 1 else ''} of {raster.array.dtype}"
+            had = f"{counted(raster.bands, 'band')} of {raster.array.dtype}"
             raise ImageError(f"{raster.name} has {had}, where {self.describe()} is needed: take an image of that kind")
         return raster
 

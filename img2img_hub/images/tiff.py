@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from img2img_hub.images.formats import ImageError, damaged, open_bytes, reason_of, refuse_irregular
+from img2img_hub.errors import first_line
+from img2img_hub.images.formats import ImageError, damaged, open_bytes, refuse_irregular
 from img2img_hub.images.remarks import note
 from img2img_hub.images.tiff_pages import Page, full, mask_place, pages, passed_over
 
@@ -152,7 +153,7 @@ def read_tiff(content: Any, *, name: str) -> FilePixels:
     except ImageError:
         raise
     except Exception as error:  # damaged files make it raise nearly anything, as they do Pillow
-        if "imagecodecs" in reason_of(error):
+        if "imagecodecs" in first_line(error):
             raise ImageError(f"{name} is compressed in a way that needs a library: pip install imagecodecs") from None
         raise damaged(name, error) from error
     alpha, no_data = None, _no_data(tags)
@@ -182,7 +183,7 @@ def read_mask(content: Any, *, name: str) -> np.ndarray | None:
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError(f"{name} has a mask that cannot be read ({reason_of(error)}): save it again") from error
+        raise ImageError(f"{name} has a mask that cannot be read ({first_line(error)}): save it again") from error
 
 
 def tiff_tags(content: Any) -> ImageFileDirectory_v2 | None:

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from img2img_hub.errors import counted, is_number, listing
 from img2img_hub.images.picture import image_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, Raster
 
@@ -53,7 +54,7 @@ class BandValues:
             if (
                 not isinstance(values, list | tuple)
                 or not 1 <= len(values) <= MAX_BANDS
-                or not all(_is_number(value) for value in values)
+                or not all(is_number(value) for value in values)
             ):
                 raise ValueError(f"{key} must be 1 to {MAX_BANDS} numbers, one for each band, got {values!r:.60}")
             object.__setattr__(self, key, tuple(float(value) for value in values))
@@ -61,7 +62,7 @@ class BandValues:
             raise ValueError(f"low and high must be as many, got {len(self.low)} and {len(self.high)}")
         if wrong := [band for band, (low, high) in enumerate(zip(self.low, self.high, strict=True), 1) if low >= high]:
             raise ValueError(f"low must be below high, which it is not in band {wrong[0]}")
-        if self.no_data is not None and not _is_number(self.no_data):
+        if self.no_data is not None and not is_number(self.no_data):
             raise ValueError(f"no_data must be null or a number, got {self.no_data!r:.60}")
 
     @property
@@ -87,8 +88,7 @@ class BandValues:
     def describe(self) -> str:
         """ "2 bands of float32: -3.1 … 2.4, 0 … 950"."""
         ranges = [f"{low:.6g} … {high:.6g}" for low, high in zip(self.low, self.high, strict=True)]
-        more = f" and {self.bands - 4} more" if self.bands > 4 else ""
-        return f"{self.bands} band{'s' if self.bands > 1 else ''} of {self.dtype}: {', '.join(ranges[:4])}{more}"
+        return f"{counted(self.bands, 'band')} of {self.dtype}: {listing(ranges, limit=4)}"
 
     def to_network(self, bands: np.ndarray, valid: np.ndarray | None = None) -> Tensor:
         """(C, H, W) in units to float32 in [-1, 1]: what lies beyond the range is seen as its end, and pixels that are
@@ -187,10 +187,3 @@ def measured(
 def spread(length: int, most: int) -> Sequence[int]:
     """At most so many places, spread evenly over a list."""
     return sorted({position * (length - 1) // max(most - 1, 1) for position in range(most)}) if length else []
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False

@@ -9,8 +9,6 @@ the class's limits on the meta device, and the shapes are compared with the file
 import inspect
 import json
 import re
-import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,8 +16,9 @@ import torch
 from huggingface_hub import HfApi, ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from img2img_hub.files import write_tensors
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -71,16 +70,11 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            name: (value.to(SAVE_DTYPES[dtype]) if value.is_floating_point() else value).detach().cpu().contiguous()
+            name: value.to(SAVE_DTYPES[dtype]) if value.is_floating_point() else value
             for name, value in self.state_dict().items()
         }
         (folder / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
-        try:
-            save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        except SafetensorError as error:  # a full disk is an OSError elsewhere, and is one here
-            raise OSError(f"{folder / WEIGHTS_FILE} cannot be written ({error})") from None
-        with suppress(OSError):  # a file system without modes
-            shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # which safetensors made for its owner alone
+        write_tensors(folder / WEIGHTS_FILE, tensors, metadata={"format": "pt"})
 
     def copy_as_saved(self, *, dtype: str, state: dict[str, Tensor] | None = None) -> Self:
         """A copy in eval mode, on the CPU, whose weights (or `state` in their place) went through `dtype`."""

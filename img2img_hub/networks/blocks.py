@@ -228,20 +228,3 @@ def initialise_xavier(layers: Iterable[nn.Module]) -> None:
             nn.init.xavier_normal_(layer.weight, gain=0.02)
             if layer.bias is not None:
                 layer.bias.zero_()
-
-
-def check_range(**limits: tuple[float, float, float]) -> None:
-    """Refuse arguments outside their limits, given as name=(value, lowest, highest), before memory is taken."""
-    for name, (value, lowest, highest) in limits.items():
-        wants_whole = isinstance(lowest, int)
-        good_type = isinstance(value, int if wants_whole else int | float) and not isinstance(value, bool)
-        if not good_type or not lowest <= value <= highest:
-            kind = "a whole number" if wants_whole else "a number"
-            raise ValueError(f"{name} must be {kind} from {lowest} to {highest}, got {value!r}")
-
-
-def check_flags(**flags: bool) -> None:
-    """Refuse what is neither True nor False: any text of a config.json would count as True."""
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be true or false, got {value!r}")

@@ -5,8 +5,9 @@ python -c "from img2img_hub import CoarseToFineGenerator; print(CoarseToFineGene
 
 from torch import Tensor, nn
 
+from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
-from img2img_hub.networks.blocks import Norm, Upsample, check_range, halve, initialise
+from img2img_hub.networks.blocks import Norm, Upsample, halve, initialise
 from img2img_hub.networks.resnet import ResidualBlock, decoder, encoder, to_image
 
 _HALVINGS = 4  # of the global generator

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Network
-from img2img_hub.networks.blocks import check_range, initialise_xavier
+from img2img_hub.networks.blocks import initialise_xavier
 
 _MOST = 64  # features
 

@@ -5,8 +5,9 @@ python -c "from img2img_hub import MultiScaleDiscriminator; print(MultiScaleDisc
 
 from torch import Tensor, nn
 
+from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Discriminator
-from img2img_hub.networks.blocks import Norm, check_range, halve
+from img2img_hub.networks.blocks import Norm, halve
 from img2img_hub.networks.patchgan import PatchDiscriminator
 
 

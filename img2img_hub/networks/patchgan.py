@@ -5,13 +5,12 @@ python -c "from img2img_hub import PatchDiscriminator; print(PatchDiscriminator(
 
 from torch import Tensor, nn
 
+from img2img_hub.errors import check_flags, check_range
 from img2img_hub.networks.antialias import BlurDown
 from img2img_hub.networks.base import Discriminator
 from img2img_hub.networks.blocks import (
     Conv2d,
     Norm,
-    check_flags,
-    check_range,
     conv_has_bias,
     initialise,
     make_norm,

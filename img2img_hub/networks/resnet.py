@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from img2img_hub.errors import check_flags, check_range
 from img2img_hub.networks.antialias import BlurDown, BlurUp
 from img2img_hub.networks.attention import SelfAttention
 from img2img_hub.networks.base import Generator
@@ -15,8 +16,6 @@ from img2img_hub.networks.blocks import (
     Dropout,
     Norm,
     Upsample,
-    check_flags,
-    check_range,
     conv_has_bias,
     initialise,
     make_norm,

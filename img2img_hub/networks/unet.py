@@ -6,13 +6,13 @@ python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(levels=8).
 import torch
 from torch import Tensor, nn
 
+from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import (
     Conv2d,
     Dropout,
     Norm,
     Upsample,
-    check_range,
     conv_has_bias,
     initialise,
     make_norm,

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_ITSELF = (
-    -10.0
-)  # in place of a patch's likeness to itself among the others; before the division, as the authors have it
+# In place of a patch's likeness to itself among the others; before the division by the temperature, as in the authors'
+# code.
+_ITSELF = -10.0
 
 
 def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tensor:

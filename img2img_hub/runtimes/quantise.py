@@ -10,7 +10,6 @@ of antialiased networks, which calculate next to nothing: in int8 they would cos
 """
 
 import logging
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ _CONVOLUTIONS = ["Conv", "ConvTranspose"]
 FEW_PIXELS = 4
 
 
-def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
-    """Write `plain`, a float file of this library, to `output` in int8 (QDQ: runtimes see both, and choose).
+def quantise(plain: Path, batches: Sequence[Tensor]) -> bytes:
+    """The file of `plain`, a float one of this library, in int8 (QDQ: runtimes see both, and choose).
 
     Args:
+        plain: in a folder for what is made on the way.
         batches: padded (1, C, H, W) float32 in [-1, 1], typical of what will be translated.
     """
     import onnx
@@ -38,14 +38,13 @@ def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
             batch = next(self._batches, None)
             return None if batch is None else {"source": batch.numpy()}
 
+    made = plain.with_suffix(".int8.onnx")
     root, level = logging.getLogger(), logging.root.level
     root.setLevel(logging.ERROR)  # it advises, on the root logger, a preparation that changes nothing here
-    part = output.with_name(f".{output.name}.{uuid.uuid4().hex}.part")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
         quantize_static(
             plain,
-            part,
+            made,
             Reader(),
             op_types_to_quantize=_CONVOLUTIONS,
             nodes_to_exclude=_of_few_pixels(plain, batches[0]) + _of_one_channel(plain),
@@ -55,18 +54,14 @@ def quantise(plain: Path, output: Path, batches: Sequence[Tensor]) -> None:
             # Only what goes into a convolution: a norm comes after most, and wants its result whole.
             extra_options={"OpTypesToExcludeOutputQuantization": _CONVOLUTIONS, "QuantizeBias": False},
         )
-        model = onnx.load(part)
+        model = onnx.load(made)
         _quantise_before_padding(model.graph)
         model.producer_name = "img2img_hub"
         onnx.helper.set_model_props(model, {entry.key: entry.value for entry in onnx.load(plain).metadata_props})
         onnx.checker.check_model(model)
-        onnx.save(model, part)
-        part.replace(output)
-    except OSError as error:
-        raise ValueError(f"{output} cannot be written ({error.strerror}): name another place") from None
+        return model.SerializeToString()
     finally:
         root.setLevel(level)
-        part.unlink(missing_ok=True)
 
 
 def _of_few_pixels(plain: Path, batch: Tensor) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from img2img_hub.errors import counted, one_line
 from img2img_hub.images.formats import IMAGE_EXTENSIONS, open_file
 from img2img_hub.images.raster import IN_PNG, AnyImage
 from img2img_hub.images.read import Decoded
@@ -183,7 +184,7 @@ def check_format(translator: Translator, format: str) -> None:
         return
     if format == "png" and (values.dtype, values.bands) in IN_PNG:
         return
-    bands = f"{values.bands} band{'s' if values.bands > 1 else ''}"
+    bands = counted(values.bands, "band")
     raise ValueError(f"{translator.name} makes {bands} of {values.dtype}, which {format} cannot hold: add --format tif")
 
 
@@ -342,7 +343,7 @@ class _Crew:
 
 def _in_words(error: Exception, source: Path) -> str:
     """One line that names the image."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     if isinstance(error, MemoryError):
         text = "there is not enough memory for it: make it smaller, or use --resize fit"
     return text if str(source) in text else f"{source}: {text}"

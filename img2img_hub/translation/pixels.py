@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from img2img_hub.errors import counted
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.picture import check_unit_range, mask_image, to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
@@ -72,7 +73,7 @@ class Pixels:
             return _from_tensor(image.content, values, name=image.name)
         raster = image.raster(bands=values.bands, default_no_data=values.no_data)
         if raster.bands != values.bands:
-            had = f"{raster.bands} band{'s' if raster.bands > 1 else ''}"
+            had = counted(raster.bands, "band")
             raise ImageError(f"{image.name} has {had}, the model takes {values.bands}: give it an image of these bands")
         _warn(raster, values, name=image.name)
         return raster

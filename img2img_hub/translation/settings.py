@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from img2img_hub.errors import is_whole
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
@@ -184,7 +185,7 @@ def _slots(values: Any) -> tuple[Slot, ...]:
 
 
 def _check_whole(key: str, value: Any, *, allowed: range | tuple[int, ...]) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
+    if not is_whole(value) or value not in allowed:
         wanted = f"from {allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else " or ".join(map(str, allowed))
         raise ValueError(f"{key} must be a whole number, {wanted}, got {value!r:.60}")
 

@@ -157,7 +157,7 @@ class Translator:
         *,
         dropout: float | None = None,
         norm: Norm | None = None,
-        family: Literal["pix2pix", "cyclegan"] | None = None,
+        family: Literal["pix2pix", "cyclegan", "cut", "fastcut"] | None = None,
         norm_statistics: NormStatistics | None = None,
         working_size: int | None = None,
         device: str | torch.device | None = None,

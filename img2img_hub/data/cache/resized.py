@@ -34,6 +34,7 @@ from img2img_hub.data.find.columns import ColumnImages
 from img2img_hub.data.samples.opened import ImageData, PairedData
 from img2img_hub.data.samples.reading import FileImages, Half, Images
 from img2img_hub.data.samples.stack import Stack
+from img2img_hub.files import cache_folder
 from img2img_hub.images.raster import AnyImage
 from img2img_hub.images.resize import training_array
 from img2img_hub.images.tiff import library_version
@@ -59,9 +60,9 @@ def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = N
     """
     place = Path(folder or "~/.cache")
     try:
-        place = Path(folder).expanduser() if folder is not None else _default_folder()
+        place = Path(folder).expanduser() if folder is not None else cache_folder()
         name = data.id.replace("/", "--")[:50]
-        place = place / f"{name}-{load_size}-{fingerprint(data, load_size=load_size)}"
+        place = place / f"{name}-{load_size}-{cache_name(data, load_size=load_size)}"
         files = [
             PixelFile(place / f"{name}.npy", side, load_size=load_size)
             for name, side in zip(("source", "target")[-len(data.sides) :], data.sides, strict=True)
@@ -161,7 +162,7 @@ class ResizedImages:
             self._filling = False
 
 
-def fingerprint(data: ImageData, *, load_size: int) -> str:
+def cache_name(data: ImageData, *, load_size: int) -> str:
     """What the cache of ``data`` is called by: 20 digits that are others where any pixel could be another."""
     # Pairs are checked for one size when they are decoded; sides that were decoded apart must not stand in for them.
     kind = "pairs" if isinstance(data, PairedData) else "two sides"
@@ -210,11 +211,6 @@ def _stamp(path: str) -> str:
     except OSError:  # whoever reads it will be told
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def _default_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub"
 
 
 def _why(error: Exception) -> str:

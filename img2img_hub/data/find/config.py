@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from img2img_hub.errors import said_by_http
 
 Corruption = Literal["box", "free_form", "grayscale"]
 """What sources made of their targets lack; data/samples/masks.py does it."""
@@ -242,14 +244,7 @@ def without_prefix(names: Iterable[str], prefix: str) -> dict[str, str]:
     return {match[1]: name for name, match in matches.items() if match}
 
 
-def listing(names: Sequence[str], *, limit: int = 5) -> str:
-    """ "a, b, c and 7 more" for messages."""
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
-
-
 def reason(error: Exception) -> str:
     """What other libraries raised, in one line of at most 300 characters, without the signatures in addresses."""
-    text = re.sub(r"(https?://[^\s'?]+)\?[^\s')]*", r"\1", str(error))
-    text = " ".join(text.split()) or type(error).__name__
+    text = said_by_http(error)
     return text if len(text) <= 300 else text[:300] + " …"

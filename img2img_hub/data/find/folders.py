@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError, find_pairs, listing, without_prefix
+from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError, find_pairs, without_prefix
 from img2img_hub.data.find.search import images_below, is_hidden, is_model, is_run, natural_key
 from img2img_hub.data.samples.reading import FileImages, Images
 from img2img_hub.data.samples.stack import Stack
+from img2img_hub.errors import listing
 
 _SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 

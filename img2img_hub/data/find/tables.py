@@ -20,13 +20,13 @@ from img2img_hub.data.find.config import (
     DataError,
     SplitMissingError,
     find_pairs,
-    listing,
     reason,
     without_prefix,
 )
 from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedColumn, first_rows, is_stream
+from img2img_hub.errors import listing
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
     from datasets import Dataset, IterableDataset

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from img2img_hub.data.find.config import DataError, listing
+from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.search import images_below, is_run
+from img2img_hub.errors import listing
 from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError, name_of
 from img2img_hub.images.kinds import kind_of
 from img2img_hub.images.raster import AnyImage, Raster, RasterKind

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -141,7 +142,23 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         return window.float().div_(255).sub_(0.5).div_(0.5)  # bit for bit as images.to_tensor has it
 
 
-class EpochStream(Sampler[list[tuple[int, int]]]):
+@dataclass(eq=False, kw_only=True)
+class Steps:
+    """Which steps a rank makes, and of how many samples: what tells its batches, beside the data."""
+
+    batch_size: int
+    rank: int
+    world_size: int
+    seed: int
+    start_step: int = 0
+    num_steps: int
+
+    def __len__(self) -> int:
+        return max(0, self.num_steps - self.start_step)
+
+
+@dataclass(eq=False)
+class EpochStream(Steps, Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) for one rank: a ``batch_sampler`` whose place is one number, the step.
 
     The stream is one permutation of ``range(length)`` after the other, each drawn from (seed, epoch). Step s of rank
@@ -158,33 +175,15 @@ class EpochStream(Sampler[list[tuple[int, int]]]):
         num_steps: the step to stop before; the stream yields ``num_steps - start_step`` batches.
     """
 
-    def __init__(
-        self,
-        length: int,
-        *,
-        batch_size: int,
-        rank: int,
-        world_size: int,
-        seed: int,
-        start_step: int = 0,
-        num_steps: int,
-    ) -> None:
-        if length < 1 or batch_size < 1 or not 0 <= rank < world_size or start_step < 0:
-            raise ValueError(
-                f"no stream of batches from length={length}, batch_size={batch_size}, rank={rank}, "
-                f"world_size={world_size}, start_step={start_step}: lengths and sizes are at least 1, rank is "
-                f"below world_size and no step is negative"
-            )
-        self.length = length
-        self.batch_size = batch_size
-        self.rank = rank
-        self.world_size = world_size
-        self.seed = seed
-        self.start_step = start_step
-        self.num_steps = num_steps
+    length: int
 
-    def __len__(self) -> int:
-        return max(0, self.num_steps - self.start_step)
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.batch_size < 1 or not 0 <= self.rank < self.world_size or self.start_step < 0:
+            raise ValueError(
+                f"no stream of batches from length={self.length}, batch_size={self.batch_size}, rank={self.rank}, "
+                f"world_size={self.world_size}, start_step={self.start_step}: lengths and sizes are at least 1, rank "
+                f"is below world_size and no step is negative"
+            )
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for step in range(self.start_step, self.num_steps):

@@ -11,6 +11,7 @@ Samples travel to the worker processes as what they are asked for by: encoded, i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
@@ -19,7 +20,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from img2img_hub.data.samples.transforms import TrainingDataset
+from img2img_hub.data.samples.transforms import Steps, TrainingDataset
 from img2img_hub.data.stream.streaming import Sample, StreamedData
 from img2img_hub.images.resize import training_array
 
@@ -60,7 +61,8 @@ class StreamedDataset(TrainingDataset):
         self._uncropped_from = from_sample
 
 
-class StreamOrder(Sampler[list[Sample]]):
+@dataclass(eq=False)
+class StreamOrder(Steps, Sampler[list[Sample]]):
     """Batches of samples for one rank: a ``batch_sampler`` whose place is one number, the step.
 
     Arguments as of EpochStream. All ranks make the same number of steps, whatever their shards hold; to start at
@@ -68,27 +70,7 @@ class StreamOrder(Sampler[list[Sample]]):
     has forked its workers.
     """
 
-    def __init__(
-        self,
-        data: StreamedData,
-        *,
-        batch_size: int,
-        rank: int,
-        world_size: int,
-        seed: int,
-        start_step: int = 0,
-        num_steps: int,
-    ) -> None:
-        self.data = data
-        self.batch_size = batch_size
-        self.rank = rank
-        self.world_size = world_size
-        self.seed = seed
-        self.start_step = start_step
-        self.num_steps = num_steps
-
-    def __len__(self) -> int:
-        return max(0, self.num_steps - self.start_step)
+    data: StreamedData
 
     def __iter__(self) -> Iterator[list[Sample]]:
         samples = self.data.samples(

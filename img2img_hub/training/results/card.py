@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from img2img_hub.data.find.sources import ImageData, StreamedData
+from img2img_hub.errors import counted
 from img2img_hub.evaluation.metrics import METRICS
 from img2img_hub.families import Direction
 from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
@@ -184,4 +185,4 @@ def describe_hardware(accelerator: Accelerator) -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores ({model}), {processes} process" + ("es" if processes > 1 else "")
+    return f"{cores} CPU cores ({model}), {counted(processes, 'process', 'processes')}"

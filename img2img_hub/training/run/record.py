@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from img2img_hub.errors import listing
 from img2img_hub.families import FAMILIES, Family
 from img2img_hub.files import write_text
 from img2img_hub.training.run.same_settings import read_settings
@@ -32,6 +33,7 @@ _RESULTS: tuple[str, ...] = (
 )
 _RESULTS += ("README.md", "training")
 _EVENTS = r"events\.out\.tfevents\..*|hparams\.yml"
+_TORN = r"\.tmp[A-Za-z0-9]{6}"  # what a kill leaves of weights, see `write_tensors`
 _ALWAYS = {RECORD, ".lock"}
 _BASE = {"run.json", "data.json", "finished.json", "metrics.jsonl", "samples", "checkpoints"}
 
@@ -51,11 +53,11 @@ def _places_of(families: tuple[type[Family], ...]) -> list[tuple[str, ...]]:
     networks = {name for phase in phases for name in (*phase.trains, *phase.freezes)}
     states = "|".join(sorted(networks | {phase.name for phase in phases}))
     of_generator: list[tuple[str, ...]] = [(re.escape(name),) for name in _RESULTS if name != "training"]
-    kept = ("config.json", "model.safetensors")
-    of_generator += [("training", "|".join(sorted(networks)), re.escape(name)) for name in kept]
+    of_generator += [("training", "|".join(sorted(networks)), r"config\.json|model\.safetensors")]
+    of_generator += [(*place[:-1], _TORN) for place in (of_generator[0], of_generator[-1])]
     published = [*of_generator, *(("|".join(sorted(_folders())), *place) for place in of_generator)]
     best = [*published, (r"best\.json",)]
-    checkpoint = rf"(?:{states})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-\d+\.pt|run\.json"
+    checkpoint = rf"(?:{states})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-\d+\.pt|run\.json|{_TORN}"
     return [
         (r"\.lock",),
         (r"(?P<new>\.)?(?:made|run|data|finished)\.json(?(new)\.new)",),
@@ -165,15 +167,15 @@ class Record:
                     [
                         name
                         for name in found
-                        if wish == "overwrite" or _without_new(name.rstrip("/")) in all_names() or "/" in name
+                        if wish == "overwrite" or _when_whole(name.rstrip("/")) in all_names() or "/" in name
                     ]
                 )
             return False
         if wish is None:
             run = sorted(name for name in names if os.path.lexists(self.root / name))
             raise ValueError(
-                f"--output_dir {self.root} already holds {in_words(run or [RECORD])}: add --resume to continue that "
-                "run, --overwrite to delete it, or name another folder"
+                f"--output_dir {self.root} already holds {listing(run or [RECORD], limit=3)}: add --resume to continue "
+                "that run, --overwrite to delete it, or name another folder"
             )
         if wish == "overwrite":
             self._refuse(strangers(self.root, names=names))
@@ -191,8 +193,8 @@ class Record:
     def _refuse(self, found: list[str]) -> None:
         if found:
             raise ValueError(
-                f"--output_dir {self.root} holds {in_words(found)}, which no run made and none may replace or delete: "
-                "name another folder, or move that elsewhere"
+                f"--output_dir {self.root} holds {listing(found, limit=3)}, which no run made and none may replace or "
+                "delete: name another folder, or move that elsewhere"
             )
 
     def remove(self) -> None:
@@ -221,7 +223,7 @@ def _strangers(path: Path, place: tuple[str, ...], names: frozenset[str]) -> Ite
         inner = (*place, entry.name)
         link, folder = entry.is_symlink(), entry.is_dir(follow_symlinks=False)
         regular = entry.is_file(follow_symlinks=False)
-        own = bool(place) or entry.name in _ALWAYS or _without_new(entry.name) in names
+        own = bool(place) or entry.name in _ALWAYS or _when_whole(entry.name) in names
         if own and link and (is_made(inner, folder=False) or is_made(inner, folder=True)):
             continue  # it is taken away as a link; what it points to is not looked at
         if own and folder and is_made(inner, folder=True):
@@ -243,8 +245,10 @@ def _made_below(path: Path, names: frozenset[str], place: tuple[str, ...] = ()) 
             yield Path(entry.path)
 
 
-def _without_new(name: str) -> str:
-    """run.json of .run.json.new, in which it is written before it takes the other's place."""
+def _when_whole(name: str) -> str:
+    """run.json of .run.json.new, in which it is written before it takes the other's place; so with weights."""
+    if re.fullmatch(_TORN, name):
+        return "model.safetensors"
     return name[1:-4] if name.startswith(".") and name.endswith(".new") else name
 
 
@@ -262,7 +266,7 @@ def remove_made(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str]
         return
     for entry in sorted(os.scandir(path), key=lambda entry: (entry.name != "finished.json", entry.name)):
         inner, inside = (*place, entry.name), Path(entry.path)
-        if not place and (entry.name in _ALWAYS or _without_new(entry.name) not in left):
+        if not place and (entry.name in _ALWAYS or _when_whole(entry.name) not in left):
             continue
         if entry.is_dir(follow_symlinks=False):
             if is_made(inner, folder=True):
@@ -271,8 +275,3 @@ def remove_made(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str]
             inside.unlink()
     if place and not any(os.scandir(path)):
         path.rmdir()
-
-
-def in_words(names: list[str], *, limit: int = 3) -> str:
-    """ "README.md, data/ and 4 more" for messages."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

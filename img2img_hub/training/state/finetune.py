@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from img2img_hub.errors import one_line
 from img2img_hub.families import Family
 from img2img_hub.hub.privacy import ORIGIN, Origin, origin_of
 from img2img_hub.images.values import BandValues
@@ -75,10 +76,9 @@ def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:
         try:
             network.load_state_dict(load_file(checkpoint / f"{name}.safetensors"))
         except (OSError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]  # it may go through all layers
             raise ValueError(
-                f"--init_from {checkpoint}: its {name} is not this run's ({reason}): give the flags of that run's "
-                f"networks, which stand in {checkpoint / 'run.json'}"
+                f"--init_from {checkpoint}: its {name} is not this run's ({one_line(error, most=300)}): give the "
+                f"flags of that run's networks, which stand in {checkpoint / 'run.json'}"
             ) from None
     return Start(said=[f"All networks start from {checkpoint}; their optimizers start afresh."])
 

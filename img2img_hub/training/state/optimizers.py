@@ -11,6 +11,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from img2img_hub.errors import first_line
 from img2img_hub.families import Family
 from img2img_hub.training.run.config import TrainConfig
 
@@ -49,9 +50,8 @@ def _try_to_compile(device: torch.device) -> None:
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))
     except Exception as error:  # each missing part has its own
-        reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"--compile does not work on this machine ({reason}): it needs a C++ compiler such as g++ "
+            f"--compile does not work on this machine ({first_line(error)}): it needs a C++ compiler such as g++ "
             "(Debian: apt install g++) and Python's headers; or leave it out"
         ) from None
 
