@@ -25,11 +25,12 @@ from PIL import Image, features
 from torch.utils.data import DataLoader
 
 from img2img_hub.data.cache import resized as cache_module
-from img2img_hub.data.cache.resized import ResizedImages, cache_name, open_cache, resized
+from img2img_hub.data.cache.resized import ResizedImages, cache_name, open_cache
 from img2img_hub.data.find.columns import ColumnImages
 from img2img_hub.data.find.sources import DataConfig, DataError, ImageData, PairedData, UnpairedData, open_data
 from img2img_hub.data.samples.opened import About
 from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
+from img2img_hub.images.resize import training_array
 
 SIZE, LOAD = 30, 37  # odd, so that no record is a round number of bytes
 NUMBER = 6
@@ -131,7 +132,7 @@ def test_the_files_are_plain_arrays_of_the_datas_own_type(pairs: Path, tmp_path:
     target = np.load(place / "target.npy", mmap_mode="r")
     assert source["pixels"].shape == (NUMBER, 1, LOAD, LOAD)
     assert target["pixels"].dtype == np.uint8
-    assert np.array_equal(target["pixels"][4], resized(data.target(4), load_size=LOAD))
+    assert np.array_equal(target["pixels"][4], training_array(data.target(4), load_size=LOAD))
     assert np.array_equal(source["pixels"][4, 0], np.asarray(data.source(4).resize((LOAD, LOAD), Image.BICUBIC)))
     assert [bool(check) for check in source["check"]] == [index == 4 for index in range(NUMBER)]  # only as asked for
     assert len(list(place.iterdir())) == 2

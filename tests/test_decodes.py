@@ -26,6 +26,7 @@ from img2img_hub.demo.models import Models, find_models
 from img2img_hub.demo.translate_tab import translate_upload
 from img2img_hub.demo.variations import vary_upload
 from img2img_hub.evaluation.measure import evaluate_paired
+from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
@@ -150,6 +151,18 @@ def test_a_translation_decodes_its_file_once(
     decodes.clear()
     assert translator(rasters=rasters)(path, resize=resize).size == ((32, 40) if kind == "EXIF" else (40, 32))
     assert decodes == once(path, decoders)
+
+
+def test_images_that_make_one_input_are_decoded_once_each(decodes: Decodes, tmp_path: Path) -> None:
+    slots = (Slot(name="rgb", bands=3), Slot(name="depth", bands=1, dtype="uint16"))
+    units = BandValues(dtype="uint16", low=(0.0,) * 4, high=(255.0,) * 3 + (65535.0,))
+    network = UNetGenerator(in_channels=4, levels=4, width=4)
+    settings = TranslationSettings(source_channels=4, source_values=units, inputs=slots, working_size=32)
+    depth = write_tiff(tmp_path / "depth.tif", DEEP[:, :, :1])
+    images = {"rgb": rgba(tmp_path), "depth": depth}
+    decodes.clear()
+    assert Translator(network, settings)(images).size == (40, 32)
+    assert decodes == once(images["rgb"], [PILLOW]) + once(depth, [TIFF])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

@@ -4,12 +4,13 @@
 
 | module | what is in it |
 |---|---|
+| slots | several images as one |
 | read | the door for images: `Decoded`, decoded once; `read_image`, `read_alpha`, `read_raster` |
 | kinds | `kind_of`: what a file holds, by its header |
 | resize, values | images of other sizes; what a raster's values are to a network |
 | raster | `Raster`, and how it is saved |
+| by_pillow, deep_png, tiff, tiff_pages, tiff_writing | the decoders and encoders that read and raster call |
 | picture | arrays, tensors and modes as 8-bit pictures; pictures as tensors |
-| pillow_gaps, deep_png, tiff, tiff_pages, tiff_writing | decoders and encoders, which read and raster call |
 | remarks | what readers notice of an image, for whoever wants to know |
 | formats | what is opened at all, and how it is refused |
 
