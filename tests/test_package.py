@@ -217,3 +217,8 @@ def test_requirements_pin_what_the_project_depends_on():
     pins = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all("==" in pin for pin in pins)
     assert names <= {pin.split("==")[0].lower() for pin in pins}
+
+
+def test_no_file_of_the_package_is_long():
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name: lines for name, lines in long.items() if lines > 350} == {}

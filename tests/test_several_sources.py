@@ -9,7 +9,7 @@ from PIL import Image
 
 from img2img_hub import Architecture, DataConfig, Pix2Pix, Translator, UNetGenerator
 from img2img_hub.cli import main
-from img2img_hub.data.cache.resized import fingerprint, open_cache
+from img2img_hub.data.cache.resized import cache_name, open_cache
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.identity import identity_of
 from img2img_hub.data.find.sources import open_data
@@ -75,7 +75,7 @@ def test_the_images_of_a_row_are_one_source_each_with_its_own_range(rooms):
 
 def test_the_cache_is_another_one_for_other_sources_and_gives_the_same(rooms, tmp_path):
     data, others = (open_data(config(rooms, names), paired=True, split="train") for names in (NAMES, NAMES[::-1]))
-    assert fingerprint(data, load_size=16) != fingerprint(others, load_size=16)
+    assert cache_name(data, load_size=16) != cache_name(others, load_size=16)
     kept = open_cache(data, load_size=16, folder=tmp_path / "cache")
     first = [np.array(side) for side in kept.pair(1)]
     again = open_cache(data, load_size=16, folder=tmp_path / "cache").pair(1)

@@ -82,6 +82,13 @@ class TranslationSettings:
         if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
             raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
 
+    def describe_bands(self) -> str:
+        """ "3 → 1 bands", and " (uint16 → 8 bits)" where they are not both 8-bit pictures."""
+        both = (self.source_values, self.target_values)
+        types = ["8 bits" if values is None else values.dtype for values in both]
+        bands = f"{self.source_channels} → {self.target_channels} bands"
+        return bands if both == (None, None) else f"{bands} ({types[0]} → {types[1]})"
+
     def to_dict(self) -> dict[str, Any]:
         """The content of translation.json."""
         return asdict(self)

@@ -300,7 +300,7 @@ class Translator:
             normalised += f" with {statistics[settings.norm_statistics]}"
         parts = [
             f"{settings.family} {type(self.network).__name__}".strip(),
-            f"{settings.source_channels} → {settings.target_channels} bands{self._types()}",
+            settings.describe_bands(),
             normalised,
             f"trained at {settings.working_size}×{settings.working_size}",
             f"resize {settings.resize}",
@@ -309,12 +309,6 @@ class Translator:
             + ("" if self.dtype == "float32" else f" in {self.dtype}"),
         ]
         return " · ".join(parts)
-
-    def _types(self) -> str:
-        """ " (uint16 → 8 bits)" where they are not both 8-bit pictures."""
-        both = (self.settings.source_values, self.settings.target_values)
-        types = ["8 bits" if values is None else values.dtype for values in both]
-        return "" if both == (None, None) else f" ({types[0]} → {types[1]})"
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
