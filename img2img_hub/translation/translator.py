@@ -77,8 +77,7 @@ class Translator:
             )
         settings = settings or settings_for(network)
         for key, bands in (("source_channels", network.in_channels), ("target_channels", network.out_channels)):
-            if getattr(settings, key) != bands:
-                said = getattr(settings, key)
+            if (said := getattr(settings, key)) != bands:
                 raise ValueError(f"{self.name}: translation.json says {key} {said}, the network has {bands}")
         set_norm_statistics(network, settings.norm_statistics)
         self.network = network
