@@ -9,6 +9,7 @@ accelerate launch train_accelerate.py pix2pix --help
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import field, fields, make_dataclass
 
 import torch
 import tyro
@@ -25,10 +26,13 @@ def command(family: type[Family]) -> Callable[..., None]:
     """A subcommand whose flags are the fields of the four configurations."""
 
     def run(objective: Family, networks: object, data: DataConfig, run: TrainConfig) -> None:
-        train(objective, run, data, architecture=networks)
+        train(objective, TrainConfig(**vars(run)), data, architecture=networks)
 
     run.__doc__ = family.__doc__
-    run.__annotations__ = {"objective": family, "networks": Architecture, "data": DataConfig, "run": TrainConfig}
+    types = {item.name: item.type for item in fields(TrainConfig)}
+    defaults = [(key, types[key], field(default=value)) for key, value in TrainConfig.defaults_of(family).items()]
+    own = make_dataclass("TrainConfig", defaults, bases=(TrainConfig,), frozen=True, kw_only=True)
+    run.__annotations__ = {"objective": family, "networks": Architecture, "data": DataConfig, "run": own}
     return run
 
 

@@ -29,12 +29,13 @@ from torch.nn import functional as F
 from benchmarks.harness import Case, compare, cores, report, seconds, summary
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix, TrainConfig
 from img2img_hub.data.find.sources import open_data
-from img2img_hub.data.samples.transforms import evaluation_image
 from img2img_hub.families import FAMILIES, Batch, Family
-from img2img_hub.images.picture import read_image, to_tensor
+from img2img_hub.images.picture import to_tensor
+from img2img_hub.images.read import read_image
+from img2img_hub.images.resize import resized
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.run.folder import RunFolder
-from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
+from img2img_hub.training.run.launch import has_bfloat16_instructions, start_accelerator
 from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.state.checkpoints import RunState
 from img2img_hub.training.state.optimizers import make_optimizers, prepare_networks
@@ -100,7 +101,7 @@ def measure_on_cpu(task: Task, arguments: argparse.Namespace) -> list[Case]:
     ours = plain | {"compile": arguments.compile}
     kind = "compiled" if arguments.compile else "not compiled"
     cases = versus(task, plain, ours, kind=kind, target=task.on_cpu, turns=arguments.turns)
-    if task.on_cpu_in_bf16 is not None and knows_bfloat16():
+    if task.on_cpu_in_bf16 is not None and has_bfloat16_instructions():
         target, turns = task.on_cpu_in_bf16, arguments.turns
         in_bf16 = ours | {"bf16": True}
         cases += versus(task, plain, in_bf16, kind=f"bf16, {kind}", target=target, turns=turns)
@@ -184,7 +185,7 @@ def build(settings: dict[str, Any]) -> tuple[Family, dict[str, nn.Module], Itera
     """The papers' networks, on the CPU, and batches on the device, without end."""
     torch.manual_seed(0)
     task = Task(**settings["task"])
-    family = FAMILIES[task.family]()  # type: ignore[call-arg]
+    family = FAMILIES[task.family]()
     networks = family.build(Architecture(), in_channels=3, out_channels=3, image_size=task.image_size)
     device = "cuda" if settings["gpu"] else "cpu"
     batches = [
@@ -200,7 +201,7 @@ def read_batches(task: Task, *, data: str) -> list[Batch]:
         config = DataConfig(dataset=data, side_by_side=True, max_samples=count)
         pairs = open_data(config, paired=True, split="train")
         images = [
-            to_tensor(evaluation_image(read_image(side(n)), image_size=size))[None]
+            to_tensor(resized(read_image(side(n)), (size, size)))[None]
             for n in range(len(pairs))
             for side in (pairs.source, pairs.target)
         ]
@@ -225,6 +226,7 @@ def our_step(settings: dict[str, Any]) -> Callable[[], None]:
     )
     accelerator = start_accelerator(config)
     family, networks, batches = build(settings)
+    config = config.of(family)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
     state = RunState(networks=networks, optimizers=optimizers, averages={}, pools=family.make_pools(seed=0))

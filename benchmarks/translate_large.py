@@ -26,7 +26,8 @@ from torch import Tensor
 
 from benchmarks.harness import Case, cores, report
 from img2img_hub import Network, ResNetGenerator, Translator
-from img2img_hub.images.picture import read_image, to_image, to_tensor
+from img2img_hub.images.picture import to_image, to_tensor
+from img2img_hub.images.read import read_image
 from img2img_hub.networks.blocks import set_norm_statistics
 from img2img_hub.translation.engine import Engine
 

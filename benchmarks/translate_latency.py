@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from benchmarks.harness import Case, compare, cores, report, seconds, summary
 from img2img_hub import Network, Translator
 from img2img_hub.evaluation.calibration import calibration_batches
-from img2img_hub.images.picture import IMAGE_EXTENSIONS, read_image, to_tensor
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
+from img2img_hub.images.picture import to_tensor
+from img2img_hub.images.read import read_image
 from img2img_hub.networks.blocks import initialise, set_norm_statistics
 from img2img_hub.official.convert import convert_official
 from img2img_hub.runtimes.backends import Backend, knows_bfloat16, make_forward
@@ -89,7 +91,7 @@ def latency(
     network = same_weights(original, folder / f"{name}.pth")
     plain, quantised, official = (folder / f"{name}{suffix}.onnx" for suffix in ("", "_int8", "_official"))
     write_onnx(network, plain, size=(SIZE, SIZE))
-    quantise(plain, quantised, images[:4])
+    quantised.write_bytes(quantise(plain, images[:4]))
     # As the original's test.py runs it: batch norm in training mode, so by the image's own statistics.
     original.train()
     image = images[0]

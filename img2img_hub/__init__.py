@@ -1,4 +1,4 @@
-"""Train, share and show image-to-image translators: Pix2Pix and CycleGAN.
+"""Train, share and show image-to-image translators: Pix2Pix, CycleGAN and CUT.
 
     python -c "from img2img_hub import Translator; Translator.from_pretrained('model_cards/facades-label2photo')"
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Generator": "networks",
+    "Discriminator": "networks",
     "Network": "networks",
     "UNetGenerator": "networks",
     "ResNetGenerator": "networks",
@@ -20,6 +22,9 @@ _HOMES = {
     "MultiScaleDiscriminator": "networks",
     "Pix2Pix": "families.pix2pix",
     "CycleGAN": "families.cyclegan",
+    "CUT": "families.cut",
+    "FastCUT": "families.cut",
+    "Family": "families",
     "Architecture": "families.options",
     "DataConfig": "data.find.sources",
     "TrainConfig": "training.run.config",
@@ -38,11 +43,16 @@ if TYPE_CHECKING:
     from img2img_hub.evaluation.preview import TrainingData as TrainingData
     from img2img_hub.evaluation.preview import open_pairs as open_pairs
     from img2img_hub.evaluation.preview import open_unpaired as open_unpaired
+    from img2img_hub.families import Family as Family
+    from img2img_hub.families.cut import CUT as CUT
+    from img2img_hub.families.cut import FastCUT as FastCUT
     from img2img_hub.families.cyclegan import CycleGAN as CycleGAN
     from img2img_hub.families.options import Architecture as Architecture
     from img2img_hub.families.pix2pix import Pix2Pix as Pix2Pix
     from img2img_hub.images.raster import Raster as Raster
     from img2img_hub.networks import CoarseToFineGenerator as CoarseToFineGenerator
+    from img2img_hub.networks import Discriminator as Discriminator
+    from img2img_hub.networks import Generator as Generator
     from img2img_hub.networks import MultiScaleDiscriminator as MultiScaleDiscriminator
     from img2img_hub.networks import Network as Network
     from img2img_hub.networks import PatchDiscriminator as PatchDiscriminator

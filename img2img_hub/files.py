@@ -1,69 +1,71 @@
-"""Files of a run that are complete or not there at all, and tensors written as fast as the disk takes them.
+"""Files that are whole or not there at all, whatever stops the writing, and where they are kept.
 
 python -c "from pathlib import Path; from img2img_hub.files import write_text; write_text(Path('a.txt'), '1')"
 """
 
-import json
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-_TYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
+
+@contextmanager
+def replacing(path: Path, *, aside: str = "") -> Iterator[Path]:
+    """A place to write to beside `path`, which takes its name in the end, or is gone where anything was raised.
+
+    A file that is there is replaced at once, and so is a link: what it leads to stays as it is. Any number may write
+    at once, unless that place is given a name, `aside`.
+    """
+    part = path.with_name(aside or f".{secrets.token_hex(8)}.part")
+    part.unlink(missing_ok=True)  # a kill's, or a link, through which nothing is written
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Put content in the place of a file, whole or not at all; folders are made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put a text in the place of a file at once: whoever reads it, after a kill too, finds the old or the new one."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)  # a kill's, or a link, through which nothing is written
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    """Put a text in the place of a file at once: whoever reads it, after a power cut too, finds the old or the new."""
+    with replacing(path, aside=f".{path.name}.new") as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        sync(part)
     sync(path.parent)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file straight from the tensors' memory and bring it to the disk.
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", *, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, whole or not at all, and bring it to the disk.
 
-    A checkpoint halts the training, and safetensors' own `save_file` (0.8) took three times as long as the plain write
-    of the same bytes. The format: length of the header, header in JSON, then the data, widest types first, so that
-    every tensor stands where its type may.
+    Until it is whole it is called .tmp with six letters or digits behind, which a kill leaves there.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    parts = sorted(tensors.items(), key=lambda part: -part[1].element_size())
-    header: dict[str, dict[str, object]] = {}
-    offset = 0
-    for name, tensor in parts:
-        end = offset + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb", buffering=0) as file:
-        _write_all(file.fileno(), len(text).to_bytes(8, "little") + text)
-        for _, tensor in parts:
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            _write_all(file.fileno(), flat.view(torch.uint8).numpy())
-        os.fsync(file.fileno())
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
-
-def _write_all(descriptor: int, data: object) -> None:
-    """os.write until nothing is left: one call writes at most 2 GB, and less on a disk that fills up."""
-    left = memoryview(data)  # type: ignore[arg-type]
-    while left:
-        left = left[os.write(descriptor, left) :]
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(own, path, metadata=metadata)
+    except SafetensorError as error:  # a full disk is an OSError elsewhere, and is one here
+        raise OSError(f"{path} cannot be written ({error})") from None
+    mask = os.umask(0o077)  # which can be read by setting it alone
+    os.umask(mask)
+    with suppress(OSError):  # a file system without modes
+        path.chmod(0o666 & ~mask)  # safetensors makes it for its owner alone
+    sync(path)
 
 
 def sync(path: Path) -> None:
@@ -75,3 +77,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def cache_folder() -> Path:
+    """Where files are kept that can be made anew: $XDG_CACHE_HOME/img2img_hub, else ~/.cache/img2img_hub.
+
+    Raises:
+        RuntimeError: a user without a home.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
@@ -98,10 +99,87 @@ def original_pixel(width, bands, norm):
     )
 
 
+class Resampled(nn.Module):
+    """CUT's Downsample and Upsample, which save their filters."""
+
+    filt: Tensor
+
+    def __init__(self, channels):
+        super().__init__()
+        profile = torch.tensor(self.profile)
+        filt = profile[:, None] * profile[None, :]
+        self.register_buffer("filt", filt.repeat(channels, 1, 1, 1))
+
+
+class Downsample(Resampled):
+    profile = (1 / 4, 2 / 4, 1 / 4)
+
+    def forward(self, x):
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+
+
+class Upsample(Resampled):
+    profile = (1 / 4, 3 / 4, 3 / 4, 1 / 4)  # 1 3 3 1 of sum 1, and ×2 on either axis
+
+    def forward(self, x):
+        x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(x, self.filt, stride=2, padding=2, groups=x.shape[1])[:, :, 1:-1, 1:-1]
+
+
+def original_cut_resnet(blocks, width, bands, made, norm, dropout, down=True, up=True):
+    """With CUT's options --no_antialias (not down) and --no_antialias_up (not up)."""
+    bias, normed = "instance" in norm, NORMS[norm]
+    layers = [nn.ReflectionPad2d(3), nn.Conv2d(bands, width, 7, bias=bias), normed(width), nn.ReLU(True)]
+    for wide in (width, 2 * width):
+        layers += [nn.Conv2d(wide, 2 * wide, 3, 1 if down else 2, 1, bias=bias), normed(2 * wide), nn.ReLU(True)]
+        layers += [Downsample(2 * wide)] if down else []
+    for _ in range(blocks):
+        half = [nn.ReflectionPad2d(1), nn.Conv2d(4 * width, 4 * width, 3, bias=bias), normed(4 * width)]
+        rest = [nn.ReflectionPad2d(1), nn.Conv2d(4 * width, 4 * width, 3, bias=bias), normed(4 * width)]
+        layers.append(Residual("conv_block", *half, nn.ReLU(True), *[nn.Dropout(0.5)] * dropout, *rest))
+    for wide in (2 * width, width):
+        if up:
+            layers += [Upsample(2 * wide), nn.Conv2d(2 * wide, wide, 3, 1, 1, bias=bias)]
+        else:
+            layers.append(nn.ConvTranspose2d(2 * wide, wide, 3, 2, 1, output_padding=1, bias=bias))
+        layers += [normed(wide), nn.ReLU(True)]
+    return Under("model", *layers, nn.ReflectionPad2d(3), nn.Conv2d(width, made, 7), nn.Tanh())
+
+
+def original_cut_patch(layers, width, bands, norm):
+    bias, normed = "instance" in norm, NORMS[norm]
+    stack = [nn.Conv2d(bands, width, 4, 1, 1), nn.LeakyReLU(0.2, True), Downsample(width)]
+    wide = [width * min(2**layer, 8) for layer in range(layers + 1)]
+    for layer in range(1, layers + 1):
+        stack += [nn.Conv2d(wide[layer - 1], wide[layer], 4, 1, 1, bias=bias), normed(wide[layer])]
+        stack += [nn.LeakyReLU(0.2, True), *([Downsample(wide[layer])] if layer < layers else [])]
+    return Under("model", *stack, nn.Conv2d(wide[-1], 1, 4, 1, 1))
+
+
+class OriginalHeads(nn.Module):
+    """CUT's netF with its MLPs made."""
+
+    def __init__(self, channels, width):
+        super().__init__()
+        for number, count in enumerate(channels):
+            mlp = nn.Sequential(nn.Linear(count, width), nn.ReLU(), nn.Linear(width, width))
+            setattr(self, f"mlp_{number}", mlp)
+
+    def forward(self, features, places):
+        made = []
+        for number, (feature, chosen) in enumerate(zip(features, places, strict=True)):
+            x = feature.permute(0, 2, 3, 1).flatten(1, 2)[:, chosen, :].flatten(0, 1)
+            x = getattr(self, f"mlp_{number}")(x)
+            made.append((x / (x.pow(2).sum(1, keepdim=True).pow(0.5) + 1e-7)).unflatten(0, (len(feature), -1)))
+        return made
+
+
 def trained(original: nn.Module) -> nn.Module:
     """The module with every tensor that it saves drawn at random, in eval mode."""
     torch.manual_seed(0)
     for name, value in original.state_dict().items():
+        if name.endswith("filt"):
+            continue  # fixed
         if name.endswith("num_batches_tracked"):
             value.fill_(7)
         elif name.endswith("running_var"):

@@ -111,9 +111,10 @@ def test_batches_any_sizes_variations_and_strips_are_right(model):
     assert half.engine.dtype == "bfloat16", "what it computes in now, by PyTorch"
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_an_int8_file_and_one_without_small_layers_run_in_bfloat16_too(tmp_path, norm):
-    folder = model_folder(tmp_path / "model", lively(ResNetGenerator(width=8, blocks=1, norm=norm)), examples=2)
+@pytest.mark.parametrize(("norm", "antialias"), [("batch", False), ("instance", False), ("instance", True)])
+def test_an_int8_file_and_one_without_small_layers_run_in_bfloat16_too(tmp_path, norm, antialias):
+    network = lively(ResNetGenerator(width=8, blocks=1, norm=norm, antialias=antialias))
+    folder = model_folder(tmp_path / "model", network, examples=2)
     if not KNOWN:
         return refused(folder)
     exact = Translator.from_pretrained(folder, device="cpu")
@@ -135,11 +136,12 @@ def test_the_command_takes_it(model, tmp_path, capsys):
 
 
 def test_a_processor_without_it_is_said_before_anything_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr("img2img_hub.runtimes.backends.knows_bfloat16", lambda: False)
+    for module in ("runtimes.backends", "demo.speed"):
+        monkeypatch.setattr(f"img2img_hub.{module}.knows_bfloat16", lambda: False)
     refused(Path("nobody/nothing"))
     monkeypatch.setenv("IMG2IMG_DTYPE", "bfloat16")
     monkeypatch.delenv("IMG2IMG_BACKEND", raising=False)
-    with pytest.raises(ValueError, match="needs a processor that computes in bfloat16"):
+    with pytest.raises(ValueError, match=r"IMG2IMG_DTYPE is 'bfloat16', which needs a processor .*: leave it out"):
         candidates()
 
 

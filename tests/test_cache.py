@@ -25,11 +25,12 @@ from PIL import Image, features
 from torch.utils.data import DataLoader
 
 from img2img_hub.data.cache import resized as cache_module
-from img2img_hub.data.cache.resized import ResizedImages, fingerprint, open_cache, resized
+from img2img_hub.data.cache.resized import ResizedImages, cache_name, open_cache
 from img2img_hub.data.find.columns import ColumnImages
 from img2img_hub.data.find.sources import DataConfig, DataError, ImageData, PairedData, UnpairedData, open_data
 from img2img_hub.data.samples.opened import About
 from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
+from img2img_hub.images.resize import training_array
 
 SIZE, LOAD = 30, 37  # odd, so that no record is a round number of bytes
 NUMBER = 6
@@ -131,7 +132,7 @@ def test_the_files_are_plain_arrays_of_the_datas_own_type(pairs: Path, tmp_path:
     target = np.load(place / "target.npy", mmap_mode="r")
     assert source["pixels"].shape == (NUMBER, 1, LOAD, LOAD)
     assert target["pixels"].dtype == np.uint8
-    assert np.array_equal(target["pixels"][4], resized(data.target(4), load_size=LOAD))
+    assert np.array_equal(target["pixels"][4], training_array(data.target(4), load_size=LOAD))
     assert np.array_equal(source["pixels"][4, 0], np.asarray(data.source(4).resize((LOAD, LOAD), Image.BICUBIC)))
     assert [bool(check) for check in source["check"]] == [index == 4 for index in range(NUMBER)]  # only as asked for
     assert len(list(place.iterdir())) == 2
@@ -172,7 +173,7 @@ def test_a_cache_of_something_else_is_refused(pairs: Path, tmp_path: Path) -> No
 
 def test_whatever_changes_a_pixel_changes_the_name(pairs: Path, domains: Path) -> None:
     def name(root: Path = pairs, *, load_size: int = LOAD, **options: Any) -> str:
-        return fingerprint(opened(root, **options), load_size=load_size)
+        return cache_name(opened(root, **options), load_size=load_size)
 
     data = opened(pairs)
     assert isinstance(data, PairedData)
@@ -187,8 +188,8 @@ def test_whatever_changes_a_pixel_changes_the_name(pairs: Path, domains: Path) -
         name(load_size=LOAD + 1),
         name(domains, paired=False),
         name(domains, paired=False, direction="BtoA"),
-        fingerprint(data.select([0, 1, 2, 4, 3, 5]), load_size=LOAD),
-        fingerprint(one_by_one, load_size=LOAD),
+        cache_name(data.select([0, 1, 2, 4, 3, 5]), load_size=LOAD),
+        cache_name(one_by_one, load_size=LOAD),
     ]
     assert name() == names[0]
     image = pairs / "train" / "3.jpg"
@@ -206,12 +207,12 @@ def test_whatever_changes_a_pixel_changes_the_name(pairs: Path, domains: Path) -
 
 
 def test_another_release_of_any_decoder_is_another_name(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, version = [fingerprint(opened(pairs), load_size=LOAD)], features.version
+    names, version = [cache_name(opened(pairs), load_size=LOAD)], features.version
     for library in ("libjpeg_turbo", "jpg", "jpg_2000", "webp", "avif", "libtiff"):
         with monkeypatch.context() as patch:
             patch.setattr(features, "version", lambda name, new=library: "new" if name == new else version(name))
             anew = runpy.run_path(cache_module.__file__)  # as a process that starts with this release
-        names.append(anew["fingerprint"](opened(pairs), load_size=LOAD))
+        names.append(anew["cache_name"](opened(pairs), load_size=LOAD))
     assert len(set(names)) == len(names)
 
 
@@ -229,7 +230,7 @@ def test_a_table_is_told_from_another_by_its_library_its_column_rows_and_files(t
         table = datasets.load_from_disk(str(tmp_path / "table")).skip(skip)
         sides = [ColumnImages(table, column, title="", rows=rows) for column in (first, second)]
         about = About(id="user/table", hub_ids=(), split="train")
-        return fingerprint(PairedData(*sides, range(len(sides[0])), about=about), load_size=LOAD)
+        return cache_name(PairedData(*sides, range(len(sides[0])), about=about), load_size=LOAD)
 
     names = [name(), name("b", "a"), name("a", "c"), name(skip=1), name(rows=[0, 1, 2]), name(rows=[0, 2, 1])]
     assert len(set(names)) == len(names)
@@ -404,12 +405,12 @@ def test_a_limit_on_file_sizes_costs_the_cache_and_nothing_else(
 
 FULL_DISK = """
     import json, os, subprocess, sys
-    from tests.test_cache import LOAD, digest, fingerprint, opened, open_cache, samples
+    from tests.test_cache import LOAD, digest, cache_name, opened, open_cache, samples
     from pathlib import Path
 
     root, disk = Path(sys.argv[1]), Path(sys.argv[2])
     data = opened(root)
-    found = {"expected": digest(samples(data)), "name": fingerprint(data, load_size=LOAD)}
+    found = {"expected": digest(samples(data)), "name": cache_name(data, load_size=LOAD)}
 
     def mount(*options):
         subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(disk)], check=True)
@@ -453,7 +454,7 @@ def test_a_small_a_full_and_a_read_only_disk(pairs: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr  # a write through a mapping would have died of SIGBUS
     found = json.loads(done.stdout)
     expected = found.pop("expected")
-    assert found.pop("name") == fingerprint(opened(pairs), load_size=LOAD)  # the same in every process
+    assert found.pop("name") == cache_name(opened(pairs), load_size=LOAD)  # the same in every process
     assert all(result[:2] == [expected] * 2 for result in found.values())
     assert "more than half of the 0.1 MB free" in found["small"][2]
     assert "(Read-only file system)" in found["read-only"][2]

@@ -229,6 +229,14 @@ def test_evaluate_measures_what_the_backend_and_the_precision_make(how, near, ca
     assert "dtype" not in how or reports[0]["psnr"] != reports[1]["psnr"]
 
 
+def test_evaluate_says_which_file_its_numbers_are_of(capsys):
+    save_pictures(Path("data/test"), ["1.png", "2.png"], width=80)
+    assert run("export --model model --output small.onnx --int8 --dynamic --calibration data/test") == 0
+    line = "evaluate --model model --dataset data --side_by_side --backend onnx --onnx_file small.onnx"
+    assert run(line) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["onnx_file"] == "small.onnx"
+
+
 def test_evaluate_refuses_what_a_backend_cannot(capsys):
     save_pictures(Path("data/test"), ["1.png"], width=80)
     line = "evaluate --model model --dataset data --side_by_side --device cpu"

@@ -17,7 +17,7 @@ from img2img_hub.data.find.sources import (
     open_train_and_validation,
     problems,
 )
-from img2img_hub.images.picture import ImageError
+from img2img_hub.images.formats import ImageError
 from tests.opening import message, opened, opened_unpaired, sides, values
 from tests.pictures import plain, side_by_side, value_of, write
 

@@ -21,7 +21,7 @@ from img2img_hub.data.find.sources import (
 )
 from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
 from img2img_hub.data.stream.streaming import reading
-from img2img_hub.images.picture import ImageError
+from img2img_hub.images.formats import ImageError
 from tests.opening import message, opened, opened_unpaired, sides, values
 from tests.pictures import plain, side_by_side, write
 

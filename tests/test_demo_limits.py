@@ -22,7 +22,7 @@ from img2img_hub.demo.models import Model, find_models
 from img2img_hub.demo.requests import check_request, native_pixels, read_picture
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.demo.uploads import nth_example, open_examples, size_of
-from img2img_hub.images.picture import read_image
+from img2img_hub.images.read import read_image
 from tests.browser.serving import as_upload, write_model
 
 
@@ -94,7 +94,7 @@ def test_a_narrow_picture_counts_as_what_the_network_pads_it_to(model, tmp_path)
     assert default_resize(models, "deep", upload) == "fit"
     # A shallow network pads it to little, and takes it.
     translator, picture, resize = check_request(models, model.name, upload, "native", None)
-    assert (picture.image.size, resize) == ((20_000, 2), "native")
+    assert (picture.decoded.size, resize) == ((20_000, 2), "native")
     assert translator.engine.padded_size(2, 20_000)[0] < 256
     assert "pads" not in foretell(models, model.name, upload)
     # What a larger picture may, a smaller one may, too.

@@ -22,14 +22,21 @@ STEPS = 5
 # Without what makes a batch of two another thing than two of one: batch norm, dropout, pools of another order.
 SMALL = {"width": 4, "discriminator_layers": 1, "dropout": 0.0}
 ALIKE = {"pix2pix": {**SMALL, "norm": "none"}, "cyclegan": {**SMALL, "norm": "instance", "blocks": 1}}
+ALIKE["cut"] = ALIKE["cyclegan"]
+OBJECTIVES = {"pix2pix": {}, "cyclegan": {"pool_size": 0}, "cut": {"nce_patches": 10_000, "head_width": 8}}
+# Heads and generators that start at a hundredth of the others' weights have gradients whose rounding Adam makes
+# larger steps of; what is not exchanged at all differs by 1e-3.
+APART = {"pix2pix": 2e-6, "cyclegan": 2e-6, "cut": 2e-5}
+NETWORKS = {"pix2pix": 3, "cyclegan": 6, "cut": 4}  # and averages of the generators
 
 
 def job(folder, family, name, *, architecture=None, objective=None, **settings):
     """A training of tests/ranks.py."""
-    data = {"dataset": str(folder / family), "validation_split": "none", "side_by_side": family == "pix2pix"}
+    kind = "pix2pix" if family == "pix2pix" else "cyclegan"
+    data = {"dataset": str(folder / kind), "validation_split": "none", "side_by_side": family == "pix2pix"}
     run = {"max_steps": STEPS, "image_size": 16, "cpu": True, "cpu_threads": 1, "num_workers": 0, "ema_decay": 0.9}
     run |= {"output_dir": str(folder / name), "log_steps": 1, **settings}
-    objective = objective or ({} if family == "pix2pix" else {"pool_size": 0})
+    objective = objective or OBJECTIVES[family]
     return {
         "family": family,
         "objective": objective,
@@ -52,13 +59,13 @@ def folder(tmp_path_factory):
     for index in range(3):
         picture(seed=100 + index, size=(32, 32)).save(folder / "cyclegan/trainB" / f"{index}.png")
     jobs = {}
-    for family in ("pix2pix", "cyclegan"):
+    for family in ALIKE:
         jobs[f"{family}-two"] = job(folder, family, f"{family}-two")
         jobs[f"{family}-accumulated"] = job(
             folder, family, f"{family}-accumulated", gradient_accumulation_steps=2, learning_rate=1e-4
         )
         batch_norm = {"width": 4, "discriminator_layers": 1, "norm": "batch"}
-        batch_norm |= {"blocks": 1} if family == "cyclegan" else {}
+        batch_norm |= {"blocks": 1} if family != "pix2pix" else {}
         jobs[f"{family}-batch-norm"] = job(folder, family, f"{family}-batch-norm", architecture=batch_norm)
     (folder / "jobs.json").write_text(json.dumps(jobs))
     group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
@@ -110,13 +117,13 @@ def cancelled_biases(network):
     }
 
 
-@pytest.mark.parametrize("family", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize("family", ALIKE)
 @pytest.mark.parametrize(("name", "batch_size", "learning_rate"), [("two", 2, 2e-4), ("accumulated", 4, 1e-4)])
 def test_two_processes_equal_one_of_their_global_batch(folder, family, name, batch_size, learning_rate):
     train_alone(folder, family, f"{family}-one-{name}", batch_size=batch_size, learning_rate=learning_rate)
     two, one = (folder / f"{family}-{which}/checkpoints/step-{STEPS}" for which in (name, f"one-{name}"))
     files = sorted(path.name for path in one.glob("*.safetensors") if "optimizer" not in path.name)
-    assert len(files) == (3 if family == "pix2pix" else 6), "networks and averages of the generators"
+    assert len(files) == NETWORKS[family]
     build = FAMILIES[family]().build(Architecture(**ALIKE[family]), in_channels=3, out_channels=3, image_size=16)
     for file in files:
         first, second = load_file(one / file), load_file(two / file)
@@ -124,10 +131,11 @@ def test_two_processes_equal_one_of_their_global_batch(folder, family, name, bat
         for key in first:
             if key.removeprefix("module.") in without_meaning:
                 continue
-            assert torch.allclose(first[key].double(), second[key].double(), rtol=0, atol=2e-6), f"{file}: {key}"
+            one_value, two_values = first[key].double(), second[key].double()
+            assert torch.allclose(one_value, two_values, rtol=0, atol=APART[family]), f"{file}: {key}"
 
 
-@pytest.mark.parametrize("family", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize("family", ALIKE)
 @pytest.mark.parametrize("name", ["two", "accumulated"])
 def test_each_sample_comes_once_an_epoch_over_all_processes(folder, family, name):
     drawn = Counter(sample for rank in seen(folder, f"{family}-{name}") for sample in rank["samples"])
@@ -135,7 +143,7 @@ def test_each_sample_comes_once_an_epoch_over_all_processes(folder, family, name
     assert drawn == Counter((epoch, index) for epoch in range(epochs) for index in range(5))
 
 
-@pytest.mark.parametrize("family", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize("family", ALIKE)
 @pytest.mark.parametrize("name", ["two", "accumulated", "batch-norm"])
 def test_no_phase_touches_the_gradients_of_another_and_all_processes_agree(folder, family, name):
     ranks = seen(folder, f"{family}-{name}")
@@ -145,7 +153,7 @@ def test_no_phase_touches_the_gradients_of_another_and_all_processes_agree(folde
     assert ranks[0]["weights"] == ranks[1]["weights"]
 
 
-@pytest.mark.parametrize("family", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize("family", ALIKE)
 def test_gradients_are_exchanged_once_a_phase_however_many_micro_batches(folder, family):
     for rank_of_two, rank_of_accumulated in zip(
         seen(folder, f"{family}-two"), seen(folder, f"{family}-accumulated"), strict=True
@@ -153,7 +161,7 @@ def test_gradients_are_exchanged_once_a_phase_however_many_micro_batches(folder,
         assert rank_of_two["exchanges"] == rank_of_accumulated["exchanges"] >= 2 * STEPS
 
 
-@pytest.mark.parametrize("family", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize("family", ALIKE)
 def test_batch_norm_statistics_are_not_exchanged_at_every_call(folder, family):
     first, second = (rank["counted"] for rank in seen(folder, f"{family}-batch-norm"))
     assert first
@@ -162,9 +170,11 @@ def test_batch_norm_statistics_are_not_exchanged_at_every_call(folder, family):
 
 def test_the_main_process_alone_speaks_and_says_what_is_each_ones_own(folder):
     said = (folder / "said.txt").read_text()
-    assert said.count("global batch 2") == 4
-    assert said.count("global batch 4") == 2
-    assert said.count("Batch norm statistics are each process's own") == 2, "once in either run with batch norm"
+    assert said.count("global batch 2") == 2 * len(ALIKE)
+    assert said.count("global batch 4") == len(ALIKE)
+    assert said.count("Batch norm statistics are each process's own") == len(ALIKE), (
+        "once in either run with batch norm"
+    )
     assert "global batch" not in (folder / "said-by-the-other.txt").read_text()
     for name in ("pix2pix-two", "cyclegan-accumulated"):
         assert len((folder / name / "metrics.jsonl").read_text().splitlines()) == STEPS

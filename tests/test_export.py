@@ -1,6 +1,7 @@
 """python -m img2img_hub export: ONNX files that do what PyTorch does, in three precisions, at any size."""
 
 import builtins
+import copy
 import importlib.util
 import json
 import re
@@ -14,6 +15,8 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from img2img_hub import CoarseToFineGenerator, Network, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.cli import main
@@ -61,6 +64,7 @@ NETWORKS = [
     UNetGenerator(levels=3, width=4, norm="none"),
     ResNetGenerator(width=4, blocks=2, norm="batch", dropout=0.5),
     ResNetGenerator(width=8, blocks=2, upsample="resize", self_attention=True),
+    ResNetGenerator(width=4, blocks=1, norm="batch", antialias=True),
     CoarseToFineGenerator(width=2, blocks=1, enhancer_blocks=1, norm="batch"),
 ]
 
@@ -80,6 +84,71 @@ def test_the_portable_copy_gives_the_same_and_leaves_the_network_alone(network, 
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     norms = sum(isinstance(layer, BatchNorm2d) for layer in made.modules())
     assert (norms == 0) == (statistics == "running" or network.config["norm"] != "batch"), "running averages are merged"
+
+
+class Foreign(Network):
+    """A generator from outside the package, of the layers that a test gives."""
+
+    def __init__(self, multiple: int, *layers: nn.Module) -> None:
+        super().__init__()
+        self.in_channels = self.out_channels = 3
+        self.multiple, self.min_size = multiple, 16
+        self.layers = nn.Sequential(*layers, nn.Tanh())
+
+    def forward(self, source: torch.Tensor) -> torch.Tensor:
+        return self.layers(source)
+
+
+del Network.registry["Foreign"]  # other tests go through the package's
+
+
+def wide(bands: int, **options: int) -> nn.Sequential:
+    return nn.Sequential(nn.ReflectionPad2d(3 * options.get("dilation", 1)), nn.Conv2d(bands, 3, 7, **options))
+
+
+HALF = nn.Conv2d(3, 8, 4, stride=2, padding=1)
+FOREIGN: dict[str, tuple[int, list[nn.Module]]] = {
+    "kernel 2": (2, [HALF, nn.ConvTranspose2d(8, 3, 2, stride=2)]),
+    "stride 4": (4, [nn.Conv2d(3, 8, 4, stride=4), nn.ConvTranspose2d(8, 3, 4, stride=4)]),
+    "stride 1": (1, [nn.Conv2d(3, 8, 4), nn.ConvTranspose2d(8, 3, 4)]),
+    "another output": (2, [HALF, nn.ConvTranspose2d(8, 3, 4, stride=2, padding=2, output_padding=1), nn.ZeroPad2d(1)]),
+    "dilated": (2, [HALF, nn.ConvTranspose2d(8, 3, 2, stride=2, dilation=3, padding=1)]),
+    "in groups": (2, [HALF, nn.ConvTranspose2d(8, 8, 4, stride=2, padding=1, groups=2), nn.Conv2d(8, 3, 1)]),
+    "a long kernel": (2, [HALF, nn.ConvTranspose2d(8, 3, (4, 2), stride=2, padding=(1, 0))]),
+    "an uneven border": (2, [HALF, nn.ConvTranspose2d(8, 3, 4, stride=2, padding=(1, 0))]),
+    "odd sizes": (1, [wide(3)]),
+    "7×7, dilated": (2, [wide(3, dilation=2)]),
+    "7×7, in groups": (2, [wide(3, groups=3)]),
+    "spectral norm": (
+        2,
+        [
+            *(spectral_norm(nn.Conv2d(3, 8, 4, stride=2, padding=1)), BatchNorm2d(8), nn.ReLU()),
+            *(spectral_norm(nn.ConvTranspose2d(8, 8, 4, stride=2, padding=1)), BatchNorm2d(8), wide(8)),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_the_portable_copy_of_a_network_from_outside_gives_the_same(name):
+    torch.manual_seed(0)
+    multiple, layers = FOREIGN[name]
+    network = Foreign(multiple, *copy.deepcopy(layers))
+    side = 33 if multiple == 1 else 32
+    for _ in range(30 if name == "spectral norm" else 0):  # finds the largest singular values
+        network(sources(3, side, side))
+    network.eval()
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, BatchNorm2d):
+                layer.running_mean.normal_()
+                layer.running_var.uniform_(0.5, 2)
+        expected = network(sources(3, side, side, count=2))
+        for phases in (False, True):
+            made = portable(network, phases=phases)(sources(3, side, side, count=2))
+            assert made.shape == expected.shape
+            assert torch.allclose(made, expected, atol=2e-5)
+        assert torch.equal(network(sources(3, side, side, count=2)), expected), "left alone"
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -197,6 +266,21 @@ def test_the_innermost_convolutions_stay_in_float(tmp_path):
     convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
     whole = [made_by.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
     assert whole == [True, True, True, False, True, True, True, True]
+
+
+def test_an_antialiased_resnet_equals_pytorch_at_any_size_and_its_blurs_stay_in_float(tmp_path):
+    network = lively(ResNetGenerator(width=4, blocks=1, antialias=True))
+    checks = export_model(network, tmp_path / "m.onnx", working_size=32, about={}, dynamic=True)["checks"]
+    assert len(checks) == 2
+    assert max(check["max_abs_difference"] for check in checks) < 1e-4
+    facts = export_model(network, tmp_path / "i.onnx", working_size=32, about={}, calibration=[sources(3, 32, 32)])
+    assert facts["int8"]["psnr_min"] > 20
+    graph = onnx.load(tmp_path / "i.onnx").graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    whole = [made_by.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
+    # in, half and blur, half and blur, the block's two, ×2 and on, ×2 and on, out
+    assert whole == [True, True, False, True, False, True, True, False, True, False, True, True]
 
 
 def test_without_images_there_is_no_int8(tmp_path, unet):

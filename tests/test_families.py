@@ -45,7 +45,7 @@ def batches(count, size=1):
 def run(family, networks, data, *, logs=None, **config):
     """The product's step on `data`, batch by batch."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    settings = TrainConfig(output_dir="unused", cpu=True, **config)
+    settings = TrainConfig(output_dir="unused", cpu=True, **config).of(family)
     accelerator = Accelerator(cpu=True)
     optimizers = {
         phase.name: accelerator.prepare(

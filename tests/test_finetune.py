@@ -9,12 +9,11 @@ from safetensors.torch import load_file
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix
 from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.training.step import Stepper
+from tests.families import each_family
 from tests.runs import assert_same_end, checkpoints, interrupt_at, lines
 from tests.scenes import scene, write_tiff
 
 pytest_plugins = ["tests.starting"]
-FAMILIES = [Pix2Pix(), CycleGAN(pool_size=2)]
-by_name = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
 def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
@@ -26,7 +25,7 @@ def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
     assert "generator starts from" not in capsys.readouterr().err
 
 
-@by_name
+@each_family
 def test_fine_tuning_starts_from_generators_and_discriminators(start, family, capsys):
     first = start(family, "first")
     second = start(family, "second", init_from=str(first), learning_rate=1e-12, max_steps=1)
@@ -36,10 +35,13 @@ def test_fine_tuning_starts_from_generators_and_discriminators(start, family, ca
         a, b = load_file(first / part / "model.safetensors"), load_file(second / part / "model.safetensors")
         assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a if "running" not in k and "num_batches" not in k)
     assert "starts afresh:" not in said
-    (judge,) = (first / next(iter(family.published)) / "training").iterdir()
-    (judge / "model.safetensors").unlink()
+    for direction in family.directions[:1]:
+        for name in direction.beside:
+            (first / direction.folder / "training" / name / "model.safetensors").unlink()
     start(family, "third", init_from=str(first), max_steps=1, discriminator_warmup_steps=1)
-    assert f"{judge.name} starts afresh" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert all(f"{name} starts afresh" in said for name in direction.beside)
+    assert "Warm-up: 1 steps of the discriminators alone" in said
 
 
 def test_fine_tuning_another_architecture_is_refused(start):
@@ -81,7 +83,7 @@ def test_other_value_ranges_than_those_of_the_start_are_named(start, tmp_path, c
 # --- from a checkpoint ------------------------------------------------------------------------------------------------
 
 
-@by_name
+@each_family
 def test_fine_tuning_starts_from_a_checkpoint_with_all_networks(start, family, tmp_path, capsys):
     """What a message about a run that has diverged tells to do; the run of the checkpoint need not be finished."""
     first = start(family, "first", max_steps=2, ema_decay=0.5)
@@ -90,7 +92,7 @@ def test_fine_tuning_starts_from_a_checkpoint_with_all_networks(start, family, t
     second = start(family, "second", init_from=str(checkpoint), learning_rate=1e-12, max_steps=1)
     assert f"All networks start from {checkpoint}" in capsys.readouterr().err
     networks = [path.name for path in checkpoint.glob("*.safetensors") if path.name.count(".") == 1]
-    assert len(networks) == (2 if family.paired else 4)
+    assert len(networks) == sum(1 + len(direction.beside) for direction in family.directions)
     for name in networks:
         a, b = (load_file(folder / name) for folder in (checkpoint, second / "checkpoints/step-1"))
         assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a if "running" not in k and "num_batches" not in k)
@@ -146,7 +148,7 @@ def watched(monkeypatch):
     return seen
 
 
-@by_name
+@each_family
 def test_missing_discriminators_learn_alone_first(start, without_judges, watched, family, capsys):
     where = without_judges(family)
     settings = {"init_from": where, "ema_decay": 0.9, "max_steps": 2}
@@ -192,7 +194,7 @@ def same(one, other):
     return all(torch.equal(one[key], other[key]) for key in one)
 
 
-@by_name
+@each_family
 @pytest.mark.parametrize("stop_at", [2, 5])  # in the warm-up of three steps, and in the run
 def test_a_run_that_was_stopped_in_or_after_its_warm_up_ends_as_one_that_was_not(
     start, without_judges, monkeypatch, capsys, family, stop_at

@@ -28,9 +28,10 @@ from PIL import Image, features
 
 import img2img_hub
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
+from img2img_hub.images.formats import ImageError
 from img2img_hub.images.kinds import HeaderError, kind_of
-from img2img_hub.images.picture import ImageError, read_alpha, read_image
-from img2img_hub.images.raster import Raster, read_raster
+from img2img_hub.images.raster import Raster
+from img2img_hub.images.read import read_alpha, read_image, read_raster
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.outputs import SAVE_OPTIONS, save_output

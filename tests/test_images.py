@@ -10,7 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from img2img_hub.images.picture import ImageError, crop, pad_to_multiple, read_alpha, read_image, to_image, to_tensor
+from img2img_hub.images.formats import ImageError
+from img2img_hub.images.picture import to_image, to_tensor
+from img2img_hub.images.read import Decoded, read_alpha, read_image, read_raster
+from img2img_hub.images.remarks import noted, told
+from img2img_hub.images.resize import crop, pad_to_multiple
 
 
 def gradient(width: int = 16, height: int = 12) -> Image.Image:
@@ -135,6 +139,55 @@ def test_the_image_given_is_left_as_it_is() -> None:
     image = Image.new("RGBA", (2, 2), (1, 2, 3, 0))
     read_image(image).putpixel((0, 0), (9, 9, 9))
     assert image.getpixel((0, 0)) == (1, 2, 3, 0)
+
+
+def test_a_decoded_image_gives_what_each_reader_gives(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(gradient().convert("RGBA"), icc_profile=b"profile"))
+    np.save(tmp_path / "a.npy", sixteen_bits())
+    deep = encoded(Image.fromarray(sixteen_bits()), "TIFF", transparency=0)
+    for content in (
+        tmp_path / "a.png",
+        deep,
+        encoded(gradient(), "JPEG"),
+        np.asarray(gradient()),
+        to_tensor(gradient()),
+    ):
+        image = Decoded(content, name="it")
+        for channels in (3, 1):  # in any order
+            picture, expected = image.picture(channels=channels), read_image(content, channels=channels)
+            assert close(picture, expected, within=0)
+            assert picture.info == expected.info
+            assert image.picture(channels=channels) is picture
+        assert (image.alpha is None) == (read_alpha(content) is None)
+        if not isinstance(content, torch.Tensor):
+            raster = read_raster(content)
+            assert np.array_equal(image.raster().array, raster.array)
+            assert image.size == raster.size
+        assert Decoded.of(image) is image
+        assert image.name == "it"
+    assert Decoded(tmp_path / "a.png").format == "PNG"
+    assert Decoded(tmp_path / "a.npy").raster().bands == 1
+
+
+def test_what_is_noted_of_a_decoded_image_is_noted_to_everybody() -> None:
+    file = io.BytesIO()
+    gradient().save(file, "TIFF", save_all=True, append_images=[gradient(), gradient()])
+    image = Decoded(file.getvalue(), name="it")
+    heard = []
+    for _ in range(2):
+        with noted() as notes:
+            image.picture()
+        heard.append(told(notes))
+    assert heard[0] == heard[1]
+    assert "(3 pages)" in heard[0][0]
+
+
+def test_an_array_that_is_changed_later_changes_no_picture() -> None:
+    array = np.zeros((4, 4), np.uint8)
+    image = Decoded(array)
+    picture = image.picture(channels=1)
+    array[:] = 200
+    assert picture.getextrema() == (0, 0)
 
 
 def test_arrays_and_tensors_are_images_too(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 
 import train_accelerate
 from img2img_hub import TrainConfig
-from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
+from img2img_hub.training.run.launch import has_bfloat16_instructions, start_accelerator
 from tests.runs import PLAIN as SMALL
 from tests.runs import TWO, command, environment, free_port, run
 
@@ -245,7 +245,7 @@ def test_processes_wait_for_each_other_through_a_long_evaluation(tmp_path):
 WAITING = """
 from torch import distributed
 from img2img_hub.training.run.config import TrainConfig
-from img2img_hub.training.run.launch import knows_bfloat16, start_accelerator
+from img2img_hub.training.run.launch import has_bfloat16_instructions, start_accelerator
 start_accelerator(TrainConfig(output_dir="unused", cpu=True))
 group = distributed.distributed_c10d._get_default_group()
 print(group._get_backend(distributed.distributed_c10d.torch.device("cpu")).options._timeout.total_seconds() / 3600)
@@ -292,9 +292,9 @@ SLOWER = "This processor does not compute in bfloat16"
 def test_what_the_processor_knows_of_bfloat16_is_what_the_system_says():
     flags = Path("/proc/cpuinfo").read_text().split()
     if platform.machine() == "x86_64":
-        assert knows_bfloat16() is ("avx512_bf16" in flags or "amx_bf16" in flags)
+        assert has_bfloat16_instructions() is ("avx512_bf16" in flags or "amx_bf16" in flags)
     else:
-        assert knows_bfloat16() is None
+        assert has_bfloat16_instructions() is None
 
 
 @pytest.mark.parametrize(

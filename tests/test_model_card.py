@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from img2img_hub.hub.card import BEGIN, END, CardFacts, CardMetric, merge_card, render_model_card, with_repo_ids
+from img2img_hub.hub.front_matter import cut, keys_of, written
 from tests.hub.cards import check_card
 
 FACTS = CardFacts(
@@ -227,3 +228,38 @@ def test_the_opposite_direction_is_named_renamed_or_left_out(before: str) -> Non
     alone = with_repo_ids(card, "bob/maps")
     assert "opposite" not in alone
     assert "\n\n\n" not in card + alone
+
+
+# --- front matter -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("card", "head", "text"),
+    [
+        ("---\nlicense: mit\n---\n# Maps\n\n---\n", "license: mit", "# Maps\n\n---\n"),
+        ("\ufeff\r\n---\r\nlicense: mit\r\n--- \r\n# Maps\r\n", "license: mit", "# Maps\n"),
+        ("---\nlicense: mit\n---", "license: mit", ""),
+        ("---\ntitle: a---\nb: 1\n---\n", "title: a---\nb: 1", ""),
+        ("# Maps\n---\nlicense: mit\n---\n", "", "# Maps\n---\nlicense: mit\n---\n"),
+        ("---\nlicense: mit\n", "", "---\nlicense: mit\n"),
+        ("\ufeff# Maps\n", "", "# Maps\n"),
+        ("", "", ""),
+    ],
+)
+def test_the_front_matter_is_cut_off(card: str, head: str, text: str) -> None:
+    assert cut(card) == (head, text)
+
+
+@pytest.mark.parametrize("head", ["a: [", "- a\n- b", "3", "a: !!python/name:os.system", "[" * 2000, "a: 2001-99-99"])
+def test_a_front_matter_that_is_no_keys_with_values_says_nothing(head: str) -> None:
+    assert keys_of(f"---\n{head}\n---\n# Maps\n") == {}
+
+
+def test_what_is_written_is_read_again_and_strangers_get_no_aliases() -> None:
+    head = {"license": "mit", "title": "标签 " * 60, "tags": ["a", "b"]}
+    top = written(head)
+    assert keys_of(f"{top}# Maps\n", aliases=False) == head
+    assert "标签 标签" in top
+    card = "---\na: &x [1]\nb: *x\n---\n"
+    assert keys_of(card) == {"a": [1], "b": [1]}
+    assert keys_of(card, aliases=False) == {}

@@ -61,6 +61,62 @@ def test_imports_point_downwards_and_heavy_libraries_stay_at_home(path, part):
         assert part in HOMES.get(head, {part}), f"{head} belongs to {HOMES.get(head)}, not to {part}"
 
 
+MODULES = {
+    ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+IMAGES = "img2img_hub.images"
+
+
+def imports_of(module: str, *, also_in_functions: bool) -> set[str]:
+    """Other modules of the package that importing this one imports; what is for type checkers alone is left out."""
+    found: set[str] = set()
+    nodes: list[ast.AST] = [ast.parse(MODULES[module].read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+        elif also_in_functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            nodes += ast.iter_child_nodes(node)
+    return found & set(MODULES) - {module}
+
+
+def circles(*, also_in_functions: bool) -> set[frozenset[str]]:
+    """Modules each of which imports, by way of the others, itself."""
+    imports = {module: imports_of(module, also_in_functions=also_in_functions) for module in MODULES}
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = imports[waiting.pop()] - found
+            found |= new
+            waiting += new
+        return found
+
+    reach = {module: reached(module) for module in MODULES}
+    return {
+        frozenset(other for other in reach[module] if module in reach[other])
+        for module in MODULES
+        if module in reach[module]
+    }
+
+
+def test_no_import_goes_in_a_circle():
+    assert circles(also_in_functions=False) == set()
+
+
+def test_in_images_none_does_that_is_made_in_a_function_either():
+    """An import there is no way out: a reader follows it all the same."""
+    assert [
+        circle for circle in circles(also_in_functions=True) if any(name.startswith(IMAGES) for name in circle)
+    ] == []
+
+
 def test_translating_one_image_imports_neither_accelerate_nor_datasets_nor_gradio():
     code = "import sys; from img2img_hub import Translator; print([m for m in sys.argv[1:] if m in sys.modules])"
     result = subprocess.run(
@@ -161,3 +217,8 @@ def test_requirements_pin_what_the_project_depends_on():
     pins = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all("==" in pin for pin in pins)
     assert names <= {pin.split("==")[0].lower() for pin in pins}
+
+
+def test_no_file_of_the_package_is_long():
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name: lines for name, lines in long.items() if lines > 350} == {}

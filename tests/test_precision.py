@@ -79,6 +79,8 @@ def test_convolutions_of_few_pixels_stay_in_float32_and_no_others(name):
     network.bfloat16()  # all of it, as another program may want: there is no autocast then, and nothing to hold back
     outputs(network, torch.zeros(1, network.in_channels, size, size, dtype=torch.bfloat16))
     assert {dtype for _, dtype in seen} == {torch.bfloat16}
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # both
+        outputs(network, torch.rand(1, network.in_channels, size, size))
     outputs(network.to("meta"), torch.zeros(1, network.in_channels, size, size, device="meta", dtype=torch.bfloat16))
 
 

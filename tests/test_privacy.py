@@ -194,6 +194,9 @@ def test_of_a_former_version_the_card_tells_the_data(hub, alice, tmp_path):
     (folder / "training_config.json").unlink()
     run_client(["-m", "img2img_hub", "push-model", folder, "--repo_id", "alice/old"], alice)
     assert hub.repo("alice/old").private
+    for written in ("---\ntitle: a---\ndatasets: alice/secret\n---\n", "\ufeff---\r\ndatasets: [alice/secret]\r\n---"):
+        (folder / "README.md").write_text(written, encoding="utf-8")
+        assert origin_of(folder)["datasets"] == ["alice/secret"]
     (folder / "README.md").write_text("# No front matter\n\n---\n")
     assert origin_of(folder) == {"datasets": [], "models": []}
 

@@ -25,8 +25,9 @@ from img2img_hub.families import Outputs
 from img2img_hub.families.cyclegan import CycleGAN
 from img2img_hub.families.options import Architecture
 from img2img_hub.families.pix2pix import Pix2Pix
-from img2img_hub.images.picture import ImageError
-from img2img_hub.images.raster import Raster, read_raster
+from img2img_hub.images.formats import ImageError
+from img2img_hub.images.raster import Raster
+from img2img_hub.images.read import read_raster
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import ResNetGenerator, UNetGenerator
 from img2img_hub.translation.settings import TranslationSettings

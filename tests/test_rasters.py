@@ -12,10 +12,12 @@ import tifffile
 import torch
 from PIL import Image
 
+from img2img_hub.images.formats import ImageError
 from img2img_hub.images.kinds import HeaderError, kind_of
-from img2img_hub.images.picture import ImageError, read_alpha, read_image
-from img2img_hub.images.raster import DTYPES, Raster, georeference_of, read_raster
-from img2img_hub.images.values import BandValues, measured, resized_bands
+from img2img_hub.images.raster import DTYPES, Raster
+from img2img_hub.images.read import Decoded, read_alpha, read_image, read_raster
+from img2img_hub.images.resize import resized_bands
+from img2img_hub.images.values import BandValues, measured
 from img2img_hub.networks import UNetGenerator
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator
@@ -58,7 +60,7 @@ def test_every_type_and_number_of_bands_is_read_and_saved_as_it_is(dtype: str, b
         assert again.array.dtype == dtype
         assert np.array_equal(again.array, array)
     assert tags_of(tmp_path / "b.tif") == PLACE
-    assert georeference_of(tmp_path / "b.tif") == georeference_of(path)
+    assert Decoded(tmp_path / "b.tif").georeference == Decoded(path).georeference
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_a_place_that_is_named_in_other_letters_is_kept(tmp_path: Path) -> None:
     kind, count, _ = raster.georeference[GEO_TEXT]
     raster.georeference[GEO_TEXT] = (kind, count, "M\u00fcnchen \u0160|")
     raster.save(tmp_path / "b.tif")
-    saved = georeference_of(tmp_path / "b.tif")
+    saved = Decoded(tmp_path / "b.tif").georeference
     assert saved[GEO_TEXT][2] == "M\u00fcnchen ?|"
     assert {code: saved[code] for code in PLACE if code != GEO_TEXT} == {
         code: raster.georeference[code] for code in PLACE if code != GEO_TEXT
@@ -433,7 +435,7 @@ def test_every_way_in_gives_the_same_raster(tmp_path: Path) -> None:
         made = translator(other)
         assert isinstance(made, Raster)
         assert np.array_equal(made.array, expected.array, equal_nan=True)
-    assert georeference_of(path) == expected.georeference
+    assert Decoded(path).georeference == expected.georeference
     fitted = translator(path, resize="fit")
     assert isinstance(fitted, Raster)
     assert fitted.size == (20, 24)
@@ -456,7 +458,7 @@ def test_pictures_become_rasters_and_rasters_pictures(tmp_path: Path) -> None:
     assert isinstance(made, Image.Image)
     assert made.mode == "RGBA"
     assert np.array_equal(np.asarray(made)[:, :, 3] == 0, (array == 0).any(axis=2))
-    assert made.info["georeference"] == georeference_of(path)
+    assert made.info["georeference"] == Decoded(path).georeference
 
 
 def test_other_values_than_those_of_training_are_pointed_out(tmp_path: Path) -> None:

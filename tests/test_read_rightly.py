@@ -16,9 +16,10 @@ import tifffile
 from PIL import Image
 
 from img2img_hub.data.find.sources import DataError
+from img2img_hub.images.formats import ImageError
 from img2img_hub.images.kinds import kind_of
-from img2img_hub.images.picture import ImageError, read_alpha, read_image
-from img2img_hub.images.raster import Raster, RasterKind, read_raster
+from img2img_hub.images.raster import Raster, RasterKind
+from img2img_hub.images.read import read_alpha, read_image, read_raster
 from img2img_hub.images.remarks import noted, told
 from img2img_hub.images.tiff_pages import full, mask_place, pages
 from tests.opening import opened

@@ -15,14 +15,13 @@ from safetensors.torch import load_file
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix
 from img2img_hub.training.state.checkpoints import RunState, load_checkpoint, save_checkpoint
 from img2img_hub.training.step import Stepper
+from tests.families import each_family
 from tests.runs import assert_same_end, checkpoints, environment, files, interrupt_at, lines, same_tensors
 
 pytest_plugins = ["tests.starting"]
-FAMILIES = [Pix2Pix(), CycleGAN(pool_size=2)]
-by_name = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
-@by_name
+@each_family
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(start, monkeypatch, family, num_workers):
     whole = start(family, "whole", ema_decay=0.9)
@@ -137,7 +136,7 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(start):
         start(Pix2Pix(), "run", max_steps=4, resume=True)
 
 
-@by_name
+@each_family
 def test_a_checkpoint_of_the_first_version_goes_on_exactly(start, monkeypatch, family):
     """It kept the optimizers' tensors in training_state.pt, and neither settings nor a best value."""
     whole = start(family, "whole")
@@ -213,7 +212,7 @@ def test_another_run_is_not_overwritten_without_being_asked(start):
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-2"]
 
 
-@by_name
+@each_family
 def test_overwrite_deletes_nothing_when_the_data_are_wrong(start, family, tmp_path):
     folder = start(family, "run", max_steps=1)
     before = files(folder)

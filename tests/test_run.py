@@ -11,7 +11,6 @@ from PIL import Image
 import train_accelerate
 from img2img_hub import (
     Architecture,
-    CycleGAN,
     DataConfig,
     Pix2Pix,
     TrainConfig,
@@ -21,11 +20,10 @@ from img2img_hub import (
     train,
 )
 from tests.conftest import picture
+from tests.families import each_family
 from tests.runs import interrupt_at, lines
 
 pytest_plugins = ["tests.starting"]
-FAMILIES = [Pix2Pix(), CycleGAN(pool_size=2)]
-by_name = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -57,7 +55,7 @@ def test_unpaired_data_too(unpaired_folder):
         train(Pix2Pix(), TrainConfig(output_dir="nowhere"), "facades")
 
 
-@by_name
+@each_family
 def test_a_run_from_opened_data_is_that_of_their_configuration(start_run, paired_folder, unpaired_folder, family):
     folder = paired_folder if family.paired else unpaired_folder
     data = open_pairs(folder, side_by_side=True) if family.paired else open_unpaired(folder)
@@ -69,7 +67,7 @@ def test_a_run_from_opened_data_is_that_of_their_configuration(start_run, paired
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
-@by_name
+@each_family
 def test_a_run_gives_its_translators_sheet_and_numbers(start_run, family):
     run = start_run(family, "run")
     assert run.finished
@@ -78,7 +76,7 @@ def test_a_run_gives_its_translators_sheet_and_numbers(start_run, family):
         saved = Translator.from_pretrained(run.path / folder, device="cpu")
         assert translator(photo).tobytes() == saved(photo).tobytes()
     assert list(run.translators) == list(family.published)
-    assert (run.reverse_translator is None) == family.paired
+    assert (run.reverse_translator is None) == (len(family.directions) == 1)
     assert run.show_results().tobytes() == Image.open(run.path / "samples/step-6.png").tobytes()
     final = {key: value for key, value in lines(run.path)[-1].items() if key.startswith("final/")}
     assert {f"final/{key}": value for key, value in run.metrics.items()} == final
@@ -110,11 +108,11 @@ def test_a_stopped_run_says_so_and_goes_on(start_run, monkeypatch):
 
 
 @pytest.mark.usefixtures("as_alice")
-@by_name
+@each_family
 def test_a_run_is_pushed(start_run, hub_server, family):
     run = start_run(family, "run", max_steps=1)
     urls = run.push_to_hub("alice/maps", private=True)
-    names = ["maps"] if family.paired else ["maps-source2target", "maps-target2source"]
+    names = ["maps-source2target", "maps-target2source"] if family.has_cycles else ["maps"]
     assert [url.split("/")[-1] for url in urls] == names
     for name in names:
         repo = hub_server.repo(f"alice/{name}")

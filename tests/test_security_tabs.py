@@ -24,7 +24,7 @@ from PIL import Image
 
 from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.models import find_models
-from tests.browser.serving import ROOT, picture, serve, write_model, write_noisy, write_pair
+from tests.browser.serving import ROOT, picture, serve, write_model, write_noisy, write_pair, write_rooms
 from tests.test_security import ask, upload
 
 # How each endpoint is called with a picture.
@@ -32,6 +32,7 @@ CALLS: dict[str, Callable[[Any], list[Any]]] = {
     "/translate": lambda file: ["stripes2dots", file, "fit"],
     "/variations": lambda file: ["noisy", file, "fit", 7, 2],
     "/cycle": lambda file: ["summer2winter", file, "fit"],
+    "/translate_several": lambda file: ["rooms", "fit", file, file, None, None],
     "/batch": lambda file: ["stripes2dots", [file], "fit"],
     "/compare": lambda file: [["stripes2dots", "maps"], file, "fit"],
     "/compare_revisions": lambda file: ["owner/name", "v1", "main", file, "fit"],
@@ -46,6 +47,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(folder / "maps", card="# Maps\n")
     write_noisy(folder / "noisy")
     write_pair(folder)
+    write_rooms(folder / "rooms")
     return folder
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.browser.serving import picture, serve, write_model, write_noisy, write_pair
+from tests.browser.serving import picture, serve, write_model, write_noisy, write_pair, write_rooms
 from tests.test_security import ask, upload
 from tests.test_security_tabs import CALLS, call, named
 
@@ -71,6 +71,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, server: Path) -> Iterator[
     write_model(folder / "maps", card="# Maps\n")
     write_noisy(folder / "noisy")
     write_pair(folder)
+    write_rooms(folder / "rooms")
     with serve(f"{folder}, owner/name", folder=server, env={"IMG2IMG_ALLOW_ANY_MODEL": "1"}) as url:
         yield url
 

@@ -1,10 +1,13 @@
 """translation.json: what is written is what is read, and nothing doubtful passes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from img2img_hub.images.slots import Slot
+from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
 from tests.hub import HubServer, run_client
 
@@ -23,10 +26,11 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     UNUSUAL.save(tmp_path / "new" / "folder")
     assert TranslationSettings.load(tmp_path / "new" / "folder") == UNUSUAL
     assert json.loads((tmp_path / "new" / "folder" / "translation.json").read_text()) == {
-        "format_version": 1,
+        "format_version": 2,
         "family": "cyclegan",
         "source_channels": 1,
         "target_channels": 3,
+        "inputs": [],
         "source_values": None,
         "target_values": None,
         "norm_statistics": "running",
@@ -39,7 +43,14 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format_version", 2, "format_version is 2, this version reads 1"),
+        ("format_version", 3, "format_version is 3, this version reads 2"),
+        ("format_version", True, "format_version is True"),
+        ("inputs", {"name": "rgb"}, "inputs must be a list of at most 100 objects"),
+        ("inputs", [{"name": "rgb"}], "inputs: an object with name, bands and dtype was expected"),
+        ("inputs", [{"name": "rgb", "bands": 0, "dtype": "uint8"}], "inputs: bands must be a whole number from 1"),
+        ("inputs", [{"name": "", "bands": 3, "dtype": "uint8"}], "inputs: name must be a short text"),
+        ("inputs", [{"name": "rgb", "bands": 3, "dtype": "str"}], "inputs: dtype must be one of"),
+        ("inputs", [{"name": "rgb", "bands": 3, "dtype": "uint8"}], "inputs have 3 bands in all"),
         ("family", 3, "family must be a short text"),
         ("value_min", -1, "value_min and value_max must be 0 and 255"),
         ("value_max", 65535, "value_min and value_max must be 0 and 255"),
@@ -64,6 +75,27 @@ def test_a_bad_value_is_refused_by_its_key(tmp_path: Path, key: str, value: obje
     with pytest.raises(ValueError, match=message) as error:
         TranslationSettings.load(tmp_path)
     assert str(error.value).startswith(f"{tmp_path}: translation.json: ")
+
+
+def test_several_inputs_are_kept_and_have_to_be_several(tmp_path: Path) -> None:
+    rgb, depth = Slot(name="rgb", bands=3), Slot(name="depth", bands=1, dtype="uint16")
+    values = BandValues(dtype="uint16", low=(0, 0, 0, 500), high=(255, 255, 255, 4000))
+    settings = TranslationSettings(source_channels=4, inputs=(rgb, depth), source_values=values)
+    settings.save(tmp_path)
+    assert TranslationSettings.load(tmp_path) == settings
+    assert json.loads((tmp_path / "translation.json").read_text())["inputs"][1] == {
+        "name": "depth",
+        "bands": 1,
+        "dtype": "uint16",
+    }
+    with pytest.raises(ValueError, match="inputs must be two or more of different names"):
+        replace(settings, inputs=(rgb, replace(depth, name="rgb")))
+
+
+def test_the_first_format_is_read_for_ever(tmp_path: Path) -> None:
+    first = {key: value for key, value in UNUSUAL.to_dict().items() if key != "inputs"} | {"format_version": 1}
+    (tmp_path / "translation.json").write_text(json.dumps(first))
+    assert TranslationSettings.load(tmp_path) == UNUSUAL
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b"null", b"\xff\xfe"])

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from img2img_hub.images.formats import FORMATS, ImageError, open_bytes, open_file
 from img2img_hub.images.kinds import kind_of
-from img2img_hub.images.picture import FORMATS, ImageError, open_bytes, open_file, read_image
-from img2img_hub.images.raster import read_raster
+from img2img_hub.images.read import read_image, read_raster
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.translator import Translator
 from tests.browser.serving import ROOT, write_model

@@ -30,7 +30,7 @@ from img2img_hub.data.find.sources import DataConfig, PairedData, StreamedData, 
 from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.data.stream import streaming
 from img2img_hub.data.stream.batches import StreamedDataset, StreamOrder
-from img2img_hub.images.picture import ImageError
+from img2img_hub.images.formats import ImageError
 from img2img_hub.training.batches import open_samples, open_stream
 from img2img_hub.training.loop import Stepper
 from img2img_hub.training.run.plan import Plan
@@ -97,7 +97,7 @@ def drawn(
 def batches(
     root: Path, start: int, stop: int, *, rank: int = 0, world: int = 1, paired: bool = True, **settings: Any
 ) -> Iterator[dict[str, torch.Tensor]]:
-    config = TrainConfig(output_dir="run", max_steps=100, image_size=16, **{"num_workers": 0} | settings)
+    config = TrainConfig(output_dir="run", max_steps=100, image_size=16, **{"num_workers": 0} | settings).of(Pix2Pix())
     data = streamed(root, paired=paired, shuffle_buffer=4)
     process: Any = SimpleNamespace(process_index=rank, num_processes=world, device=torch.device("cpu"))
     return open_stream(open_samples(data, config=config), config=config, accelerator=process, start=start, stop=stop)
@@ -301,10 +301,10 @@ def test_a_stream_of_unknown_length_needs_max_steps(tmp_path: Path) -> None:
     data = streamed(shards(tmp_path, [2], source=[plain(1)] * 2, target=[plain(2)] * 2))
     assert data.num_samples is None
     assert data.description.startswith("a stream of pairs: ")
-    config = TrainConfig(output_dir="run")
+    config = TrainConfig(output_dir="run").of(Pix2Pix())
     with pytest.raises(ValueError, match="give --max_steps"):
         Plan.make(Pix2Pix(), config, num_samples=None, world_size=1)
-    config = TrainConfig(output_dir="run", max_steps=7)
+    config = TrainConfig(output_dir="run", max_steps=7).of(Pix2Pix())
     plan = Plan.make(Pix2Pix(), config, num_samples=None, world_size=2)
     assert (plan.total_steps, plan.epoch(5), plan.epochs(5)) == (7, 0, None)
     assert "7 steps (of a stream of unknown length), global batch 2" in plan.describe(config)[0]

@@ -38,7 +38,7 @@ def test_the_benchmark_compares_with_a_step_that_does_the_same(family):
 def make_stepper(family):
     """As train() makes it, and what it changes."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    config = TrainConfig(output_dir="unused", cpu=True, ema_decay=0.9)
+    config = TrainConfig(output_dir="unused", cpu=True, ema_decay=0.9).of(family)
     accelerator = Accelerator(cpu=True)
     networks, _ = build(family)
     shared = {"networks": networks, "accelerator": accelerator}

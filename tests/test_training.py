@@ -9,32 +9,44 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
 
-from img2img_hub import Architecture, CycleGAN, DataConfig, Network, Pix2Pix, TrainConfig, Translator, train
+from img2img_hub import (
+    CUT,
+    Architecture,
+    CycleGAN,
+    DataConfig,
+    FastCUT,
+    Network,
+    Pix2Pix,
+    TrainConfig,
+    Translator,
+    train,
+)
 from img2img_hub.data.find.sources import open_data
 from img2img_hub.evaluation.measure import evaluate_paired
 from img2img_hub.training.results import collapse
 from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.step import Stepper
+from tests.families import each_family
 from tests.runs import checkpoints, lines, run
 
 pytest_plugins = ["tests.starting"]
-FAMILIES = [Pix2Pix(), CycleGAN(pool_size=2)]
-by_name = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
-@by_name
+@each_family
 def test_a_run_leaves_what_it_promises(start, family):
     folder = start(family, "run")
-    for generator in (folder / part for part in family.published):
+    for direction in family.directions:
+        generator = folder / direction.folder
         for name in ("README.md", "config.json", "model.safetensors", "translation.json", "training_config.json"):
             assert (generator / name).is_file(), name
         network = Network.from_pretrained(generator)
         assert type(network).__name__ == ("UNetGenerator" if family.paired else "ResNetGenerator")
         sheet = Image.open(generator / "sample_sheet.png")
         assert sheet.width > 3 * 16
-        judges = list((generator / "training").iterdir())
-        assert len(judges) == 1
-        assert type(Network.from_pretrained(judges[0])).__name__ == "PatchDiscriminator"
+        beside = {path.name: type(Network.from_pretrained(path)) for path in (generator / "training").iterdir()}
+        assert beside.keys() == {*direction.judges, *direction.auxiliaries}
+        (judge,) = direction.judges
+        assert beside[judge].__name__ == "PatchDiscriminator"
         settings = json.loads((generator / "translation.json").read_text())
         assert settings["working_size"] == 16
         assert settings["resize"] == ("fit" if family.paired else "native")
@@ -44,7 +56,7 @@ def test_a_run_leaves_what_it_promises(start, family):
     assert {"generator/adversarial", "generator/l1"} <= lines(folder)[0].keys() or not family.paired
 
 
-@by_name
+@each_family
 def test_both_players_are_optimised_as_the_papers_do(start, family):
     folder = start(family, "run", max_steps=2)
     optimizers = torch.load(folder / "checkpoints/step-2/training_state.pt", weights_only=True)["optimizers"]
@@ -124,7 +136,7 @@ def test_a_loss_that_leaves_the_numbers_stops_the_run(start):
         start(Pix2Pix(lambda_l1=1e38), "run", learning_rate=1e30, max_steps=20, checkpoint_steps=20)
 
 
-@by_name
+@each_family
 @pytest.mark.parametrize(("what", "value"), [("loss", float("nan")), ("weight", float("inf"))])
 def test_what_leaves_the_numbers_is_named_with_the_last_good_checkpoint(
     start, tmp_path, monkeypatch, family, what, value
@@ -158,13 +170,24 @@ def test_without_validation_data_the_sheet_shows_training_images(start, paired_f
 
 
 def test_learning_rate_is_flat_then_linear():
-    config = TrainConfig(output_dir="x")
+    config = TrainConfig(output_dir="x").of(Pix2Pix())
     factors = [config.learning_rate_factor(step=0, total_steps=1, epoch=epoch) for epoch in (0, 99, 100, 199)]
     assert factors == [1.0, 1.0, pytest.approx(1 - 1 / 101), pytest.approx(1 / 101)]
     by_steps = replace(config, max_steps=100)
     factors = [by_steps.learning_rate_factor(step=step, total_steps=100, epoch=0) for step in (0, 50, 75, 99)]
     assert factors == [1.0, 1.0, 0.5, pytest.approx(1 / 50)]
     assert replace(config, decay_epochs=0).learning_rate_factor(step=9, total_steps=9, epoch=500) == 1.0
+
+
+def test_what_is_not_given_is_as_the_familys_paper_has_it():
+    given = TrainConfig(output_dir="x", learning_rate=1e-3)
+    schedules = {}
+    for family in (Pix2Pix(), CycleGAN(), CUT(), FastCUT()):
+        config = given.of(family)
+        schedules[family.name] = (config.num_epochs, config.decay_epochs)
+        assert (config.learning_rate, config.batch_size, config.adam_beta1, config.adam_beta2) == (1e-3, 1, 0.5, 0.999)
+    # Isola et al. and Zhu et al.: 100 + 100; Park et al. 2020, appendix C.1: 200 + 200, FastCUT 150 + 50.
+    assert schedules == {"pix2pix": (200, 100), "cyclegan": (200, 100), "cut": (400, 200), "fastcut": (200, 50)}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +213,7 @@ def test_learning_rate_is_flat_then_linear():
 )
 def test_settings_that_cannot_work_are_refused(settings, says):
     with pytest.raises(ValueError, match=says):
-        TrainConfig(**{"output_dir": "x", **settings})
+        TrainConfig(**{"output_dir": "x", **settings}).of(Pix2Pix())
 
 
 # --- the warning of a collapse ----------------------------------------------------------------------------------------

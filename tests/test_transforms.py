@@ -11,8 +11,9 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from img2img_hub.data.find.sources import DataConfig, open_data
-from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset, evaluation_image
+from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
 from img2img_hub.images.picture import to_image, to_tensor
+from img2img_hub.images.resize import resized
 
 SIZE, LOAD = 12, 16
 
@@ -108,7 +109,7 @@ def test_resize_is_bicubic_and_to_load_size(tmp_path: Path) -> None:
         image.save(tmp_path / folder / "1.png")
     cut = to_image(dataset(tmp_path, paired=True)[(0, 0)]["source"]).tobytes()
     assert cut in windows(image.resize((LOAD, LOAD), Image.Resampling.BICUBIC)).values()
-    evaluated = evaluation_image(image, image_size=SIZE)
+    evaluated = resized(image, (SIZE, SIZE))
     assert evaluated.tobytes() == image.resize((SIZE, SIZE), Image.Resampling.BICUBIC).tobytes()
 
 

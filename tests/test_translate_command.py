@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from img2img_hub import ResNetGenerator, Translator
 from img2img_hub.cli import main
 from img2img_hub.data.find.search import MARK
-from img2img_hub.images.raster import read_raster
+from img2img_hub.images.read import read_raster
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
@@ -351,7 +351,7 @@ def test_an_image_that_the_format_cannot_hold_is_named(capsys, format, most):
         (lambda: config({"format_version": 2}), "format_version 2, this version reads 1: update img2img_hub"),
         (lambda: config({"width": 8}), "have another shape (first: layers.1.bias is (4,), config.json asks (8,))"),
         (lambda: config({"blocks": 2}), "tensors are missing (first: "),
-        (lambda: settings({"format_version": 2}), "format_version is 2, this version reads 1: update img2img_hub"),
+        (lambda: settings({"format_version": 3}), "format_version is 3, this version reads 2: update img2img_hub"),
         (lambda: settings({"source_channels": 1}), "translation.json says source_channels 1, the network has 3"),
         (
             lambda: save_file({"unet.weight": torch.ones(2)}, "model/model.safetensors"),

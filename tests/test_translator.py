@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from img2img_hub import PatchDiscriminator, ResNetGenerator, Translator, UNetGenerator
-from img2img_hub.images.picture import ImageError, pad_to_multiple, to_tensor
+from img2img_hub.images.formats import ImageError
+from img2img_hub.images.picture import to_tensor
+from img2img_hub.images.resize import pad_to_multiple
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import BatchNorm2d
 from img2img_hub.translation.settings import TranslationSettings

@@ -25,7 +25,7 @@ from img2img_hub.cli.evaluate import evaluate
 from img2img_hub.cli.export import export
 from img2img_hub.cli.push_model import push_model
 from img2img_hub.cli.push_space import push_space
-from img2img_hub.cli.shared import HTTPError, one_line
+from img2img_hub.cli.shared import HTTPError, explained
 from img2img_hub.cli.translate import translate
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 use_underscores=True,
             )
         except (ValueError, OSError, HTTPError) as error:
-            print(f"img2img_hub: error: {one_line(error)}", file=sys.stderr)
+            print(f"img2img_hub: error: {explained(error)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("img2img_hub: stopped", file=sys.stderr)

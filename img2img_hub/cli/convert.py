@@ -18,12 +18,12 @@ def convert(
     push_to_hub: str | None = None,
     dropout: float | None = None,
     norm: Literal["instance", "none"] | None = None,
-    family: Literal["pix2pix", "cyclegan"] | None = None,
+    family: Literal["pix2pix", "cyclegan", "cut", "fastcut"] | None = None,
     norm_statistics: Literal["image", "running"] | None = None,
     working_size: int | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Turn a .pth of the original pix2pix and CycleGAN code into a model, or a model into such a .pth.
+    """Turn a .pth of the original code (pix2pix and CycleGAN, CUT) into a model, or a model into such a .pth.
 
     Architecture, width, channels and norm are read off the file's names and shapes; no code in it is run.
 
@@ -34,7 +34,8 @@ def convert(
         push_to_hub: Publish the model under this id (user/name), too.
         dropout: Probability to record; default: 0.5 for a U-Net (its file does not show it), a ResNet's as it shows.
         norm: For a file without norm weights; default: instance where it has biases, else none.
-        family: The method it was trained by; default: pix2pix for a U-Net, cyclegan for a ResNet.
+        family: The method it was trained by; default: pix2pix for a U-Net, cyclegan for a ResNet, cut for
+            an antialiased one.
         norm_statistics: What batch norm uses; default: image, each image's own, as test.py does without --eval.
         working_size: Side of the training images in pixels; default: the U-Net's own size, 256 for a ResNet.
         overwrite: Replace the files of a model that is there already.
@@ -86,7 +87,8 @@ def _from_official(source: Path, output: Path, *, push_to_hub: str | None, overw
         print(f"{'note':18}{note}")
     print(f"{'written':18}{output}")
     if converted.settings is None:
-        print(f"{'note':18}a discriminator translates nothing: it stands in training/ of its generator, to train on")
+        what = type(network).__name__
+        print(f"{'note':18}a {what} translates nothing: it stands in training/ of its generator, to train on")
     if push_to_hub is not None:
         url = push_folder(output, push_to_hub, commit_message=f"Convert {source.name} of the original code")
         print(f"pushed to {url}")

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from img2img_hub.cli.shared import HTTPError, load, one_line
+from img2img_hub.cli.shared import HTTPError, explained, load_translator
 from img2img_hub.data.find.config import DataConfig
 
 if TYPE_CHECKING:
@@ -81,13 +81,14 @@ def evaluate(
     from img2img_hub.training.run.memory import keep_freed_memory
 
     how: dict[str, Any] = {"device": device, "backend": backend, "dtype": dtype}
-    translator = load(model, revision=revision, onnx_file=onnx_file, **how)
+    translator = load_translator(model, revision=revision, onnx_file=onnx_file, **how)
     if translator.device.type == "cpu":
         keep_freed_memory()  # each image takes and frees the same again
     family = FAMILIES.get(translator.settings.family)
     paired = metrics == "paired" if metrics != "auto" else family is None or family.paired
     metric_names(paired=paired, extra=extra_metrics)  # refuses what these data cannot give
-    back = None if paired else _load_reverse(translator, reverse, **how)
+    one_way = paired or (reverse is None and family is not None and not any(way.back for way in family.directions))
+    back = None if one_way else _load_reverse(translator, reverse, **how)
     _check_that_they_fit(translator, back)
     size = image_size or translator.settings.working_size
     if difference := difference_from_training(translator, data, revision=revision):
@@ -115,6 +116,7 @@ def evaluate(
         "num_images": num_images(opened, limit),
         "norm_statistics": translator.settings.norm_statistics,
         "backend": backend,
+        **({} if onnx_file is None else {"onnx_file": Path(onnx_file).name}),  # its numbers are not the model's
         "dtype": dtype,
         **numbers,
     }
@@ -135,10 +137,10 @@ def _load_reverse(translator: "Translator", reverse: str | None, **how: Any) -> 
     if named is None or reverse == "none":
         return None
     try:
-        return load(named, **how)
+        return load_translator(named, **how)
     except (ValueError, OSError, HTTPError) as error:
         raise ValueError(
-            f"the reverse model {named} cannot be loaded ({one_line(error)}): "
+            f"the reverse model {named} cannot be loaded ({explained(error)}): "
             "name another by --reverse, or type --reverse none to go without the round trip"
         ) from error
 

@@ -5,7 +5,7 @@ python -m img2img_hub export --model model_cards/facades-label2photo --output fa
 
 from pathlib import Path
 
-from img2img_hub.cli.shared import load
+from img2img_hub.cli.shared import load_translator
 
 
 def export(
@@ -51,7 +51,7 @@ def export(
         raise ValueError(f"{about} describes no ONNX file, so that it is not replaced: name another --output")
     need("onnx", "onnxscript", "onnxruntime", extra="onnx", what="export")
     make_folder(output.parent)
-    translator = load(model, device="cpu", revision=revision)
+    translator = load_translator(model, device="cpu", revision=revision)
     batches = calibration_batches(translator, calibration, revision=revision) if int8 else None
     facts = export_model(
         translator.network,

@@ -35,7 +35,7 @@ def push_model(
         revision: Branch to push to; default: main.
         commit_message: What the commit says.
     """
-    from img2img_hub.hub.privacy import in_words, reasons_of
+    from img2img_hub.hub.privacy import in_brackets, reasons_of
     from img2img_hub.hub.publish import push_folder
     from img2img_hub.hub.pushing.patience import Patience, one_try_a_request, patiently
 
@@ -53,5 +53,5 @@ def push_model(
         patience=patience,
         on_failure=lambda reason, wait: print(f"{reason}; again in {wait:.0f} s", file=sys.stderr),
     )
-    print(f"pushed to {url}{in_words(reasons_of(folder) if wish is None else [])}")
+    print(f"pushed to {url}{in_brackets(reasons_of(folder) if wish is None else [])}")
     return 0

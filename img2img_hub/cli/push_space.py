@@ -35,7 +35,7 @@ def push_space(
         public: Make a new Space public whatever it was made of.
         dry_run: Print the files and what the written ones say; send nothing.
     """
-    from img2img_hub.hub.privacy import in_words, why_private
+    from img2img_hub.hub.privacy import in_brackets, why_private
     from img2img_hub.hub.space import make_space
     from img2img_hub.hub.space import push_space as push
 
@@ -51,5 +51,5 @@ def push_space(
         print(f"\n{len(space.files)} files, {sum(map(space.size, space.files)) / 1e6:.1f} MB; nothing was sent")
         return 0
     url = push(repo_id, space, private=wish)
-    print(f"pushed to {url}{in_words(why_private(**space.origin) if wish is None else [])}")
+    print(f"pushed to {url}{in_brackets(why_private(**space.origin) if wish is None else [])}")
     return 0

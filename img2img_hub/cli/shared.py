@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+from img2img_hub.errors import one_line
+
 if TYPE_CHECKING:
     from img2img_hub.translation.translator import Translator
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
-def load(model: str, *, device: str | None, revision: str | None = None, **options: Any) -> "Translator":
+def load_translator(model: str, *, device: str | None, revision: str | None = None, **options: Any) -> "Translator":
     """Load a model and say which. `options` are further ones of `Translator.from_pretrained`."""
     from img2img_hub.translation.translator import Translator
 
@@ -35,9 +37,9 @@ def private_or_public(*, private: bool, public: bool) -> bool | None:
     return True if private else False if public else None
 
 
-def one_line(error: BaseException) -> str:
+def explained(error: BaseException) -> str:
     """An error's message in one line; the Hub's "not found" in words."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     if isinstance(error, RepositoryNotFoundError):
         text = f"there is no such repo on the Hub, or you may not see it (log in: hf auth login). {text}"
     return text

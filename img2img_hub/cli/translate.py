@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from img2img_hub.cli.shared import load
+from img2img_hub.cli.shared import load_translator
 
 
 def translate(
@@ -38,7 +38,8 @@ def translate(
     An image that cannot be used is named at the end, and the others are done; the exit status is 1 then.
 
     Args:
-        inputs: Image files and folders of images. Hidden files are left out.
+        inputs: Image files and folders of images. Hidden files are left out. For a model of several images one of each
+            by name, as in rgb=photos/ depth=depths/: partners have the same name, whatever its ending.
         model: Hub id (user/model) or folder of a generator.
         output: Folder to write to; made if need be.
         format: File type of the outputs; tif for those with other bands or values than a picture's.
@@ -65,8 +66,11 @@ def translate(
 
     check_options(format=format, batch_size=batch_size, seed=seed)
     # Once before the model is loaded, which may take a download, to say at once what is in the way.
-    plan_outputs(inputs, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive)
-    translator = load(
+    named = _named(inputs)
+    plan_outputs(
+        list(named.values())[:1] or inputs, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive
+    )
+    translator = load_translator(
         model,
         device=device,
         revision=revision,
@@ -78,7 +82,7 @@ def translate(
     )
     report = translate_folder(
         translator,
-        inputs,
+        named or inputs,
         output=output,
         format=format,
         resize=resize,
@@ -96,3 +100,11 @@ def translate(
         lines = [message for _, message in report.failures]
         print("\n".join([f"img2img_hub: {failed} failed:", *lines]), file=sys.stderr)
     return 0 if not failed else 1 if done else 2
+
+
+def _named(inputs: tuple[Path, ...]) -> dict[str, Path]:
+    """rgb=photos/ depth=depths/ by name; {} where these are plain paths."""
+    parts = {path: str(path).partition("=") for path in inputs}
+    if not all(name.isidentifier() and rest and not path.exists() for path, (name, _, rest) in parts.items()):
+        return {}
+    return {name: Path(rest) for name, _, rest in parts.values()}

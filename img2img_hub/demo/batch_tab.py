@@ -17,7 +17,6 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +52,8 @@ from img2img_hub.demo.uploads import (
     status_line,
 )
 from img2img_hub.demo.zero import gpu
-from img2img_hub.images.picture import open_file
+from img2img_hub.files import replacing
+from img2img_hub.images.formats import open_file
 from img2img_hub.translation.folders import check_format, translate_folder
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
@@ -235,9 +235,8 @@ def _zip(files: list[Path], archive: Path, *, name: str) -> str:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     path = Path(get_upload_folder(), digest, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{uuid.uuid4().hex}.part")  # whole or not at all, also on another disk
-    shutil.copyfile(archive, part)
-    os.replace(part, path)
+    with replacing(path) as part:  # also on another disk
+        shutil.copyfile(archive, part)
     return str(path)
 
 

@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import yaml
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
@@ -25,7 +24,9 @@ from markdown_it.utils import OptionsDict
 from PIL import Image
 
 from img2img_hub.demo.uploads import size_of
-from img2img_hub.images.picture import IMAGE_EXTENSIONS, ImageError, read_image
+from img2img_hub.hub import front_matter
+from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError
+from img2img_hub.images.read import read_image
 
 MAX_CHARACTERS = 50_000
 MAX_PICTURES = 4
@@ -33,35 +34,18 @@ MAX_PICTURE_PIXELS = 20_000_000
 SHOWN_WIDTH = 1000  # pixels
 MAX_ROWS = 100
 
-_FRONT_MATTER = re.compile(r"\A\ufeff?\s*---\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Without aliases: a few lines of them stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias in a card")
-        return super().compose_node(parent, index)
 
 
 def split_card(text: str) -> tuple[dict[str, Any], str]:
     """(front matter, Markdown below it) of a README.md; what is no YAML counts as none."""
-    text = text[:MAX_CHARACTERS].replace("\r\n", "\n")
-    found = _FRONT_MATTER.match(text)
-    if found is None:
-        return {}, text
-    try:
-        head = yaml.load(found[1], Loader=_PlainLoader)
-    except Exception:  # a stranger's YAML makes PyYAML raise nearly anything
-        head = None
-    return head if isinstance(head, dict) else {}, text[found.end() :]
+    text = text[:MAX_CHARACTERS]
+    return front_matter.keys_of(text, aliases=False), front_matter.cut(text)[1]
 
 
 def render_card(text: str, folder: Path | None = None) -> str:
     """A README.md as HTML. `folder`: where its pictures lie; None: it is shown without."""
-    body = _FRONT_MATTER.sub("", text[:MAX_CHARACTERS].replace("\r\n", "\n"))
+    body = front_matter.cut(text[:MAX_CHARACTERS])[1]
     # Comments first: they often stand in the middle of what is one paragraph for Markdown.
     return _markdown(folder).render(_COMMENT.sub("", body))
 

@@ -178,7 +178,7 @@ def _side_by_side(
             check_size(translator, picture, resize, request)
             if isinstance(shelf, Models):  # what visitors name is not kept for long enough
                 translator = fastest(translator)
-            result, seconds = run(translator, picture.path, resize=resize)
+            result, seconds = run(translator, picture.decoded, resize=resize)
         except GuestError as error:
             failures.append(error.say(request))
         except gr.Error as error:
@@ -191,6 +191,7 @@ def _side_by_side(
             pictures.append((path, say("compared", request, name=name, seconds=seconds)))
     if len(pictures) == 1:
         raise refusal(html.escape(" · ".join(failures)))
-    size = f"{picture.image.width} × {picture.image.height} px"
+    width, height = picture.decoded.size
+    size = f"{width} × {height} px"
     line = status_line(say("compared_all", request, count=len(pictures) - 1, size=size, device=device))
     return pictures, line + (notice(say("not_compared", request), failures) if failures else "")

@@ -26,6 +26,8 @@ from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, refusal, status_line
 from img2img_hub.demo.zero import gpu
+from img2img_hub.images.read import Decoded, ImageLike
+from img2img_hub.images.resize import resized
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 
@@ -80,7 +82,7 @@ def cycle_upload(
     there, back = fastest(translator), fastest(opposite)
     began = time.perf_counter()
     with translating(models, key, request):
-        output, again, error = round_trip(there, back, picture.path, resize=resize)
+        output, again, error = round_trip(there, back, picture.decoded, resize=resize)
         steps = [
             (picture.shown, say("cycle_source", request)),
             (picture.save(output, key=key), say("cycle_output", request)),
@@ -92,21 +94,22 @@ def cycle_upload(
 
 
 def round_trip(
-    there: Translator, back: Translator, image: str, *, resize: Resize
+    there: Translator, back: Translator, image: ImageLike, *, resize: Resize
 ) -> tuple[Image.Image, Image.Image, float]:
     """(output, back, cycle error) of a picture, both at its size.
 
     The error is the mean absolute difference of source and back where the networks see them, 0 to 1, with 8 bits in
     between, as `evaluate` measures it: with "fit" at the working size, without what resizing takes away.
     """
-    whole = cast(Image.Image, there.pixels.read(image))
+    decoded = Decoded.of(image)
+    whole = cast(Image.Image, there.pixels.read(decoded))
     side = there.settings.working_size
-    source = whole if resize == "native" else whole.resize((side, side), Image.Resampling.BICUBIC)
+    source = whole if resize == "native" else resized(whole, (side, side))
     output = cast(Image.Image, there(source, resize="native"))
     again = cast(Image.Image, back(output, resize="native"))
     bands = (np.asarray(each.convert(source.mode), dtype=np.float32) for each in (source, again))
     error = float(np.abs(next(bands) - next(bands)).mean() / 255)
-    first, second = (there.pixels.finished(made, original=image, source=whole) for made in (output, again))
+    first, second = (there.pixels.finished(made, original=decoded, source=whole) for made in (output, again))
     return cast(Image.Image, first), cast(Image.Image, second), error
 
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 from img2img_hub.demo.models import Model, Models
 from img2img_hub.evaluation.sheets import first_pair
-from img2img_hub.images.picture import read_image
+from img2img_hub.images.read import read_image
 from img2img_hub.translation.settings import TranslationSettings
 
 SCRIPT = Path(__file__).with_name("assets") / "gallery.js"

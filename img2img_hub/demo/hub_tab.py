@@ -84,7 +84,7 @@ def translate_guest(
         guest = guests.guest(name)
         translator = guest.translator
         check_size(translator, picture, resize, request)
-        result, seconds = run(translator, picture.path, resize=resize)
+        result, seconds = run(translator, picture.decoded, resize=resize)
     except GuestError as error:
         raise refusal(html.escape(error.say(request))) from error
     except RUN_ERRORS as error:

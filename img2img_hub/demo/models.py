@@ -17,7 +17,8 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from img2img_hub.images.picture import IMAGE_EXTENSIONS
+from img2img_hub.hub import front_matter
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
 from img2img_hub.translation.translator import Translator
 
 VARIABLE = "IMG2IMG_MODELS"
@@ -236,8 +237,7 @@ def _read_card(readme: Path) -> tuple[str, str]:
     """Heading and first paragraph of a model card as plain text: cards come from anywhere, so no markup survives."""
     if not readme.is_file():
         return "", ""
-    text = readme.read_text(encoding="utf-8", errors="replace")
-    text = re.sub(r"\A---\n.*?\n---\n", "", text.replace("\r\n", "\n"), flags=re.DOTALL)
+    text = front_matter.cut(readme.read_text(encoding="utf-8", errors="replace"))[1]
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     text = re.sub(r"^(#.*)$", r"\n\1\n", text, flags=re.MULTILINE)

@@ -28,6 +28,7 @@ from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, nth_example, open_examples, refusal, status_line
 from img2img_hub.demo.zero import gpu
+from img2img_hub.errors import check_flags, check_range
 
 SCRIPT = Path(__file__).with_name("assets") / "paint.js"
 PAPER_FILE = "paint.json"
@@ -131,13 +132,10 @@ def check_paper(paper: Any) -> dict[str, Any]:
             raise ValueError(f"a colour needs a short name, got {entry!r:.80}")
         if not re.fullmatch(r"#[0-9a-f]{6}", str(entry.get("color"))):
             raise ValueError(f"color must be like #0030ff, got {entry.get('color')!r:.40}")
-    limits = {"width": MAX_SIDE, "height": MAX_SIDE, "brush": 200, "background": len(palette) - 1}
-    for name, top in {**limits, "start": len(palette) - 1}.items():
-        value, least = paper.get(name), 0 if name in ("background", "start") else 1
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= top:
-            raise ValueError(f"{name} must be a whole number from {least} to {top}, got {value!r:.40}")
-    if not isinstance(paper.get("smooth", False), bool):
-        raise ValueError(f"smooth must be true or false, got {paper.get('smooth')!r:.40}")
+    limits: dict[str, Any] = {"width": (1, MAX_SIDE), "height": (1, MAX_SIDE), "brush": (1, 200)}
+    limits |= dict.fromkeys(("background", "start"), (0, len(palette) - 1))
+    check_range(**{name: (paper.get(name), *limit) for name, limit in limits.items()})
+    check_flags(smooth=paper.get("smooth", False))
     if paper.get("tool") not in TOOLS:
         raise ValueError(f"tool must be one of {', '.join(TOOLS)}, got {paper.get('tool')!r:.40}")
     return paper

@@ -22,7 +22,7 @@ from typing import Literal
 import torch
 from huggingface_hub import snapshot_download
 
-from img2img_hub.images.picture import IMAGE_EXTENSIONS
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
 from img2img_hub.networks import Network
 from img2img_hub.runtimes.backends import has_export, keep_export, kept_export, knows_bfloat16
 from img2img_hub.runtimes.export import psnr, save_whole

@@ -18,24 +18,23 @@ from pathlib import PureWindowsPath
 from typing import Any, Protocol, cast
 
 import gradio as gr
-from PIL import Image
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import (
     BROWSER_FORMATS,
     device_name,
-    format_of,
     megapixels,
     read_upload,
     refusal,
     save_png,
     status_line,
 )
-from img2img_hub.images.picture import ImageError
+from img2img_hub.images.formats import ImageError
 from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.read import Decoded
 from img2img_hub.translation.settings import Resize
-from img2img_hub.translation.translator import Translator
+from img2img_hub.translation.translator import Input, Translator
 
 MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
 RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, MemoryError)
@@ -57,16 +56,17 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A visitor's picture: the file as it came, the stem of the name that it had there, and the picture, upright."""
+    """A visitor's picture: the file, decoded once for all that becomes of it, and the stem of the name it had there."""
 
-    path: str
+    decoded: Decoded
     stem: str
-    image: Image.Image
 
     @property
     def shown(self) -> str:
         """A file that browsers can show: itself, or a PNG of it."""
-        return self.path if format_of(self.path) in BROWSER_FORMATS else save_png(self.image, name=f"{self.stem}.png")
+        if self.decoded.format in BROWSER_FORMATS:
+            return str(self.decoded.content)
+        return save_png(self.decoded.picture(), name=f"{self.stem}.png")
 
     def save(self, result: AnyImage, *, key: str, detail: str = "") -> str:
         """Write a translation by the model `key` as a PNG that is named after the picture; returns its path."""
@@ -102,15 +102,16 @@ def read_picture(upload: Any, resize: Resize, request: gr.Request | None, *, mis
     """The picture, checked and read; `missing` names the text for those who brought none."""
     if upload is None:
         raise refusal(say(missing, request))
-    path, name, image = read_upload(upload, request)
-    if resize == "native" and image.width * image.height > MAX_NATIVE_PIXELS:  # before a model is loaded for it
-        raise refusal(say("too_large_native", request, size=megapixels(*image.size), limit=MAX_NATIVE_PIXELS / 1e6))
-    return Picture(path=path, stem=plain_name(name), image=image)
+    decoded = read_upload(upload, request)
+    width, height = decoded.size
+    if resize == "native" and width * height > MAX_NATIVE_PIXELS:  # before a model is loaded for it
+        raise refusal(say("too_large_native", request, size=megapixels(width, height), limit=MAX_NATIVE_PIXELS / 1e6))
+    return Picture(decoded=decoded, stem=plain_name(decoded.name))
 
 
 def check_size(translator: Translator, picture: Picture, resize: Resize, request: gr.Request | None) -> None:
     """Refuse what this model pads to more than it may take."""
-    if resize == "native" and (said := too_large(translator, *picture.image.size, "too_large_native", request)):
+    if resize == "native" and (said := too_large(translator, *picture.decoded.size, "too_large_native", request)):
         raise refusal(said)
 
 
@@ -156,7 +157,7 @@ def translating(models: Models, key: str, request: gr.Request | None) -> Iterato
         raise refusal(say("not_finished", request)) from error
 
 
-def run(translator: Translator, picture: str | Image.Image, *, resize: Resize) -> tuple[AnyImage, float]:
+def run(translator: Translator, picture: Input, *, resize: Resize) -> tuple[AnyImage, float]:
     """(the translated picture, seconds)."""
     start = time.perf_counter()
     result = translator(picture, resize=resize)

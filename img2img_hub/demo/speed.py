@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 
 from img2img_hub.demo.prepare import Asked, prepare
-from img2img_hub.runtimes.backends import Backend, check_backend
+from img2img_hub.runtimes.backends import Backend, knows_bfloat16
 from img2img_hub.translation.engine import Dtype
 from img2img_hub.translation.translator import Translator
 
@@ -60,7 +60,11 @@ def candidates() -> list[Backend]:
                 f"{DTYPE_VARIABLE} is 'bfloat16', in which OpenVINO alone computes for the page: leave it out, or "
                 f"leave {VARIABLE} out and pip install 'img2img_hub[openvino]'"
             )
-        check_backend("openvino", dtype="bfloat16")
+        if not knows_bfloat16():
+            raise ValueError(
+                f"{DTYPE_VARIABLE} is 'bfloat16', which needs a processor that computes in bfloat16, and this one does "
+                "not: leave it out"
+            )
     return found
 
 

@@ -123,6 +123,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Upload, paste or take a picture first, or pick an example.",
         "请先上传、粘贴或拍摄一张图片，或选择一个示例。",
     ),
+    "each_picture": (
+        "This model makes its result of several pictures: give one of each, {names}.",
+        "该模型由多张图片生成结果：请为每一项各提供一张图片：{names}。",
+    ),
+    "one_picture": (
+        "This model takes one picture: translate it in the Translate tab, or by /translate.",
+        "该模型只需要一张图片：请在“转换”标签页中转换，或调用 /translate。",
+    ),
+    "too_many_pictures": (
+        "This model takes more pictures than this page has room for ({names}): use it from Python or the command line.",
+        "该模型需要的图片多于本页面所能容纳的数量（{names}）：请在 Python 或命令行中使用。",
+    ),
     "too_large_native": (
         "The picture has {size}; native resolution takes up to {limit:.0f}. Choose “Fit to working size”, or make the "
         "picture smaller.",

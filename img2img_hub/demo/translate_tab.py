@@ -22,6 +22,7 @@ from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
 from img2img_hub.demo.requests import check_request, done_line, run, translating
+from img2img_hub.demo.several import build_several, show_inputs, when_clicked
 from img2img_hub.demo.speed import fastest, is_making
 from img2img_hub.demo.texts import T
 from img2img_hub.demo.uploads import device_name, notice, nth_example, open_examples, read_upload, status_line
@@ -46,6 +47,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         with gr.Column(elem_id="inputs", min_width=280):
             direction = gr.Radio([], label=T("direction"), visible=False, elem_id="direction")
             source = picture_input("source")
+            several, pictures, together = build_several()
             examples = thumbnails(T("pick_example"), "examples")
             resize = resolution("resize")
             forecast = gr.HTML(elem_id="forecast", elem_classes="hint")
@@ -100,7 +102,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             triggers,
             function,
             choice,
-            [model, story, resize, examples, facts, direction, variations, cycle],
+            [model, story, resize, examples, facts, direction, variations, cycle, source, button, several, *pictures],
             show_progress="minimal",
             show_progress_on=facts,
             trigger_mode="always_last",  # a choice made while another model is loading counts
@@ -129,13 +131,20 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         scroll_to_output=True,
         show_progress_on=slider,
     )
+    made_together = when_clicked(
+        together, models, [model, resize, *pictures], [slider, download, status, made_by], shown_on=slider
+    )
     # A second step, so that the API's answer is a plain file.
     finished = [download, forecast, facts, slider, status]
-    translated.success(finish, [model, made_by, source], finished, preprocess=False, queue=False, **private)
+    for done in (translated, made_together):
+        done.success(finish, [model, made_by, source], finished, preprocess=False, queue=False, **private)
+    for picture in pictures:
+        picture.input(check_upload, picture, picture, preprocess=False, **private)
 
 
 def choose_model(models: Models, key: str) -> tuple[Any, ...]:
-    """Load the model and show it: values for model, story, resize, examples, facts, direction, variations and cycle.
+    """Load the model and show it: values for model, story, resize, examples, facts, direction, variations and cycle,
+    the picture and its button, the section of several pictures and these.
 
     Of the gallery only the cards: what was chosen meanwhile must not be chosen back.
     """
@@ -148,8 +157,9 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
         message = html.escape(f"{models.models[key].name} cannot be loaded: {models.reason(key, error)}")
         gr.Warning(message)
         hidden = [gr.update(visible=False) for _ in range(3)]
-        return gr.skip(), "", gr.skip(), gr.Gallery([], visible=False), f"<p>{message}</p>", *hidden
-    both_ways = directions(models, key)
+        empty = gr.Gallery([], visible=False)
+        return gr.skip(), "", gr.skip(), empty, f"<p>{message}</p>", *hidden, gr.skip(), gr.skip(), *show_inputs(None)
+    both_ways, alone = directions(models, key), not translator.settings.inputs
     return (
         gr.HTML(cards=cards(models)),
         f"<p>{html.escape(card.story)}</p>" if card.story else "",
@@ -157,8 +167,11 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
         gr.Gallery(pictures, visible=bool(pictures)),
         _facts(key, translator),
         gr.Radio(both_ways, value=key, visible=bool(both_ways)),
-        gr.Accordion(visible=translator.varies),
+        gr.Accordion(visible=translator.varies and alone),
         gr.Accordion(visible=bool(both_ways)),
+        gr.Image(visible=alone),
+        gr.Button(visible=alone),
+        *show_inputs(translator),
     )
 
 
@@ -180,7 +193,7 @@ def translate_upload(
     translator, picture, resize = check_request(models, key, upload, mode, request)
     translator = fastest(translator)
     with translating(models, key, request):
-        result, seconds = run(translator, picture.path, resize=resize)
+        result, seconds = run(translator, picture.decoded, resize=resize)
     after = picture.save(result, key=key)
     return (picture.shown, after), after, done_line(translator, result, seconds, resize, request)
 

@@ -17,7 +17,6 @@ import math
 import os
 import re
 import stat
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -29,8 +28,10 @@ from PIL import Image
 
 from img2img_hub.demo.speed import TITLES
 from img2img_hub.demo.texts import say
-from img2img_hub.images.picture import ImageError, open_file, read_image
-from img2img_hub.images.raster import NPY_MAGIC, first_bytes, load_npy
+from img2img_hub.files import write_bytes
+from img2img_hub.images.formats import NPY_MAGIC, ImageError, first_bytes, load_npy, open_file
+from img2img_hub.images.read import Decoded, read_image
+from img2img_hub.images.remarks import noted
 from img2img_hub.translation.translator import Translator
 
 MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
@@ -69,8 +70,8 @@ def plain_text(name: str) -> str:
     return PureWindowsPath(name).name[:100] or "image"  # both kinds of slashes
 
 
-def read_upload(upload: Any, request: gr.Request | None = None) -> tuple[str, str, Image.Image]:
-    """(path, the visitor's name for it, upright picture) of an uploaded file."""
+def read_upload(upload: Any, request: gr.Request | None = None) -> Decoded:
+    """An uploaded file that is a picture, decoded, under the visitor's name for it."""
     found = received(upload)
     if found is None:  # in the same words, whatever it was: they tell nothing about the server's files
         raise refusal(say("not_arrived", request))
@@ -80,11 +81,13 @@ def read_upload(upload: Any, request: gr.Request | None = None) -> tuple[str, st
         raise refusal(
             say("too_large", request, name=html.escape(name), size=megapixels(width, height), limit=MAX_PIXELS / 1e6)
         )
+    decoded = Decoded(path, name=name)
     try:
-        image = read_image(path, name=name)
+        with noted():  # so that a translator hears it later
+            decoded.picture()
     except ImageError as error:
         raise refusal(html.escape(str(error))) from error
-    return path, name, image
+    return decoded
 
 
 def refusal(message: str) -> gr.Error:
@@ -111,21 +114,13 @@ def save_png(image: Image.Image, *, name: str) -> str:
     data = io.BytesIO()
     image.save(data, "PNG", icc_profile=image.info.get("icc_profile"), compress_level=4)
     path = Path(get_upload_folder(), hashlib.sha256(data.getbuffer()).hexdigest(), name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{uuid.uuid4().hex}.part")
-    part.write_bytes(data.getbuffer())
-    os.replace(part, path)
+    write_bytes(path, data.getbuffer())
     return str(path)
 
 
 def nth_example(paths: Iterable[Path], index: int) -> str | None:
     """The file of one of `open_examples`, for which those after it are not read; None where there are not so many."""
     return next((picture for picture, _ in itertools.islice(open_examples(paths), index, None)), None)
-
-
-def format_of(path: str) -> str | None:
-    with open_file(path) as header:
-        return header.format
 
 
 def size_of(path: str) -> tuple[int, int]:

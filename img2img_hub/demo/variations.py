@@ -81,10 +81,10 @@ def vary_upload(
         raise refusal(say("no_noise", request, name=html.escape(models.models[key].name)))
     began = time.perf_counter()
     with translating(models, key, request):
-        plain = fastest(translator)(picture.path, resize=resize)
+        plain = fastest(translator)(picture.decoded, resize=resize)
         made = [(picture.save(plain, key=key), say("without_noise", request))]
         for number_drawn in range(first, first + number):  # by PyTorch, which alone has the noise
-            varied = translator(picture.path, resize=resize, seed=number_drawn)
+            varied = translator(picture.decoded, resize=resize, seed=number_drawn)
             path = picture.save(varied, key=key, detail=f"seed-{number_drawn}")
             made.append((path, say("of_seed", request, seed=number_drawn)))
     seconds = time.perf_counter() - began

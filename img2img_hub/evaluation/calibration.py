@@ -12,7 +12,8 @@ from torch import Tensor
 
 from img2img_hub.data.find.sources import DataConfig, UnpairedData, open_data
 from img2img_hub.families import FAMILIES
-from img2img_hub.images.picture import IMAGE_EXTENSIONS, ImageLike
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
+from img2img_hub.images.read import ImageLike
 from img2img_hub.translation.translator import Translator
 
 MOST = 64

@@ -23,7 +23,7 @@ from img2img_hub.data.find.sources import ImageData, PairedData, UnpairedData
 from img2img_hub.evaluation import metrics
 from img2img_hub.evaluation.perceptual import Perceptual
 from img2img_hub.evaluation.sheets import sample_sheet
-from img2img_hub.evaluation.sides import prepared, shown, translated, unit, where_known
+from img2img_hub.evaluation.sides import prepared, shown, shown_sources, translated, unit, where_known
 from img2img_hub.translation.translator import Translator
 
 MAX_PSNR = 100.0  # dB, what an output equal to its target counts in the mean, where it would be infinite
@@ -211,9 +211,11 @@ def draw_samples(
             row.append(prepared(data.target(index), translator, "target", image_size))
         elif reverse is not None:
             row.append(translated(reverse, row[1]))
-        sides = ("source", "target", "target" if paired else "source")
-        rows.append([shown(image, translator, side) for image, side in zip(row, sides, strict=False)])
-    titles = [names[1] if backwards else names[0], "output", names[1] if paired else "back again"]
+        sources = shown_sources(source, translator)
+        others = zip(row[1:], ("target", "target" if paired else "source"), strict=False)
+        rows.append([*sources.values(), *(shown(image, translator, side) for image, side in others)])
+    titles = [name or (names[1] if backwards else names[0]) for name in sources]
+    titles += ["output", names[1] if paired else "back again"]
     return sample_sheet(rows, titles=titles[: len(rows[0])])
 
 

@@ -29,7 +29,7 @@ def difference_from_training(translator: Translator, data: DataConfig, *, revisi
     except (ValueError, KeyError, TypeError, OSError, _NO_ANSWER):
         return None  # not from a run, or not to be had now: nothing to compare with
     family = FAMILIES.get(translator.settings.family)
-    forwards = next(iter(family.published)) if family is not None else ""
+    forwards = family.directions[0].folder if family is not None else ""
     if forwards and (translator.settings.reverse or "").endswith(forwards):  # it is the other generator of the run
         direction = _OTHER_WAY.get(direction, direction)
     differences = []

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from img2img_hub.errors import one_line
+
 PACKAGES = {
     "lpips": ("torchmetrics", "torchvision"),
     "fid": ("torchmetrics", "torch_fidelity", "torchvision"),
@@ -201,7 +203,7 @@ def _check_packages(name: str) -> None:
 
 
 def _explained(error: Exception) -> _Missing:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     if isinstance(error, OSError):  # of urllib, too
         where = f"{torch.hub.get_dir()}/checkpoints"
         return _Missing(f"its weights cannot be downloaded ({text}): connect once, or copy them into {where}")

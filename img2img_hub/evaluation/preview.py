@@ -11,12 +11,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from img2img_hub.data.find.config import DataConfig
 from img2img_hub.data.find.sources import ImageData, StreamedData, open_train_and_validation
 from img2img_hub.evaluation.sheets import sample_sheet
+from img2img_hub.images.picture import from_array
 from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.slots import parted
 
 
 class TrainingData:
@@ -66,12 +69,18 @@ def draw_data(data: ImageData, *, rows: int = 4, cell: int = 256) -> Image.Image
     """Sources and targets side by side, each at most ``cell`` pixels wide and high."""
     if rows < 1:
         raise ValueError(f"rows is {rows}: give 1 or more")
-    pairs = [(data.source(index), data.target(index)) for index in range(min(rows, len(data)))]
-    pictures = [[_small(image, cell) for image in pair] for pair in pairs]
-    return sample_sheet(pictures, titles=["source", "target"])
+    slots = data.about.inputs
+    pictures = []
+    for index in range(min(rows, len(data))):
+        source = data.source(index)
+        sources = parted(source, slots).values() if isinstance(source, Raster) and slots else [source]
+        pictures.append([_small(image, cell) for image in (*sources, data.target(index))])
+    return sample_sheet(pictures, titles=[*([slot.name for slot in slots] or ["source"]), "target"])
 
 
 def _small(image: AnyImage, cell: int) -> Image.Image:
+    if isinstance(image, Raster) and image.array.dtype == np.uint8 and image.bands in (1, 3):
+        image = from_array(image.array, name=image.name)  # values as they are, not stretched
     picture = image.preview() if isinstance(image, Raster) else image
     picture.thumbnail((cell, cell))
     return picture

@@ -11,27 +11,28 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2img_hub.data.samples.transforms import evaluation_image
-from img2img_hub.images.picture import ImageError, read_image, to_image, to_tensor
-from img2img_hub.images.raster import AnyImage, Raster, read_raster
+from img2img_hub.images.formats import ImageError
+from img2img_hub.images.picture import to_image, to_tensor
+from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.read import Decoded, read_raster
+from img2img_hub.images.resize import resized
+from img2img_hub.images.slots import parted
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.translator import Translator
 
 
 def prepared(image: AnyImage, translator: Translator, side: str, image_size: int) -> AnyImage:
     """An image of that side of the translator at that size, of the bands and type that the translator has there."""
-    values = _values(translator, side)
+    values, decoded, size = _values(translator, side), Decoded.of(image), (image_size, image_size)
     if values is None:
         bands = translator.network.in_channels if side == "source" else translator.network.out_channels
-        return evaluation_image(read_image(image, channels=bands), image_size=image_size)
-    raster = read_raster(image)
-    if raster.no_data is None and values.no_data is not None:
-        raster = read_raster(raster, no_data=values.no_data)
+        return resized(decoded.picture(channels=bands), size)
+    raster = decoded.raster(default_no_data=values.no_data)
     if raster.bands != values.bands:
         raise ImageError(f"{raster.name} has {raster.bands} bands, the {side}s of the model have {values.bands}")
     if raster.array.dtype.name != values.dtype:
         raise ImageError(f"{raster.name} holds {raster.array.dtype}, the {side}s of the model {values.dtype}")
-    return evaluation_image(raster, image_size=image_size)
+    return resized(raster, size)
 
 
 def translated(translator: Translator, image: AnyImage) -> AnyImage:
@@ -71,6 +72,20 @@ def shown(image: AnyImage, translator: Translator, side: str) -> Image.Image:
         return values.preview(image)
     assert isinstance(image, Image.Image)
     return image
+
+
+def shown_sources(image: AnyImage, translator: Translator) -> dict[str, Image.Image]:
+    """For a sheet: a source, or each of the images that make it, by what they are called; "" for one image."""
+    slots, values = translator.settings.inputs, translator.settings.source_values
+    if not slots or values is None or not isinstance(image, Raster):
+        return {"": shown(image, translator, "source")}
+    parts, first = {}, 0
+    for slot, (name, part) in zip(slots, parted(image, slots).items(), strict=True):
+        bands = slice(first, first + slot.bands)
+        own = BandValues(dtype=slot.dtype, low=values.low[bands], high=values.high[bands])
+        parts[name] = own.preview(part)
+        first += slot.bands
+    return parts
 
 
 def _values(translator: Translator, side: str) -> BandValues | None:

@@ -1,25 +1,23 @@
-"""What a family (a paper) tells the loop: its networks, and the phases in which they are optimised.
+"""What a family (a paper) tells the loop: its networks, the directions it publishes, the phases in which it learns.
 
     python -c "from img2img_hub.families import FAMILIES; print(FAMILIES)"
 
-A new family is one new file in this folder with one subclass of Family; it is found by module name.
+A new family is one new file in this folder with one subclass of Family; it is found by module name. One from elsewhere
+is known as soon as its class is defined. What papers with a discriminator share is in adversarial.py.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from torch import Tensor, nn
 
-from img2img_hub.families.options import PREFIX, arguments_for
-from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network, UNetGenerator
-from img2img_hub.objectives.augment import augment, parse_policy
-from img2img_hub.objectives.calls import call_each
-from img2img_hub.objectives.losses import AdversarialLoss, ImagePool, adversarial, gradient_penalty, r1_penalty
+from img2img_hub.networks import Network
+from img2img_hub.objectives.losses import ImagePool
 
 Networks = dict[str, nn.Module]
 # "source" and "target", (N, C, H, W) float in [-1, 1]; of rasters with pixels without data, which are 0, also
-# "source_valid" and "target_valid", (N, 1, H, W), 1 where there is data and 0 elsewhere.
+# "source_valid" and "target_valid", (N, 1, H, W), 1 where there is data and 0 elsewhere; and what `prepare` adds.
 Batch = dict[str, Tensor]
 Terms = dict[str, tuple[Tensor, float]]  # {term: (value, weight)}: the phase minimises the weighted sum
 
@@ -52,6 +50,37 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Direction:
+    """A generator that is published, and what it is between. Whoever wants to know asks here, never by a name."""
+
+    generator: str
+    """The network's name."""
+    folder: str = ""
+    """Where it is published below OUTPUT_DIR, and the end of its repo's name; "" for OUTPUT_DIR itself."""
+    source: Literal["source", "target"] = "source"
+    """The side of the data that it reads; it makes the other one."""
+    judges: tuple[str, ...] = ()
+    """The discriminators of what it makes, which stand beside it under training/."""
+    auxiliaries: tuple[str, ...] = ()
+    """Trained networks that translate nothing, such as CUT's heads: they stand there, too."""
+    back: str | None = None
+    """The generator of the opposite direction; None where there is none."""
+
+    @property
+    def target(self) -> Literal["source", "target"]:
+        return "source" if self.source == "target" else "target"
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """All networks that are kept with it for a later training."""
+        return (*self.judges, *self.auxiliaries)
+
+    def seen_from_here(self, side: str) -> str:
+        """What a side of the data ("source" or "target") is to this generator."""
+        return "source" if side == self.source else "target"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """A paper: its knobs are the fields, with the paper's defaults."""
 
@@ -59,51 +88,26 @@ class Family:
     title: ClassVar[str]
     paper: ClassVar[str]  # citation for the card
     paired: ClassVar[bool]
-    network_defaults: ClassVar[dict[str, Any]]  # of generator and discriminator alike, as far as they know them
-    # {folder of the published generator, "" for OUTPUT_DIR itself: name of the network}
-    published: ClassVar[dict[str, str]]
+    directions: ClassVar[tuple[Direction, ...]]
+    # TrainConfig's fields, as the paper has them; what is not named is as in pix2pix and CycleGAN.
+    run_defaults: ClassVar[dict[str, Any]] = {}
+    # Whether images are resized and cropped at random to the end; else only until the learning rate begins to fall.
+    jitter_in_decay: ClassVar[bool] = True
 
-    generator: str
-    discriminator: str
-    adversarial_loss: AdversarialLoss
-    critic_steps: int | None = None
-    """Discriminator updates per step, each on a fresh batch (None: 5 for wgangp, as its paper has it; else 1)."""
-    lambda_gp: float = 10.0
-    """Weight of the gradient penalty, for wgangp only."""
-    lambda_r1: float = 0.0
-    """Weight λ of the R1 penalty on the discriminators, λ/2 · E‖∇D(real)‖² (Mescheder et al. 2018; 0: off, try 10)."""
-    label_smoothing: float = 0.0
-    """The discriminators' label of real images is 1 minus this (one-sided, Salimans et al. 2016; 0: off, try 0.1)."""
-    diff_augment: str = ""
-    """Small data sets: change what the discriminators see at random, by some of color,translation,cutout (DiffAugment,
-    Zhao et al. 2020; empty: off)."""
+    registry: ClassVar[dict[str, type["Family"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls):  # what families share has none
+            Family.registry[cls.name] = cls
 
     def __post_init__(self) -> None:
-        if self.adversarial_loss not in get_args(AdversarialLoss):
-            known = ", ".join(get_args(AdversarialLoss))
-            raise ValueError(f"--adversarial_loss must be one of {known}, got {self.adversarial_loss!r}")
-        for name, value in vars(self).items():
-            if name.startswith("lambda_") and not value >= 0:
-                raise ValueError(f"--{name} is a weight of a loss and must be 0 or more, got {value}")
-        if self.critic_steps is not None and self.critic_steps < 1:
-            raise ValueError(f"--critic_steps must be 1 or more, got {self.critic_steps}")
-        if not 0 <= self.label_smoothing < 0.5:
-            raise ValueError(f"--label_smoothing must be in [0, 0.5), got {self.label_smoothing}; 0.1 is usual")
-        if self.label_smoothing and self.adversarial_loss == "wgangp":
-            raise ValueError(
-                f"--label_smoothing {self.label_smoothing} does nothing with --adversarial_loss wgangp, which has no "
-                "labels: leave one of them out"
-            )
-        parse_policy(self.diff_augment)
-
-    @property
-    def discriminator_repeats(self) -> int:
-        return self.critic_steps or (5 if self.adversarial_loss == "wgangp" else 1)
-
-    @property
-    def differentiates_twice(self) -> bool:
-        """Whether a loss holds a gradient of the discriminators. Compiled networks cannot be differentiated again."""
-        return self.adversarial_loss == "wgangp" or self.lambda_r1 > 0
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if get_origin(item.type) is Literal and value not in get_args(item.type):
+                raise ValueError(f"--{item.name} must be one of {', '.join(get_args(item.type))}, got {value!r}")
+            if item.name.startswith("lambda_") and not value >= 0:
+                raise ValueError(f"--{item.name} is a weight of a loss and must be 0 or more, got {value}")
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -113,90 +117,37 @@ class Family:
         """Make the networks, on the CPU, initialised. Raises ValueError for options that do not fit together."""
         raise NotImplementedError
 
+    def make_helpers(self) -> Networks:
+        """Networks that losses read and nothing trains, such as a perceptual network: in each loss's `networks`, on its
+        device, in eval mode; neither wrapped nor saved. {} for none. Raises ValueError where one cannot be had."""
+        return {}
+
     def make_pools(self, *, seed: int) -> dict[str, ImagePool]:
         """Fresh pools of past fakes, one a discriminator; {} where the paper has none."""
         return {}
 
-    # --- what both papers share in their losses -----------------------------------------------------------------------
+    def prepare(self, batch: Batch) -> Batch:
+        """A batch on its device as the losses want it; as it is by default."""
+        return batch
 
-    def shown(self, image: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment."""
-        return augment(image, parse_policy(self.diff_augment), condition=condition)
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether a loss holds a gradient of the judges. Compiled networks cannot be differentiated again."""
+        return False
 
-    def discriminator_terms(
-        self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None
-    ) -> Terms:
-        """One discriminator's loss on (N, C, H, W) images of both kinds, `fake` without graph; of pairs of `condition`
-        and image for a conditional one. All of it is halved, so that it learns slower than the generator, but for
-        wgangp, whose penalty is weighed against an unhalved distance.
+    # --- asked of any family ------------------------------------------------------------------------------------------
 
-        R1 is of the real image alone, for a condition is not what is judged: given it, the image is what real and fake
-        differ in. Batch norm is allowed beside it; at more than one image a batch the gradient then includes what an
-        image does to its batch-mates.
-        """
-        kind = self.adversarial_loss
-        half = 1.0 if kind == "wgangp" else 0.5
-        if self.lambda_r1:
-            real = real.detach().requires_grad_(True)
-        seen_fake, seen_real = self.shown(fake, condition=condition), self.shown(real, condition=condition)
-        if self.lambda_r1:  # differentiated again: alone, or the fakes' half would be computed for nothing
-            fake_logits, real_logits = critic(seen_fake), critic(seen_real)
-        else:
-            fake_logits, real_logits = call_each(critic, seen_fake, seen_real)
-        terms: Terms = {
-            "fake": (adversarial(fake_logits, real=False, kind=kind), half),
-            "real": (adversarial(real_logits, real=True, kind=kind, smoothing=self.label_smoothing), half),
-        }
-        if kind == "wgangp":
-            terms["penalty"] = (gradient_penalty(critic, seen_real.detach(), seen_fake), self.lambda_gp)
-        if self.lambda_r1:
-            terms["r1"] = (r1_penalty(real_logits, real), half * self.lambda_r1 / 2)
-        return terms
+    @property
+    def published(self) -> dict[str, str]:
+        """{folder of the published generator, "" for OUTPUT_DIR itself: name of the network}."""
+        return {direction.folder: direction.generator for direction in self.directions}
 
-    # --- what both papers share in building ---------------------------------------------------------------------------
+    @property
+    def judging_phases(self) -> frozenset[str]:
+        """Names of the phases that train judges and nothing else."""
+        judges = {judge for direction in self.directions for judge in direction.judges}
+        return frozenset(phase.name for phase in self.phases if judges.issuperset(phase.trains))
 
-    def make_generator(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> Network:
-        arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
-        network = GENERATORS[self.generator]
-        if network is UNetGenerator:
-            arguments.setdefault("levels", unet_levels(image_size))
-        made = network(in_channels=in_channels, out_channels=out_channels, **arguments)
-        if image_size % made.multiple or image_size < made.min_size:  # type: ignore[operator]
-            raise ValueError(
-                f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
-                f"and at least {made.min_size}" + (" (or fewer --levels)" if network is UNetGenerator else "")
-            )
-        return made
-
-    def make_discriminator(self, architecture: Any, *, in_channels: int, image_size: int) -> Network:
-        norm = architecture.norm or self.network_defaults["norm"]
-        if self.adversarial_loss == "wgangp":
-            if architecture.discriminator_norm == "batch":
-                raise ValueError(
-                    "--discriminator_norm batch clashes with --adversarial_loss wgangp: the penalty is a sample's own, "
-                    "batch norm mixes samples. Use --discriminator_norm instance or none"
-                )
-            norm = "instance" if norm == "batch" else norm
-        defaults = {"norm": norm} | ({"width": architecture.width} if architecture.width else {})
-        arguments = arguments_for(
-            DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
-        )
-        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
-        if image_size < made.min_size:  # type: ignore[operator]
-            raise ValueError(
-                f"--image_size {image_size} is too small for the discriminator, which needs {made.min_size} pixels or "
-                "more: use a larger one, or fewer --discriminator_layers"
-                + (" or --discriminator_scales" if self.discriminator == "multiscale" else "")
-            )
-        return made
-
-
-def unet_levels(image_size: int) -> int:
-    """How deep a U-Net can go for square images of that side: down to one pixel, at most the paper's 8 levels."""
-    levels = min(8, (image_size & -image_size).bit_length() - 1)
-    if levels < 4:
-        raise ValueError(
-            f"--image_size {image_size} can be halved only {levels} times, which is too few for a U-Net: "
-            f"use a multiple of 16, such as {max(16, round(image_size / 16) * 16)}, or give --levels"
-        )
-    return levels
+    @property
+    def has_cycles(self) -> bool:
+        return any(direction.back is not None for direction in self.directions)

@@ -8,20 +8,15 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
+from img2img_hub.families.adversarial import AdversarialFamily
+from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.networks import Network
 from img2img_hub.objectives.calls import call_each
 from img2img_hub.objectives.losses import AdversarialLoss, ImagePool, adversarial, l1, with_data
 
-# Each direction: (generator, the one back, where it starts, where it lands).
-_DIRECTIONS = (
-    ("source2target", "target2source", "source", "target"),
-    ("target2source", "source2target", "target", "source"),
-)
-
 
 @dataclass(frozen=True, kw_only=True)
-class CycleGAN(Family):
+class CycleGAN(AdversarialFamily):
     """Unpaired translation: two generators that undo each other (arXiv 1703.10593)."""
 
     name: ClassVar[str] = "cyclegan"
@@ -32,7 +27,21 @@ class CycleGAN(Family):
     )
     paired: ClassVar[bool] = False
     network_defaults: ClassVar[dict[str, Any]] = {"norm": "instance", "dropout": 0.0}
-    published: ClassVar[dict[str, str]] = {"source2target": "source2target", "target2source": "target2source"}
+    directions: ClassVar[tuple[Direction, ...]] = (
+        Direction(
+            folder="source2target",
+            generator="source2target",
+            judges=("discriminator_target",),
+            back="target2source",
+        ),
+        Direction(
+            folder="target2source",
+            generator="target2source",
+            source="target",
+            judges=("discriminator_source",),
+            back="source2target",
+        ),
+    )
 
     generator: Literal["unet", "resnet", "coarse_to_fine"] = "resnet"
     """One a direction: resnet (paper); unet; coarse_to_fine: a ResNet within a ResNet, for 512 pixels and more
@@ -95,15 +104,16 @@ class CycleGAN(Family):
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         terms: Terms = {}
-        for forth, back, start, end in _DIRECTIONS:
+        for way in self.directions:
+            start, end = way.source, way.target
             images = [batch[start], batch[end]] if self.lambda_identity else [batch[start]]
-            fake, *same = call_each(networks[forth], *images)
+            fake, *same = call_each(networks[way.generator], *images)
             valid = batch.get(f"{start}_valid")
             fake = with_data(fake, valid)
             outputs.fakes[end] = fake.detach()
             logits = networks[f"discriminator_{end}"](self.shown(fake))
             terms[f"adversarial_{end}"] = (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0)
-            terms[f"cycle_{start}"] = (l1(networks[back](fake), batch[start], valid=valid), self.lambda_cycle)
+            terms[f"cycle_{start}"] = (l1(networks[str(way.back)](fake), batch[start], valid=valid), self.lambda_cycle)
             if same:
                 weight = self.lambda_identity * self.lambda_cycle
                 terms[f"identity_{end}"] = (l1(same[0], batch[end], valid=batch.get(f"{end}_valid")), weight)
@@ -112,11 +122,12 @@ class CycleGAN(Family):
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Each discriminator's loss is halved, so that it learns slower than the generators (section 7.1)."""
         terms: Terms = {}
-        for forth, _, start, end in _DIRECTIONS:
+        for way in self.directions:
+            start, end = way.source, way.target
             fake = outputs.fakes.get(end)
             if fake is None:  # a fresh batch
                 with torch.no_grad():
-                    fake = with_data(networks[forth](batch[start]), batch.get(f"{start}_valid"))
+                    fake = with_data(networks[way.generator](batch[start]), batch.get(f"{start}_valid"))
             fake = outputs.pools[end].query(fake)
             own = self.discriminator_terms(networks[f"discriminator_{end}"], real=batch[end], fake=fake)
             terms |= {f"{term}_{end}": value for term, value in own.items()}

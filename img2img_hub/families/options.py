@@ -7,6 +7,7 @@ None means: as the family, the image size or the network itself has it.
 """
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import field, fields, make_dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ _FROM_DATA = ("in_channels", "out_channels")
 PREFIX = "discriminator_"
 
 
-def _collect(networks: dict[str, type[Network]], prefix: str) -> dict[str, tuple[Any, str]]:
+def _collect(networks: Mapping[str, type[Network]], prefix: str) -> dict[str, tuple[Any, str]]:
     """{flag: (type, help)} over the signatures of `networks`; the help says which of them know the argument."""
     found: dict[str, tuple[Any, str]] = {}
     for network in networks.values():
@@ -52,7 +53,7 @@ Architecture.__doc__ = (
 
 
 def arguments_for(
-    networks: dict[str, type[Network]], name: str, *, architecture: Any, defaults: dict[str, Any], prefix: str = ""
+    networks: Mapping[str, type[Network]], name: str, *, architecture: Any, defaults: dict[str, Any], prefix: str = ""
 ) -> dict[str, Any]:
     """Arguments for the network `name`: what was asked for, else `defaults`, as far as that network knows them.
 

@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
+from img2img_hub.families.adversarial import AdversarialFamily
+from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.networks import Network
 from img2img_hub.objectives.losses import AdversarialLoss, adversarial, l1, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pix2Pix(Family):
+class Pix2Pix(AdversarialFamily):
     """Paired translation: a conditional GAN and L1 (arXiv 1611.07004)."""
 
     name: ClassVar[str] = "pix2pix"
@@ -26,7 +27,7 @@ class Pix2Pix(Family):
     )
     paired: ClassVar[bool] = True
     network_defaults: ClassVar[dict[str, Any]] = {"norm": "batch", "dropout": 0.5}
-    published: ClassVar[dict[str, str]] = {"": "generator"}
+    directions: ClassVar[tuple[Direction, ...]] = (Direction(generator="generator", judges=("discriminator",)),)
 
     generator: Literal["unet", "resnet", "coarse_to_fine"] = "unet"
     """unet (paper); resnet; coarse_to_fine: a ResNet within a ResNet, for 512 pixels and more (pix2pixHD)."""

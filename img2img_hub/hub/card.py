@@ -19,6 +19,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from img2img_hub.errors import one_line
+from img2img_hub.hub import front_matter
 from img2img_hub.hub.local_paths import shortened
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
@@ -29,7 +31,6 @@ END = "<!-- img2img_hub: generated up to here -->"
 _GENERATED = re.compile(
     r"<!-- img2img_hub: generated from here.*?-->.*?<!-- img2img_hub: generated up to here.*?-->", re.DOTALL
 )
-_FRONT_MATTER = re.compile(r"^\s*---\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
 _SNIPPET = re.compile(r'(?<=translator = Translator\.from_pretrained\(")[^"]*')
 _REVERSE = re.compile(r'(?<=\.save\("output\.(?:png|tif)"\)\n```\n\n)(?:The opposite direction: .*\n\n)?')
 
@@ -135,7 +136,7 @@ def render_model_card(facts: CardFacts) -> str:
     )
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
     license_mark = f"<!-- img2img_hub: license as generated: {facts.license} -->\n" if facts.license else ""
-    return f"{_front_matter(_card_data(facts).to_dict())}\n{BEGIN}\n{license_mark}\n{text}\n\n{END}\n"
+    return f"{front_matter.written(_card_data(facts).to_dict())}\n{BEGIN}\n{license_mark}\n{text}\n\n{END}\n"
 
 
 def merge_card(remote: str, new: str) -> str:
@@ -158,7 +159,7 @@ def merge_card(remote: str, new: str) -> str:
     new_above, new_generated, new_below = _cut_out_generated(new_text)
     parts = (_both(remote_above, new_above), new_generated or remote_generated, _both(remote_below, new_below))
     body = "\n\n".join(part for part in parts if part)
-    return f"{_front_matter(data)}\n{body}\n" if data else f"{body}\n"
+    return f"{front_matter.written(data)}\n{body}\n" if data else f"{body}\n"
 
 
 def _license(remote_data: dict[str, Any], remote_text: str, new_data: dict[str, Any]) -> dict[str, Any]:
@@ -275,26 +276,19 @@ def _is_hub_id(name: str) -> bool:
     return True
 
 
-def _front_matter(data: dict[str, Any]) -> str:
-    return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)}---\n"
-
-
 def _split(card: str, which: str) -> tuple[dict[str, Any], str]:
     """A card's front matter and its text."""
-    card = card.removeprefix("\ufeff").replace("\r\n", "\n")
-    found = _FRONT_MATTER.match(card)
-    if found is None:
-        return {}, card
+    head, text = front_matter.cut(card)
     try:
-        data = yaml.safe_load(found.group(1)) or {}
+        data = yaml.safe_load(head) or {}
         problem = "" if isinstance(data, dict) else "it must be keys with values"
     except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
     if problem:
         raise ValueError(
             f"The front matter of the README.md {which} cannot be read: {problem}. Correct it, or delete it"
         )
-    return data, card[found.end() :]
+    return data, text
 
 
 def _cut_out_generated(text: str) -> tuple[str, str, str]:

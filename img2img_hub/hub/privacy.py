@@ -9,11 +9,11 @@ where a Hub data set or a model that it was made of is private or gated, unless 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import yaml
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
+
+from img2img_hub.hub.front_matter import keys_of
 
 CONFIG = "training_config.json"
 ORIGIN = "from_the_hub"
@@ -53,9 +53,8 @@ def origin_of(folder: Path) -> Origin:
 
 def _datasets_in_card(card: Path) -> list[str]:
     try:
-        head: Any = yaml.safe_load(card.read_text(encoding="utf-8").split("---\n", 2)[1])
-        found = head.get("datasets") or []
-    except (OSError, ValueError, IndexError, AttributeError, yaml.YAMLError):
+        found = keys_of(card.read_text(encoding="utf-8")).get("datasets") or []
+    except (OSError, ValueError):
         return []
     return [str(repo_id) for repo_id in (found if isinstance(found, list) else [found])]
 
@@ -65,7 +64,7 @@ def reasons_of(folder: str | Path) -> list[str]:
     return why_private(**origin_of(Path(folder)))
 
 
-def in_words(reasons: list[str]) -> str:
+def in_brackets(reasons: list[str]) -> str:
     """What is said after an address: "" of what everybody may see."""
     return f" (private, for {'; '.join(reasons)})" if reasons else ""
 

@@ -14,12 +14,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceHardware
 
+from img2img_hub.hub import front_matter
 from img2img_hub.hub.card import with_short_paths
 from img2img_hub.hub.privacy import Origin, origin_of, refuse_public, why_private
-from img2img_hub.hub.publish import ABOUT, CARD, EXAMPLES, REQUIRED, check_repo_id, published, shown_pictures
+from img2img_hub.hub.publish import (
+    ABOUT,
+    CARD,
+    EXAMPLES,
+    REQUIRED,
+    check_repo_id,
+    published,
+    shown_pictures,
+)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODELS = "model_cards"
@@ -36,6 +44,7 @@ NEEDS = (
     "markdown-it-py",
     "numpy",
     "pillow",
+    "psutil",
     "pyyaml",
     "safetensors",
     "tqdm",
@@ -140,7 +149,7 @@ def make_space(
     rows += [f"| [{repo_id}](https://huggingface.co/{repo_id}) | see its card |" for repo_id in ids]
     body = _BODY.format(title=title, rows="\n".join(rows))
     files: dict[str, Path | bytes] = {
-        CARD: f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n{body}".encode(),
+        CARD: (front_matter.written(head) + body).encode(),
         "app.py": _APP.replace("{names}", f"[{', '.join(names)}]").encode(),
         "requirements.txt": _requirements(hardware).encode(),
     }
@@ -232,12 +241,7 @@ def _is_model(folder: Path) -> bool:
 
 def _licence(folder: Path) -> str:
     """As the model's card has it: license_name where the licence is "other"."""
-    parts = (folder / CARD).read_text(encoding="utf-8", errors="replace").split("---\n", 2)
-    try:
-        head = yaml.safe_load(parts[1]) if len(parts) == 3 else {}
-    except yaml.YAMLError:
-        head = {}
-    head = head if isinstance(head, dict) else {}
+    head = front_matter.keys_of((folder / CARD).read_text(encoding="utf-8", errors="replace"))
     name = str(head.get("license_name") or head.get("license") or "not said")
     return f"[{name}]({head['license_link']})" if head.get("license_link") else name
 

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import importlib
 import struct
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
-from img2img_hub.images.picture import ImageError, open_bytes, open_file
-from img2img_hub.images.tiff import UPRIGHT, Header
+from img2img_hub.images.formats import ImageError, damaged, open_bytes, open_file
+from img2img_hub.images.tiff import UPRIGHT, FilePixels, Header
 
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 _BANDS = {0: (1, False), 2: (3, False), 4: (1, True), 6: (3, True)}  # by colour type; whether alpha comes on top
 _ORIENTATION = 274
-
-
-class PngPixels(NamedTuple):
-    """What such a PNG holds."""
-
-    array: np.ndarray
-    """(H, W, C) uint16, upright."""
-    alpha: np.ndarray | None
-    """(H, W) uint16, 0 where it is clear; None without."""
+_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def deep_png_header(content: Any, *, name: str) -> Header | None:
@@ -54,16 +48,14 @@ def bands_of_deep_png(content: Any) -> tuple[int, bool] | None:
         if depth != 16 or colour not in _BANDS:
             return None
         bands, alpha = _BANDS[colour]
-        while not alpha and len(chunk := stream.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", chunk)
-            if kind in (b"IDAT", b"IEND"):
+        for kind, _ in _chunks(stream):
+            if alpha or kind in (b"IDAT", b"IEND"):
                 break
             alpha = kind == b"tRNS"
-            stream.seek(length + 4, 1)
         return None if bands == 1 and not alpha else (bands, alpha)
 
 
-def read_deep_png(content: Any, *, name: str) -> PngPixels:
+def read_deep_png(content: Any, *, name: str) -> FilePixels:
     """Its pixels in full depth.
 
     Raises:
@@ -73,20 +65,40 @@ def read_deep_png(content: Any, *, name: str) -> PngPixels:
     with open_bytes(content) as stream:
         data = stream.read()
     try:
-        with open_file(data) as image:  # which refuses one of too many pixels before memory is taken
-            orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = _orientation(data)  # and refuses one of too many pixels before memory is taken
         array = np.atleast_3d(library.png_decode(data))
     except Exception as error:  # of Pillow, or of libpng
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{name} is damaged or cut short ({reason}): copy, download or save it again") from error
+        raise damaged(name, error) from error
     array = UPRIGHT.get(orientation, lambda same: same)(array)
     alpha = None
     if array.shape[2] in (2, 4):  # libpng makes alpha of a transparent value, too
         array, alpha = array[:, :, :-1], array[:, :, -1]
-    return PngPixels(np.ascontiguousarray(array), alpha)
+    return FilePixels(np.ascontiguousarray(array), alpha)
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """(kind, length of its data) of each chunk of a PNG, from where the stream stands, which then is at its data."""
+    while len(start := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", start)
+        here = stream.tell()
+        yield kind, length
+        stream.seek(here + length + 4)
+
+
+def _orientation(data: bytes) -> Any:
+    """Of EXIF or XMP, which may stand behind the pixels, so that Pillow would decode these to find it: it is given the
+    file without them."""
+    with open_bytes(data) as stream:
+        parts, start = [stream.read(8)], 8
+        for kind, length in _chunks(stream):
+            if kind not in (b"IDAT", b"fdAT"):
+                parts.append(data[start : start + 12 + length])
+            start += 12 + length
+    with open_file(b"".join([*parts, _END])) as image:
+        return Image.Image.getexif(image).get(_ORIENTATION, 1)
 
 
 def _imagecodecs(name: str) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from img2img_hub.images.deep_png import deep_png_header
-from img2img_hub.images.picture import ImageError, name_of, open_file
-from img2img_hub.images.raster import DTYPES, NPY_MAGIC, RasterKind, first_bytes, load_npy
+from img2img_hub.images.formats import NPY_MAGIC, ImageError, first_bytes, load_npy, name_of, open_file
+from img2img_hub.images.raster import DTYPES, RasterKind
 from img2img_hub.images.tiff import Header, is_tiff, tiff_header
 
 

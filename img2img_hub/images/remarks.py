@@ -1,6 +1,6 @@
 """What readers notice of images that may be meant as something else than they are read as, for whoever wants to know.
 
-    from img2img_hub.images.picture import read_image
+    from img2img_hub.images.read import read_image
     from img2img_hub.images.remarks import noted, told
 
     with noted() as notes:
@@ -14,13 +14,15 @@ training reads the same images again and again.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
+
+from img2img_hub.errors import listing
 
 _DARK = 40  # of 255: what is nowhere brighter is nearly black, or class ids
 _LIKE_DATA = 0.1  # share of values at the ends below which a band is no alpha, of which most pixels are at one of them
@@ -52,6 +54,9 @@ _SAYS = {
     ),
     "lost": ("some of what the input says is lost in this format", "--format tif keeps it"),
 }
+
+
+T = TypeVar("T")
 
 
 class Note(NamedTuple):
@@ -101,6 +106,13 @@ def spoken() -> Iterator[None]:
         warnings.warn(line, stacklevel=5)
 
 
+def with_notes(make: Callable[[], T]) -> tuple[T, list[Note]]:
+    """What it gives, and what was noted meanwhile; whoever listens hears that all the same."""
+    heard = _listener.get()
+    before = len(heard or ())
+    return make(), (heard or [])[before:]
+
+
 def told(notes: Iterable[Note]) -> list[str]:
     """One line of each kind, with how many images and the first names."""
     groups: dict[str, dict[str, str]] = {}
@@ -111,8 +123,7 @@ def told(notes: Iterable[Note]) -> list[str]:
     lines = []
     for kind, images in groups.items():
         names = list(images)
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        who = names[0] if len(names) == 1 else f"{len(names)} images ({', '.join(names[:_NAMED])}{more})"
+        who = names[0] if len(names) == 1 else f"{len(names)} images ({listing(names, limit=_NAMED)})"
         if names:
             what, cure = _SAYS[kind]
             lines.append(f"{who}: {what} ({images[names[0]]}); {cure}")

@@ -12,6 +12,7 @@ import importlib
 import io
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +20,9 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from img2img_hub.images.picture import ImageError, open_bytes, refuse_irregular
-from img2img_hub.images.remarks import look_at_alpha, note
+from img2img_hub.errors import first_line
+from img2img_hub.images.formats import ImageError, damaged, open_bytes, refuse_irregular
+from img2img_hub.images.remarks import note
 from img2img_hub.images.tiff_pages import Page, full, mask_place, pages, passed_over
 
 Georeference = dict[int, tuple[int, int, Any]]
@@ -58,17 +60,29 @@ class Header(NamedTuple):
     """Whether there is an alpha band besides."""
 
 
-class TiffPixels(NamedTuple):
-    """What a TIFF holds."""
+def header_or_none(header: Callable[..., Header | None], content: Any, *, name: str) -> Header | None:
+    """What `header` finds; None, too, of what is too damaged: Pillow has the words for that. Raises ImageError."""
+    try:
+        return header(content, name=name)
+    except ImageError:
+        raise
+    except Exception:
+        return None
+
+
+class FilePixels(NamedTuple):
+    """What a file holds in its own units."""
 
     array: np.ndarray
     """(H, W, C) of the file's own type, upright; larger values are brighter."""
-    alpha: np.ndarray | None
-    """(H, W), 0 where there is nothing, of an alpha band or a mask; None without both."""
-    no_data: float | None
-    georeference: Georeference
-    bits: int
-    """Of a value, which may be fewer than its type has."""
+    alpha: np.ndarray | None = None
+    """(H, W), 0 where it is clear; None without such a band."""
+    mask: np.ndarray | None = None
+    """(H, W) bool of a mask beside the image, see `read_mask`, False where there is no data; None without one."""
+    no_data: float | None = None
+    georeference: Georeference = {}  # noqa: RUF012 (nobody writes into it)
+    bits: int = 8
+    """Of a value of a TIFF, which may be fewer than its type has."""
 
 
 def is_tiff(content: Any) -> bool:
@@ -116,14 +130,11 @@ def tiff_header(content: Any, *, name: str) -> Header | None:
     return Header(bands, dtype, declared, alpha)
 
 
-def read_tiff(content: Any, *, name: str, bands: int | None = None) -> TiffPixels:
+def read_tiff(content: Any, *, name: str) -> FilePixels:
     """The first image of a TIFF, all its bands, be they samples or pages.
 
     Each page says where the next one begins; that one which lies behind the file's end was cut off, and with it bands.
     A file whose last page says that it is the last is taken for whole: that there were others, nothing in it tells.
-
-    Args:
-        bands: how many are wanted: where they are as many with the alpha band, that is a band like the others.
 
     Raises:
         ImageError: tifffile is missing, or the file is damaged, cut short, of too many pixels or of too many axes.
@@ -139,30 +150,21 @@ def read_tiff(content: Any, *, name: str, bands: int | None = None) -> TiffPixel
             array = _upright(array, tags)
             if more := passed_over(there, used=max(1, len(file.series[0].pages))):
                 note("pages", name, more)
-            place = mask_place(there)
-            mask = None if place is None else _upright(file.pages[place].asarray() != 0, tags)
     except ImageError:
         raise
     except Exception as error:  # damaged files make it raise nearly anything, as they do Pillow
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "imagecodecs" in reason:
+        if "imagecodecs" in first_line(error):
             raise ImageError(f"{name} is compressed in a way that needs a library: pip install imagecodecs") from None
-        raise ImageError(f"{name} is damaged or cut short ({reason}): copy, download or save it again") from error
+        raise damaged(name, error) from error
     alpha, no_data = None, _no_data(tags)
-    has_alpha = page.samplesperpixel > 1 and _alpha_bands(page.extrasamples)
-    if has_alpha:
+    if page.samplesperpixel > 1 and _alpha_bands(page.extrasamples):
         array, alpha = array[:, :, :-1], array[:, :, -1]
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and array.dtype.kind == "u":  # others have no value that is black
         top = 2**page.bitspersample - 1
         array = top - array
         no_data = top - no_data if no_data is not None and 0 <= no_data <= top else no_data
-    if alpha is not None and array.shape[2] + 1 == bands:
-        array, alpha = np.concatenate([array, alpha[:, :, None]], axis=2), None
-    elif alpha is not None:
-        look_at_alpha(alpha, name=name)
-    if mask is not None:
-        alpha = mask.astype(np.uint8) * np.uint8(255) if alpha is None else np.where(mask, alpha, alpha.dtype.type(0))
-    return TiffPixels(np.ascontiguousarray(array), alpha, no_data, georeference_from(tags), page.bitspersample)
+    array = np.ascontiguousarray(array)
+    return FilePixels(array, alpha, None, no_data, georeference_from(tags), page.bitspersample)
 
 
 def read_mask(content: Any, *, name: str) -> np.ndarray | None:
@@ -181,8 +183,7 @@ def read_mask(content: Any, *, name: str) -> np.ndarray | None:
     except ImageError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{name} has a mask that cannot be read ({reason}): save it again") from error
+        raise ImageError(f"{name} has a mask that cannot be read ({first_line(error)}): save it again") from error
 
 
 def tiff_tags(content: Any) -> ImageFileDirectory_v2 | None:

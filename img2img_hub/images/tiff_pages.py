@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from img2img_hub.images.picture import open_bytes
+from img2img_hub.images.formats import open_bytes
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT = 254, 255, 256, 257
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType

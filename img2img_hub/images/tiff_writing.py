@@ -1,6 +1,6 @@
 """Arrays as TIFF files, with what is no data and where they lie; and the same tags for pictures that Pillow writes.
 
-python -c "from img2img_hub.images.raster import read_raster; read_raster('scene.tif').save('copy.tif')"
+python -c "from img2img_hub.images.read import read_raster; read_raster('scene.tif').save('copy.tif')"
 """
 
 from __future__ import annotations

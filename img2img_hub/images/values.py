@@ -1,6 +1,6 @@
 """What the values of a raster's bands are to a network: which become -1 and 1, and the way back to units.
 
-    python -c "from img2img_hub.images.raster import read_raster as r; from img2img_hub.images.values import measured;\\
+    python -c "from img2img_hub.images.read import read_raster as r; from img2img_hub.images.values import measured;\\
         print(measured([r('a.tif'), r('b.tif')], dtype='uint16'))"
 
 8-bit pictures need none of this: theirs are 0 and 255 always.
@@ -18,6 +18,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from img2img_hub.errors import counted, is_number, listing
+from img2img_hub.images.picture import image_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, Raster
 
 # A value is an outlier when it lies further beyond these percentiles than a tenth of the way between them.
@@ -25,8 +27,6 @@ PERCENTILES = (0.1, 99.9)
 MARGIN = 0.1
 _MOST_VALUES = 10_000  # of an image, all bands together, drawn at random …
 _LEAST_VALUES = 500  # … but so many of each band
-_MOST_RESIZED = 1e30  # a value's distance from its band's middle, for a sum of several to stay a float32
-_VALID_SHARE = 0.5  # of the data below a pixel of a resized image, for it to have data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class BandValues:
             if (
                 not isinstance(values, list | tuple)
                 or not 1 <= len(values) <= MAX_BANDS
-                or not all(_is_number(value) for value in values)
+                or not all(is_number(value) for value in values)
             ):
                 raise ValueError(f"{key} must be 1 to {MAX_BANDS} numbers, one for each band, got {values!r:.60}")
             object.__setattr__(self, key, tuple(float(value) for value in values))
@@ -62,7 +62,7 @@ class BandValues:
             raise ValueError(f"low and high must be as many, got {len(self.low)} and {len(self.high)}")
         if wrong := [band for band, (low, high) in enumerate(zip(self.low, self.high, strict=True), 1) if low >= high]:
             raise ValueError(f"low must be below high, which it is not in band {wrong[0]}")
-        if self.no_data is not None and not _is_number(self.no_data):
+        if self.no_data is not None and not is_number(self.no_data):
             raise ValueError(f"no_data must be null or a number, got {self.no_data!r:.60}")
 
     @property
@@ -88,8 +88,7 @@ class BandValues:
     def describe(self) -> str:
         """ "2 bands of float32: -3.1 … 2.4, 0 … 950"."""
         ranges = [f"{low:.6g} … {high:.6g}" for low, high in zip(self.low, self.high, strict=True)]
-        more = f" and {self.bands - 4} more" if self.bands > 4 else ""
-        return f"{self.bands} band{'s' if self.bands > 1 else ''} of {self.dtype}: {', '.join(ranges[:4])}{more}"
+        return f"{counted(self.bands, 'band')} of {self.dtype}: {listing(ranges, limit=4)}"
 
     def to_network(self, bands: np.ndarray, valid: np.ndarray | None = None) -> Tensor:
         """(C, H, W) in units to float32 in [-1, 1]: what lies beyond the range is seen as its end, and pixels that are
@@ -124,7 +123,7 @@ class BandValues:
         array = ((first.to_network(shown, raster.valid) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
         if raster.valid is not None:
             array[~raster.valid] = 255
-        return Image.fromarray(np.ascontiguousarray(array if array.shape[2] == 3 else array[:, :, 0]))
+        return image_of(array)
 
     @property
     def missing(self) -> float | None:
@@ -185,53 +184,6 @@ def measured(
     return BandValues(dtype=dtype, low=tuple(lows.tolist()), high=tuple(highs.tolist()), no_data=no_data)
 
 
-def resized_bands(
-    bands: np.ndarray, valid: np.ndarray | None, *, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """(C, H, W) and (H, W) at `size` (width, height), of the same type: bicubic or, beside pixels without data, whose
-    values must not spread, the mean of those with data (bilinear); as Pillow does, with averaging where it shrinks."""
-    height, width = bands.shape[1:]
-    if (width, height) == size:
-        return bands, valid
-    weight = None if valid is None else _resized(valid, size, Image.Resampling.BILINEAR)
-    made = np.stack([_resized_band(band, valid, weight, size) for band in bands])
-    return _rounded(made, bands.dtype), None if weight is None else weight >= _VALID_SHARE
-
-
-def _resized_band(
-    band: np.ndarray, valid: np.ndarray | None, weight: np.ndarray | None, size: tuple[int, int]
-) -> np.ndarray:
-    """(height, width), of float64 where the band is of 32 bits or more."""
-    middle = None
-    if band.dtype.itemsize >= 4:  # Pillow resizes float32: small differences of large values count, 1e38 overflows
-        known = band.ravel() if valid is None else band[valid]
-        middle = np.median(known[:: max(1, len(known) // 1000)].astype(np.float64)) if len(known) else 0.0
-        band = np.clip(band - middle, -_MOST_RESIZED, _MOST_RESIZED)
-    if valid is None or weight is None:
-        made = _resized(band, size, Image.Resampling.BICUBIC)
-    else:
-        made = _resized(np.where(valid, band, 0), size, Image.Resampling.BILINEAR) / np.maximum(weight, 1e-6)
-    return made if middle is None else made.astype(np.float64) + middle
-
-
-def _resized(band: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
-    return np.asarray(Image.fromarray(np.ascontiguousarray(band, dtype=np.float32)).resize(size, how))
-
-
-def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if dtype.kind not in "iu":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.round(values.astype(np.float64)).clip(limits.min, limits.max).astype(dtype)
-
-
 def spread(length: int, most: int) -> Sequence[int]:
     """At most so many places, spread evenly over a list."""
     return sorted({position * (length - 1) // max(most - 1, 1) for position in range(most)}) if length else []
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False

@@ -3,20 +3,21 @@
 python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).config)"
 """
 
-from img2img_hub.networks.base import Network
+from img2img_hub.networks.base import Discriminator, Generator, Network
 from img2img_hub.networks.coarse_to_fine import CoarseToFineGenerator
+from img2img_hub.networks.heads import PatchHeads
 from img2img_hub.networks.multiscale import MultiScaleDiscriminator
 from img2img_hub.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from img2img_hub.networks.resnet import ResNetGenerator
 from img2img_hub.networks.unet import UNetGenerator
 
 # The short names of the command line (--generator unet, --discriminator patch).
-GENERATORS: dict[str, type[Network]] = {
+GENERATORS: dict[str, type[Generator]] = {
     "unet": UNetGenerator,
     "resnet": ResNetGenerator,
     "coarse_to_fine": CoarseToFineGenerator,
 }
-DISCRIMINATORS: dict[str, type[Network]] = {
+DISCRIMINATORS: dict[str, type[Discriminator]] = {
     "patch": PatchDiscriminator,
     "pixel": PixelDiscriminator,
     "multiscale": MultiScaleDiscriminator,
@@ -26,9 +27,12 @@ __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
     "CoarseToFineGenerator",
+    "Discriminator",
+    "Generator",
     "MultiScaleDiscriminator",
     "Network",
     "PatchDiscriminator",
+    "PatchHeads",
     "PixelDiscriminator",
     "ResNetGenerator",
     "UNetGenerator",

@@ -9,8 +9,6 @@ the class's limits on the meta device, and the shapes are compared with the file
 import inspect
 import json
 import re
-import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,8 +16,9 @@ import torch
 from huggingface_hub import HfApi, ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from img2img_hub.files import write_tensors
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -46,7 +45,8 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Network.registry[cls.__name__] = cls
+        if cls.__module__ != __name__:  # the contracts below are no architectures
+            Network.registry[cls.__name__] = cls
 
     @property
     def config(self) -> dict[str, Any]:
@@ -70,16 +70,11 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            name: (value.to(SAVE_DTYPES[dtype]) if value.is_floating_point() else value).detach().cpu().contiguous()
+            name: value.to(SAVE_DTYPES[dtype]) if value.is_floating_point() else value
             for name, value in self.state_dict().items()
         }
         (folder / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
-        try:
-            save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        except SafetensorError as error:  # a full disk is an OSError elsewhere, and is one here
-            raise OSError(f"{folder / WEIGHTS_FILE} cannot be written ({error})") from None
-        with suppress(OSError):  # a file system without modes
-            shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # which safetensors made for its owner alone
+        write_tensors(folder / WEIGHTS_FILE, tensors, metadata={"format": "pt"})
 
     def copy_as_saved(self, *, dtype: str, state: dict[str, Tensor] | None = None) -> Self:
         """A copy in eval mode, on the CPU, whose weights (or `state` in their place) went through `dtype`."""
@@ -212,6 +207,27 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
             ) from None
         state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
         self.load_state_dict(state, strict=True, assign=True)
+
+
+class Generator(Network):
+    """A network that makes images: (N, in_channels, H, W) float in [-1, 1] -> (N, out_channels, scale · H, scale · W).
+
+    H and W are multiples of `multiple` and at least `min_size`; whoever has other images pads and crops them, as
+    `Translator` does. A subclass sets what differs from here, in its class or in `__init__`.
+    """
+
+    multiple: int = 1
+    min_size: int = 1
+    scale: int = 1
+    """Output pixels for one of the input, a side."""
+    noise_channels: int = 0
+    """Bands of noise that `forward` takes as `noise`, 0 for none."""
+
+
+class Discriminator(Network):
+    """A network that judges images: (N, in_channels, H, W) -> logits, or a tuple of them; H, W at least `min_size`."""
+
+    min_size: int = 1
 
 
 def _describe_mismatch(expected: dict[str, tuple], found: dict[str, tuple]) -> str:

@@ -5,14 +5,15 @@ python -c "from img2img_hub import CoarseToFineGenerator; print(CoarseToFineGene
 
 from torch import Tensor, nn
 
-from img2img_hub.networks.base import Network
-from img2img_hub.networks.blocks import Norm, Upsample, check_range, halve, initialise
+from img2img_hub.errors import check_range
+from img2img_hub.networks.base import Generator
+from img2img_hub.networks.blocks import Norm, Upsample, halve, initialise
 from img2img_hub.networks.resnet import ResidualBlock, decoder, encoder, to_image
 
 _HALVINGS = 4  # of the global generator
 
 
-class CoarseToFineGenerator(Network):
+class CoarseToFineGenerator(Generator):
     """A ResNet on a small image, and enhancers around it: (N, in_channels, H, W) -> (N, out_channels, H, W).
 
     Both are float in [-1, 1]. H and W must be multiples of 16 · 2**enhancers and at least twice that.

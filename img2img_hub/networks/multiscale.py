@@ -5,12 +5,13 @@ python -c "from img2img_hub import MultiScaleDiscriminator; print(MultiScaleDisc
 
 from torch import Tensor, nn
 
-from img2img_hub.networks.base import Network
-from img2img_hub.networks.blocks import Norm, check_range, halve
+from img2img_hub.errors import check_range
+from img2img_hub.networks.base import Discriminator
+from img2img_hub.networks.blocks import Norm, halve
 from img2img_hub.networks.patchgan import PatchDiscriminator
 
 
-class MultiScaleDiscriminator(Network):
+class MultiScaleDiscriminator(Discriminator):
     """PatchGANs of equal shape on an image and its halves: (N, in_channels, H, W) -> a tuple of logits, one a scale.
 
     The tuple goes from the finest scale to the coarsest, each (N, 1, h, w). The coarse ones judge the whole, the fine

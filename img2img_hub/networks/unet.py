@@ -6,13 +6,13 @@ python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(levels=8).
 import torch
 from torch import Tensor, nn
 
-from img2img_hub.networks.base import Network
+from img2img_hub.errors import check_range
+from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import (
     Conv2d,
     Dropout,
     Norm,
     Upsample,
-    check_range,
     conv_has_bias,
     initialise,
     make_norm,
@@ -20,7 +20,7 @@ from img2img_hub.networks.blocks import (
 )
 
 
-class UNetGenerator(Network):
+class UNetGenerator(Generator):
     """U-Net: (N, in_channels, H, W) float in [-1, 1] -> (N, out_channels, H, W) float in [-1, 1].
 
     H and W must be multiples of 2**levels (8 levels: unet_256 of the original, 7: unet_128).

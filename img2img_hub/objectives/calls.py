@@ -21,6 +21,13 @@ def mixes_samples(network: nn.Module) -> bool:
     return _mixing[network]
 
 
+def unwrapped(network: nn.Module) -> Any:
+    """The network itself, whatever exchanges its gradients between processes around it."""
+    inner = getattr(network, "module", network)
+    assert isinstance(inner, nn.Module)
+    return inner
+
+
 def call_each(network: nn.Module, *batches: Tensor) -> list[Any]:
     """What `network` makes of each of `batches`, (N, C, H, W) of equal C, H and W: tensors, or tuples of them.
 

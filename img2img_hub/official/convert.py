@@ -3,7 +3,7 @@
     python -m img2img_hub convert latest_net_G.pth --output models/facades
 
 The file tells the network (official/file.py). What it does not tell is taken from the papers: U-Nets are pix2pix's,
-ResNets are CycleGAN's.
+ResNets are CycleGAN's, antialiased ones are CUT's.
 """
 
 import hashlib
@@ -13,11 +13,12 @@ from typing import Literal
 
 from img2img_hub.families import FAMILIES
 from img2img_hub.hub.card import CardFacts, render_model_card
-from img2img_hub.networks import Network, UNetGenerator
+from img2img_hub.networks import Generator, Network, UNetGenerator
 from img2img_hub.networks.blocks import Norm, NormStatistics
-from img2img_hub.official.file import SOURCE, read_official
+from img2img_hub.official.file import CUT_SOURCE, SOURCE, read_official
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
+Method = Literal["pix2pix", "cyclegan", "cut", "fastcut"]
 FILES = ("config.json", "model.safetensors", SETTINGS_FILE, "README.md")  # of a converted generator
 
 
@@ -28,9 +29,9 @@ class Converted:
     network: Network
     """In eval mode, float32, on the CPU."""
     settings: TranslationSettings | None
-    """None for a discriminator, which translates nothing."""
+    """None for a discriminator or heads, which translate nothing."""
     method: str
-    """What it was trained with, in the words of its card, and whether somebody said so; "" for a discriminator."""
+    """What it was trained with, in the words of its card, and whether somebody said so; "" without settings."""
     notes: tuple[str, ...]
     """What was dropped, filled in or assumed on the way, each one sentence without its full stop."""
 
@@ -40,7 +41,7 @@ def convert_official(
     *,
     dropout: float | None = None,
     norm: Norm | None = None,
-    family: Literal["pix2pix", "cyclegan"] | None = None,
+    family: Method | None = None,
     norm_statistics: NormStatistics | None = None,
     working_size: int | None = None,
 ) -> Converted:
@@ -49,7 +50,8 @@ def convert_official(
     Args:
         path: such as latest_net_G.pth.
         dropout, norm: see `read_official`.
-        family: the method it was trained by. None: pix2pix for a U-Net, cyclegan for a ResNet.
+        family: the method it was trained by. None: pix2pix for a U-Net, cyclegan for a ResNet, cut for an antialiased
+            one.
         norm_statistics: what batch norm normalises with. None: "image", as the original's test.py does without --eval.
         working_size: side of the training images in pixels. None: 2**levels for a U-Net (256 for unet_256), else 256.
 
@@ -59,16 +61,16 @@ def convert_official(
     official = read_official(path, dropout=dropout, norm=norm)
     network, notes = official.network, list(official.notes)
     wishes = {"family": family, "norm_statistics": norm_statistics, "working_size": working_size}
-    if not hasattr(network, "multiple"):
+    if not isinstance(network, Generator):
         if given := [f"{key} {value}" for key, value in wishes.items() if value is not None]:
             raise ValueError(f"{path} is a {type(network).__name__}, to which {given[0]} says nothing: leave it out")
         return Converted(network=network, settings=None, method="", notes=tuple(notes))
     unet, said = isinstance(network, UNetGenerator), family is not None
     if family is None:
-        family = "pix2pix" if unet else "cyclegan"
+        family = "pix2pix" if unet else "cut" if network.config.get("antialias") else "cyclegan"
         notes.append(f"the file does not name its method: taken for {family}, whose paper has such a network")
     if working_size is None:
-        working_size = int(network.multiple) if unet else 256  # type: ignore[arg-type]
+        working_size = network.multiple if unet else 256
         notes.append(f"the file does not tell the size of its training images: {working_size} × {working_size} assumed")
     try:
         settings = TranslationSettings(
@@ -105,6 +107,7 @@ def _card(converted: Converted, settings: TranslationSettings, *, name: str, che
     network, family = converted.network, FAMILIES[settings.family]
     with checkpoint.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    source = CUT_SOURCE if network.config.get("antialias") else SOURCE
     notes = "".join(f"\n- {note[0].upper()}{note[1:]}." for note in converted.notes)
     facts = CardFacts(
         model_name=name,
@@ -114,9 +117,9 @@ def _card(converted: Converted, settings: TranslationSettings, *, name: str, che
         parameters=network.parameter_count,
         weights=(
             f"Converted from `{checkpoint.name}` (SHA-256 `{digest}`), a checkpoint of the layout of the [original "
-            f"PyTorch code]({SOURCE}). The weights are the file's own, in float32.\n{notes}"
+            f"PyTorch code]({source}). The weights are the file's own, in float32.\n{notes}"
         ).strip(),
-        norm_statistics=settings.norm_statistics if network.config["norm"] == "batch" else "",
+        norm_statistics=settings.norm_statistics if network.config.get("norm") == "batch" else "",
         limitations="The file tells neither the data of the training nor its license, and nothing was measured here.",
         citation=family.paper,
     )

@@ -1,14 +1,13 @@
-"""Checkpoints of the papers' own PyTorch code (junyanz/pytorch-CycleGAN-and-pix2pix): read them, and write them back.
+"""Checkpoints of the papers' own PyTorch code (pix2pix and CycleGAN, CUT): read them, and write them back.
 
     python -c "from img2img_hub.official.file import read_official as r; print(r('latest_net_G.pth').network.config)"
 
-Such a file is a bare state dict: names and shapes are all that it says about its network (official_layouts.py). A file
+Such a file is a bare state dict: names and shapes are all that it says about its network (layouts.py). A file
 from anywhere is data, never code: it is unpickled as tensors and nothing else.
 """
 
 import inspect
 import io
-import os
 import re
 import warnings
 import zipfile
@@ -21,15 +20,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from img2img_hub.files import write_bytes
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import MAX_PARAMETERS
 from img2img_hub.networks.blocks import Norm
-from img2img_hub.official.layouts import LAYOUTS, State, biases_of_instance_norm, infer, original_names
+from img2img_hub.official.layouts import (
+    LAYOUTS,
+    State,
+    biases_of_instance_norm,
+    infer,
+    original_filters,
+    original_names,
+)
 
 SOURCE = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
+CUT_SOURCE = "https://github.com/taesungp/contrastive-unpaired-translation"
 
 # What the original's options can say. Any other argument must have its default, which is what the original does.
 _ORIGINAL_ARGUMENTS = {"in_channels", "out_channels", "levels", "blocks", "layers", "width", "norm", "dropout"}
+_ORIGINAL_ARGUMENTS |= {"antialias", "channels"}
 _FEWEST_LEVELS = 5  # of an original U-Net: its code puts four around the innermost whatever it is told
 
 
@@ -44,7 +53,7 @@ class Official:
 
 
 def read_official(path: str | Path, *, dropout: float | None = None, norm: Norm | None = None) -> Official:
-    """Read a generator or a discriminator; architecture, width, channels and norm follow from names and shapes.
+    """Read a generator, a discriminator or CUT's heads; architecture, width, channels, norm are in names and shapes.
 
     Args:
         path: such as latest_net_G.pth.
@@ -87,14 +96,17 @@ def to_official(network: Network) -> OrderedDict[str, Tensor]:
             f"this U-Net has {config['levels']} levels, the original code builds none with fewer than {_FEWEST_LEVELS}"
         )
     state, names = network.state_dict(), original_names(network)
-    if config["norm"] == "none":  # then the original has no such biases
+    if config.get("norm") == "none":  # then the original has no such biases
         for bias in biases_of_instance_norm(network):
             if state[bias].any():
                 raise ValueError(f"this {name} has biases and no norm, the original code has no biases without a norm")
             del names[bias]
+    tensors = {theirs: state[ours] for ours, theirs in names.items()}
+    if filters := original_filters(network):  # between the others, by the layer's number: model.7.filt
+        tensors = dict(sorted((tensors | filters).items(), key=lambda entry: int(entry[0].split(".")[1])))
     return OrderedDict(
-        (theirs, _copied(state[ours], torch.float32 if state[ours].is_floating_point() else torch.int64))
-        for ours, theirs in names.items()
+        (name, _copied(value, torch.float32 if value.is_floating_point() else torch.int64))
+        for name, value in tensors.items()
     )
 
 
@@ -105,13 +117,7 @@ def save_official(network: Network, path: str | Path) -> None:
     """
     path, content = Path(path), io.BytesIO()
     torch.save(to_official(network), content)  # not to the disk: where that is full, torch's own message says nothing
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content.getbuffer())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_bytes(path, content.getbuffer())
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
@@ -200,7 +206,8 @@ def _load(architecture: type[Network], arguments: dict[str, Any], state: State) 
     names = original_names(network)
     filled, notes = _equal_without(network, state)
     state = {**filled, **state}
-    expected = {names[ours]: value for ours, value in network.state_dict().items()}
+    filters = original_filters(network)
+    expected = {names[ours]: value for ours, value in network.state_dict().items()} | filters
     missing = [name for name in expected if name not in state]
     foreign = [name for name in state if name not in expected]
     wrong = [name for name in expected if name in state and not _fits(state[name], expected[name])]
@@ -214,6 +221,12 @@ def _load(architecture: type[Network], arguments: dict[str, Any], state: State) 
         )
     if problems:
         raise ValueError(f"{looks}, but {'; '.join(problems)}")
+    others = [name for name, kernel in filters.items() if not torch.allclose(state[name].to(kernel), kernel)]
+    if others:
+        raise ValueError(
+            f"{looks}, but {len(others)} of its {len(filters)} fixed filters (first: {others[0]}) are not those of the "
+            "original code: it was trained with other ones, and would compute something else here"
+        )
     copies = {ours: _copied(state[theirs], expected[theirs].dtype) for ours, theirs in names.items()}
     network.load_state_dict(copies, strict=True, assign=True)
     return network.requires_grad_(True).eval(), notes
@@ -236,7 +249,7 @@ def _equal_without(network: Network, state: State) -> tuple[dict[str, Tensor], l
     """Tensors that this version has and some originals lack, with the values that compute the same; and notes."""
     lacking = {ours: theirs for ours, theirs in original_names(network).items() if theirs not in state}
     counters = {ours for ours in lacking if ours.endswith(".num_batches_tracked")}
-    biases = biases_of_instance_norm(network) if network.config["norm"] != "batch" else set()
+    biases = biases_of_instance_norm(network) if network.config.get("norm") != "batch" else set()
     if not biases <= lacking.keys():  # only some of them are lacking: a damaged file
         biases = set()
     ours = network.state_dict()

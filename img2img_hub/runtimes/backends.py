@@ -8,7 +8,6 @@ ONNX Runtime and OpenVINO take the repo's model.onnx; where it has none, the net
 bfloat16, too, where the processor does.
 """
 
-import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from img2img_hub.errors import first_line, one_line
+from img2img_hub.files import cache_folder
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import fetch
 from img2img_hub.runtimes.by_openvino import knows_bfloat16, open_openvino
@@ -158,7 +159,7 @@ def keep_export(network: Network, *, working_size: int = 256, dtype: Dtype = "fl
 
 def _kept(own: str, dtype: Dtype) -> Path:
     suffix = "" if dtype == "float32" else f"-{dtype}"
-    return _cache_folder() / f"{own[:40]}-{OPSET}-{EXPORT_VERSION}{suffix}.onnx"
+    return cache_folder() / "onnx" / f"{own[:40]}-{OPSET}-{EXPORT_VERSION}{suffix}.onnx"
 
 
 def _opened(
@@ -175,7 +176,7 @@ def _opened(
     except ValueError:
         raise
     except Exception as error:  # each runtime has its own classes
-        raise ValueError(f"{path} cannot be opened by {backend} ({_said(error)})") from None
+        raise ValueError(f"{path} cannot be opened by {backend} ({one_line(error, most=200)})") from None
     return _of_one_size(run, path, height=height, width=width) if height else run
 
 
@@ -210,18 +211,7 @@ def _read(path: Path) -> Any:
     try:
         return onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's, of several classes
-        raise ValueError(
-            f"{path} is no readable ONNX file ({str(error).splitlines()[0]:.100}): export it anew"
-        ) from None
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub" / "onnx"
+        raise ValueError(f"{path} is no readable ONNX file ({first_line(error):.100}): export it anew") from None
 
 
 def _of_one_size(run: Forward, path: Path, *, height: int, width: int) -> Forward:

@@ -46,6 +46,15 @@ def knows_bfloat16() -> bool:
     return "BF16" in _the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def adds_int8_exactly() -> bool:
+    """Whether the processor has VNNI, or AMX. OpenVINO computes int8 without them as well, by an instruction that clips
+    the sum of two products at 16 bits: on the shipped facades model the worst example then has 30 dB, not 40."""
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has none
+    if known.get("architecture") != "x86_64":
+        return True
+    return any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
 def open_openvino(path: Path, dtype: Dtype, size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     """The ONNX file as a function of a float32 batch on the CPU, with as many threads as PyTorch has.
 
@@ -59,6 +68,8 @@ def open_openvino(path: Path, dtype: Dtype, size: tuple[int, int]) -> Callable[[
         # Without it, it takes bfloat16 where the processor has it, and says nothing.
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[dtype],
     }
+    if not adds_int8_exactly():
+        settings["LP_TRANSFORMS_MODE"] = "NO"  # an int8 file is computed in float then, slower and right
     core = _the_core()
     if dtype == "float32":
         compiled = core.compile_model(str(path), "CPU", settings)

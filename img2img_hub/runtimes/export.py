@@ -10,9 +10,7 @@ import hashlib
 import json
 import logging
 import math
-import os
 import tempfile
-import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -24,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img_hub.files import write_bytes
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import BatchNorm2d
 from img2img_hub.runtimes.portable import portable
@@ -159,7 +158,7 @@ def export_model(
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder, "float.onnx")
             write_onnx(network, plain, size=size, dynamic=dynamic)
-            quantise(plain, output, learnt)
+            save_whole(quantise(plain, learnt), output)
     else:
         write_onnx(network, output, size=size, dynamic=dynamic, half=half)
 
@@ -225,13 +224,7 @@ def open_session(path: Path) -> Callable[[Tensor], Tensor]:
 def save_whole(content: bytes, path: Path, *, instead: str = "name another place") -> None:
     """Written under another name, then renamed: an interrupted export leaves no half file behind."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-        try:
-            part.write_bytes(content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_bytes(path, content)
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror}): {instead}") from None
 

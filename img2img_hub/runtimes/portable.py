@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import BatchNorm2d, Dropout, ResizeConv2d
@@ -22,14 +23,20 @@ _FEW = 4  # bands that leave most lanes of a SIMD register empty
 def portable(network: Network, *, phases: bool = False) -> nn.Module:
     """A copy on the CPU in eval mode, that gives what `network` gives without a seed.
 
-    Dropout is left out. `ResizeConv2d` becomes a transposed convolution with a constant kernel. Batch norm by running
-    averages becomes part of the convolution before it (batch norm by image statistics stays: it is instance norm).
+    Dropout is left out. `ResizeConv2d` becomes a transposed convolution with a constant kernel, and a weight that is
+    calculated (by spectral norm) a constant. Batch norm by running averages becomes part of the convolution before it
+    (batch norm by image statistics stays: it is instance norm). What these steps were not made for, in a network from
+    outside the package, stays as it is.
 
     Args:
         phases: transposed convolutions of even kernels become plain ones, see `InPhases`: faster in bfloat16, slower in
             float32.
     """
     made = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    for layer in list(made.modules()):
+        if is_parametrized(layer):
+            _hold_weights(layer)
+    even = int(network.multiple) % 2 == 0  # type: ignore[arg-type]
     # The children first: what is replaced inside a Sequential is seen by what merges its neighbours.
     for parent in reversed(list(made.modules())):
         for name, layer in list(parent.named_children()):
@@ -39,11 +46,12 @@ def portable(network: Network, *, phases: bool = False) -> nn.Module:
                 setattr(parent, name, nn.Identity())
         if isinstance(parent, nn.Sequential):
             _merge_norms(parent)
-            _widen_last(parent)
+            if even:
+                _widen_last(parent)
     if phases:  # after the norms have found the convolutions they merge with
         for parent in list(made.modules()):
             for name, layer in list(parent.named_children()):
-                if isinstance(layer, nn.ConvTranspose2d) and layer.kernel_size[0] % 2 == 0:
+                if isinstance(layer, nn.ConvTranspose2d) and InPhases.fits(layer):
                     setattr(parent, name, InPhases(layer).eval())
     return made
 
@@ -52,6 +60,13 @@ class InPhases(nn.Module):
     """A transposed convolution of stride 2 and an even kernel as a plain one of half its size, from the same pixels to
     all four of a block of 2×2: its outputs of either parity see the same inputs. (An odd kernel's do not: a quarter to
     a half of the weights would be zeros.)"""
+
+    @staticmethod
+    def fits(layer: nn.ConvTranspose2d) -> bool:
+        high, wide = layer.kernel_size
+        plain = layer.stride == (2, 2) and layer.dilation == (1, 1) and layer.groups == 1
+        whole = layer.output_padding in (0, (0, 0)) and layer.padding[0] == layer.padding[1]
+        return high == wide and high % 2 == 0 and plain and whole
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
         super().__init__()
@@ -71,6 +86,16 @@ class InPhases(nn.Module):
         blocks = self.blocks(self.layer(F.pad(input, (border,) * 4) if border else input))
         extra = self.padding % 2
         return blocks[:, :, extra : blocks.shape[2] - extra, extra : blocks.shape[3] - extra] if extra else blocks
+
+
+def _hold_weights(layer: nn.Module) -> None:
+    """Calculated weights become parameters, by hand: PyTorch's own remover takes the property from the class, which the
+    network's layer shares with its copy."""
+    values = {name: getattr(layer, name).detach() for name in layer.parametrizations}  # type: ignore[union-attr]
+    layer.__class__ = type(layer).__bases__[0]
+    del layer.parametrizations
+    for name, value in values.items():
+        layer.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
 
 def _doubling(layer: ResizeConv2d) -> nn.Sequential:
@@ -110,6 +135,8 @@ def _widen_last(layers: nn.Sequential) -> None:
             and layer.kernel_size == (7, 7)
             and layer.stride == (1, 1)
             and layer.padding == (0, 0)
+            and layer.dilation == (1, 1)
+            and layer.groups == 1
         ):
             layers[place] = _in_blocks(layer)
 

@@ -155,6 +155,7 @@ class Convolution(Layer):
     bias: Tensor | None
     stride: int
     padding: int
+    groups: int = 1
 
     def needs(self, rows: Rows) -> Rows:
         first, last = self._window(rows)
@@ -164,7 +165,7 @@ class Convolution(Layer):
         first, last = self._window(rows)
         above, below = max(-first, 0), max(last - self.inputs[0].height, 0)
         x = F.pad(inputs[0], (0, 0, above, below)) if above or below else inputs[0]
-        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=(0, self.padding))
+        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=(0, self.padding), groups=self.groups)
 
     def _window(self, rows: Rows) -> Rows:
         """The rows under the kernel, beyond the image too."""
@@ -181,6 +182,7 @@ class Transposed(Layer):
     stride: int
     padding: int
     output_padding: int
+    groups: int = 1
 
     def needs(self, rows: Rows) -> Rows:
         reach = self.weight.shape[2] - 1 - self.padding
@@ -196,6 +198,7 @@ class Transposed(Layer):
             stride=self.stride,
             padding=(0, self.padding),
             output_padding=(0, self.output_padding),
+            groups=self.groups,
         )
         return made[:, :, rows[0] - first : rows[1] - first]
 

@@ -174,12 +174,11 @@ def _convolution(
     groups: int = 1,
 ) -> _StandIn:
     _only(x, dilation, 1)
-    _only(x, groups, 1)
     stride, padding = _only(x, stride), _only(x, padding)
     channels, inner, kernel = weight.shape[:3]
     height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
     shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
-    return x.then(Convolution, **shape, weight=weight, bias=bias, stride=stride, padding=padding)
+    return x.then(Convolution, **shape, weight=weight, bias=bias, stride=stride, padding=padding, groups=groups)
 
 
 def _transposed(
@@ -193,14 +192,14 @@ def _transposed(
     dilation: Any = 1,
 ) -> _StandIn:
     _only(x, dilation, 1)
-    _only(x, groups, 1)
     stride, padding, extra = _only(x, stride), _only(x, padding), _only(x, output_padding)
     if extra > padding:
         raise NotByRows(x.layers)
-    inner, channels, kernel = weight.shape[:3]
+    inner, channels, kernel = weight.shape[0] // groups, weight.shape[1] * groups, weight.shape[2]
     height, width = ((size - 1) * stride - 2 * padding + kernel + extra for size in (x.layer.height, x.layer.width))
     shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2 / stride**2}
-    return x.then(Transposed, **shape, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=extra)
+    own = {"weight": weight, "bias": bias, "groups": groups}
+    return x.then(Transposed, **shape, **own, stride=stride, padding=padding, output_padding=extra)
 
 
 def _average(

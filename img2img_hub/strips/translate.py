@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -41,9 +42,6 @@ Statistics = tuple[Tensor, Tensor]
 # sees; of that part of the image's pixels, or of that many.
 _PIECES, _SIDE = 9, 512
 _PART, _LEAST = 1 / 16, 2**20
-_ASSUMED = 4 * 2**30  # bytes free, where the system does not say
-
-_MEMINFO = Path("/proc/meminfo")
 # Of a container: the files with its limit, what it uses, and of what kinds that is; of cgroup version 2 and 1.
 _CGROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
@@ -154,10 +152,7 @@ def available_memory(device: torch.device) -> int:
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     free = [_free_in_container(*files) for files in _CGROUPS]
-    if _MEMINFO.exists():
-        lines = dict(line.split(":", 1) for line in _MEMINFO.read_text(encoding="ascii").splitlines())
-        free.append(int(lines["MemAvailable"].split()[0]) * 1024)
-    return min((one for one in free if one is not None), default=_ASSUMED)
+    return min(one for one in (*free, psutil.virtual_memory().available) if one is not None)
 
 
 def _free_in_container(folder: Path, limit: str, usage: str) -> int | None:

@@ -30,6 +30,13 @@ def open_samples(data: ImageData | StreamedData, *, config: TrainConfig) -> Trai
     return TrainingDataset(data, cache=cache, **jitter)
 
 
+def stop_cropping(dataset: TrainingDataset, *, config: TrainConfig, from_sample: int) -> None:
+    """From this sample of the run on, resize images straight to the training size."""
+    kept = config.cache and not isinstance(dataset, StreamedDataset) and config.jitter_size != config.image_size
+    cache = open_cache(dataset.data, load_size=config.image_size, folder=config.cache_dir) if kept else None
+    dataset.stop_cropping(from_sample=from_sample, cache=cache)
+
+
 class _Guarded(Dataset[Any]):
     """Hands a ValueError on as a sample: a worker's exception would reach the user wrapped in a traceback."""
 

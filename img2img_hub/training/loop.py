@@ -17,7 +17,7 @@ from img2img_hub.data.find.sources import DataConfig, StreamedData, open_train_a
 from img2img_hub.evaluation.preview import TrainingData
 from img2img_hub.families import Family
 from img2img_hub.families.options import Architecture
-from img2img_hub.training.batches import open_samples, open_stream
+from img2img_hub.training.batches import open_samples, open_stream, stop_cropping
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.results.push import Publisher, create_repos, find_repo_ids, push_all
 from img2img_hub.training.results.results import Results
@@ -34,7 +34,13 @@ from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.run.signals import StopRequest
 from img2img_hub.training.state.checkpoints import RunState, errors_of_writing, load_checkpoint, save_checkpoint
 from img2img_hub.training.state.finetune import Start, initialise_from
-from img2img_hub.training.state.optimizers import make_averages, make_optimizers, prepare_networks, set_learning_rates
+from img2img_hub.training.state.optimizers import (
+    make_averages,
+    make_optimizers,
+    prepare_helpers,
+    prepare_networks,
+    set_learning_rates,
+)
 from img2img_hub.training.step import Stepper
 from img2img_hub.training.warmup import warm_up
 
@@ -66,7 +72,7 @@ def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, 
         accelerator = start_accelerator(config)
         with errors_of_lost_processes(accelerator, folder.checkpoints):
             finished = _train(folder, accelerator)
-    return Run(path=folder.path, family=family, config=config, finished=finished)
+    return Run(path=folder.path, family=family, config=folder.config, finished=finished)
 
 
 def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
@@ -98,6 +104,9 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
     plan = Plan.make(family, config, num_samples=len(dataset) or None, world_size=accelerator.num_processes)
+    if not family.jitter_in_decay and config.load_size is None:  # one that was given is the scale to train at
+        flat = plan.steps_before_decay(config) * plan.samples_per_step
+        stop_cropping(dataset, config=config, from_sample=flat)
     averages = make_averages(family, config, networks=networks, accelerator=accelerator)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
@@ -156,7 +165,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         start=state.step * plan.batches_per_step,
         stop=plan.total_steps * plan.batches_per_step,
     )
-    stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state)
+    helpers = prepare_helpers(family, accelerator)
+    stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state, helpers=helpers)
     to_push = repo_ids if accelerator.is_main_process else {}
     with (
         errors_of_each_process(accelerator),

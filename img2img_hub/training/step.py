@@ -3,7 +3,7 @@
 stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state); stepper.step(batches, logs)
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -34,11 +34,14 @@ class Stepper:
         accelerator: Accelerator,
         wrapped: dict[str, nn.Module],
         state: RunState,
+        helpers: Mapping[str, nn.Module] | None = None,
     ) -> None:
+        self.family = family
         self.phases = family.phases
         self.accumulation = config.gradient_accumulation_steps
         self.accelerator = accelerator
         self.wrapped = wrapped
+        self.helpers = dict(helpers or {})
         self.state = state
         # Tensor cores want a half precision image's channels together, and its convolutions follow; CPUs were slower.
         # Weights keep their order: to a fused Adam, a checkpoint in another one is other numbers.
@@ -67,14 +70,17 @@ class Stepper:
     def _draw(self, batches: Iterator[Batch]) -> _Micro:
         batch = next(batches)
         if self.channels_last:
-            batch = {name: image.contiguous(memory_format=torch.channels_last) for name, image in batch.items()}
-        return _Micro(batch=batch, outputs=Outputs(keep_graph=False, pools=dict(self.state.pools)))
+            batch = {
+                name: extra.contiguous(memory_format=torch.channels_last) if extra.ndim == 4 else extra
+                for name, extra in batch.items()
+            }
+        return _Micro(batch=self.family.prepare(batch), outputs=Outputs(keep_graph=False, pools=dict(self.state.pools)))
 
     def _optimise(self, phase: Phase, micros: list[_Micro], logs: Logs) -> None:
         """Gradients of one phase over all micro-batches, then its optimizer's step."""
         # What is read only needs no gradient of its own; unwrapped, it takes no part in the exchange between ranks.
         frozen = {name: self.state.networks[name] for name in phase.freezes}
-        networks = self.wrapped | frozen
+        networks = self.wrapped | self.helpers | frozen
         for network in frozen.values():
             network.requires_grad_(False)
         optimizer = self.state.optimizers[phase.name]

@@ -20,7 +20,6 @@ from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.run.signals import StopRequest
 from img2img_hub.training.state.checkpoints import RunState
-from img2img_hub.training.state.finetune import discriminator_phases
 from img2img_hub.training.step import Stepper
 
 
@@ -44,7 +43,7 @@ def warm_up(
     There are no checkpoints before step 0: a warm-up that was cut short is made again, and comes to the same.
     """
     began = time.perf_counter()
-    phases = discriminator_phases(family)
+    phases = family.judging_phases
     kept = {name: _buffers(state.networks[name]) for name in family.published.values()}
     batches = open_stream(
         dataset,

@@ -21,7 +21,8 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from img2img_hub.images.picture import crop, pad_to_multiple, reflected
+from img2img_hub.errors import first_line, one_line
+from img2img_hub.images.resize import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
 from img2img_hub.strips.record import NotByRows
@@ -254,7 +255,7 @@ class Engine:
         except Exception as error:  # each runtime has its own classes
             if _out_of_memory(error):
                 raise
-            said = " ".join(str(error).split())[:200] or type(error).__name__
+            said = one_line(error, most=200)
             raise ValueError(f"the backend failed ({said}): use backend='torch' (--backend torch)") from error
 
     @contextmanager
@@ -322,5 +323,4 @@ def _moved(network: Network, device: str | torch.device) -> Network:
     try:
         return network.to(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"device {str(device)!r} cannot be used ({reason}); cpu always can") from None
+        raise ValueError(f"device {str(device)!r} cannot be used ({first_line(error)}); cpu always can") from None

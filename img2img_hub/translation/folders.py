@@ -10,7 +10,7 @@ network, so that the others read and save meanwhile.
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from img2img_hub.images.picture import open_file
-from img2img_hub.images.raster import AnyImage
+from img2img_hub.errors import counted, one_line
+from img2img_hub.images.formats import IMAGE_EXTENSIONS, open_file
+from img2img_hub.images.raster import IN_PNG, AnyImage
+from img2img_hub.images.read import Decoded
 from img2img_hub.images.remarks import Note, noted, told
 from img2img_hub.translation.outputs import (
     SAVE_OPTIONS,
@@ -30,7 +32,7 @@ from img2img_hub.translation.outputs import (
     save_output,
 )
 from img2img_hub.translation.settings import Resize
-from img2img_hub.translation.translator import Translator
+from img2img_hub.translation.translator import Input, Translator
 
 MOST_BATCH_PIXELS = 2**20
 """Of the images that go through the network at once: larger batches take memory and no less time."""
@@ -62,7 +64,7 @@ class _Batch:
 
 def translate_folder(
     translator: Translator,
-    inputs: str | Path | Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
     *,
     output: str | Path,
     format: str = "png",
@@ -76,7 +78,8 @@ def translate_folder(
     """Translate images and all images of folders; each becomes output/STEM.format, in the subfolder it came from.
 
     Args:
-        inputs: image files and folders of images, one or several. Hidden files are left out.
+        inputs: image files and folders of images, one or several. Hidden files are left out. For a model of several
+            images a folder, or a file, of each by name: partners have the same name, whatever its ending.
         output: folder to write to; made if need be.
         format: "png", "jpg", "webp" or "tif".
         resize, seed: as the translator takes them.
@@ -92,7 +95,10 @@ def translate_folder(
         ValueError: before any image is read: a bad option, an input that is missing, two that would become one output,
             an output that is there, a folder that cannot be written to. What is wrong with one image is in the report.
     """
-    paths = [Path(path) for path in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    named = inputs if isinstance(inputs, Mapping) else {}
+    check_names(translator, named)
+    given = [inputs] if isinstance(inputs, str | Path) else list(named.values())[:1] or inputs
+    paths = [Path(path) for path in given]
     check_options(format=format, batch_size=batch_size, seed=seed)
     check_format(translator, format)
     folder = Path(output)
@@ -102,7 +108,8 @@ def translate_folder(
     check_writable(folder)
     if plan.among_inputs:
         mark_as_output(folder)
-    crew = _Crew(translator, resize=resize, seed=seed)
+    partners = find_partners([source for source, _ in plan.jobs], named, recursive=recursive)
+    crew = _Crew(translator, partners=partners, resize=resize, seed=seed)
     resize = resize or translator.settings.resize
     fit = translator.settings.working_size**2 if resize == "fit" else None
     failures = dict(plan.problems)
@@ -122,6 +129,44 @@ def translate_folder(
     )
 
 
+def check_names(translator: Translator, named: Mapping[str, str | Path]) -> None:
+    """Refuse inputs without a name for a model of several images, and the other way round. Raises ValueError."""
+    slots = translator.settings.inputs
+    if set(named) != {slot.name for slot in slots}:
+        if not slots:
+            raise ValueError(f"{translator.name} takes one image, and {' '.join(named)} are named: leave the names out")
+        needed = ", ".join(slot.describe() for slot in slots)
+        line = " ".join(f"{slot.name}=PATH" for slot in slots)
+        raise ValueError(f"{translator.name} takes {needed}: name a folder, or a file, of each, as in {line}")
+
+
+def find_partners(
+    sources: Sequence[Path], named: Mapping[str, str | Path], *, recursive: bool
+) -> dict[Path, dict[str, Path]]:
+    """For each image of the first folder, or file, that is named: those of the others; {} where there are no names.
+
+    Raises:
+        ValueError: an image has no partner, or several.
+    """
+    if not named:
+        return {}
+    (first, root), *others = ((name, Path(path)) for name, path in named.items())
+    found: dict[Path, dict[str, Path]] = {source: {first: source} for source in sources}
+    for name, place in others:
+        by_stem: dict[Path, list[Path]] = {}
+        if place.is_dir():
+            for file in sorted(place.rglob("*") if recursive else place.iterdir()):
+                if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith("."):
+                    by_stem.setdefault(file.relative_to(place).with_suffix(""), []).append(file)
+        for source in sources:
+            partners = by_stem.get(source.relative_to(root).with_suffix(""), []) if root.is_dir() else [place]
+            if len(partners) != 1 or not partners[0].is_file():
+                what = f"{len(partners)} partners" if len(partners) > 1 else "no partner"
+                raise ValueError(f"{source} has {what} in {place} ({name}): partners have the same name, rename one")
+            found[source][name] = partners[0]
+    return found
+
+
 def check_options(*, format: str, batch_size: int, seed: int | None) -> None:
     """Refuse what no image could be translated with. Raises ValueError."""
     if f".{format}" not in SAVE_OPTIONS:
@@ -135,12 +180,11 @@ def check_options(*, format: str, batch_size: int, seed: int | None) -> None:
 def check_format(translator: Translator, format: str) -> None:
     """Refuse a format that cannot hold what the model makes. Raises ValueError."""
     values = translator.settings.target_values
-    in_png = {("uint8", 1), ("uint8", 3), ("uint16", 1)}
     if values is None or values.is_picture or format == "tif":
         return
-    if format == "png" and (values.dtype, values.bands) in in_png:
+    if format == "png" and (values.dtype, values.bands) in IN_PNG:
         return
-    bands = f"{values.bands} band{'s' if values.bands > 1 else ''}"
+    bands = counted(values.bands, "band")
     raise ValueError(f"{translator.name} makes {bands} of {values.dtype}, which {format} cannot hold: add --format tif")
 
 
@@ -200,8 +244,16 @@ class _Stopped(BaseException):
 class _Crew:
     """A few threads, each with a batch from file to file."""
 
-    def __init__(self, translator: Translator, *, resize: Resize | None, seed: int | None) -> None:
+    def __init__(
+        self,
+        translator: Translator,
+        *,
+        partners: Mapping[Path, Mapping[str, Path]],
+        resize: Resize | None,
+        seed: int | None,
+    ) -> None:
         self.translator = translator
+        self.partners = partners
         self.resize = resize
         self.seed = seed
         self.notes: list[Note] = []
@@ -236,17 +288,18 @@ class _Crew:
             yield future.result()
 
     def _work(self, batch: _Batch) -> list[tuple[Path, str | None]]:
-        sources = [source for source, _ in batch.jobs]
+        sources: dict[Path, Input] = {source: self._input(source) for source, _ in batch.jobs}
         found: dict[Path, AnyImage] = {}
         if len(sources) > 1:
             try:
-                found = dict(zip(sources, self._translated(sources), strict=True))
+                found = dict(zip(sources, self._translated([*sources.values()]), strict=True))
+                sources.clear()  # for the memory's sake
             except (ValueError, OSError, MemoryError):
                 found = {}  # one of them is bad, or there are too many: each alone tells
         results: list[tuple[Path, str | None]] = []
         for source, destination in batch.jobs:
             try:
-                output = found.pop(source) if source in found else self._translated([source])[0]
+                output = found.pop(source) if found else self._translated([sources.pop(source)])[0]
                 if self._stopped:
                     raise _Stopped
                 with noted() as notes:
@@ -257,7 +310,11 @@ class _Crew:
                 results.append((source, _in_words(error, source)))
         return results
 
-    def _translated(self, sources: list[Path]) -> list[AnyImage]:
+    def _input(self, source: Path) -> Input:
+        partners = self.partners.get(source)
+        return Decoded(source) if partners is None else {name: Decoded(path) for name, path in partners.items()}
+
+    def _translated(self, sources: list[Input]) -> list[AnyImage]:
         with noted() as notes, self._interruptible():
             made = self.translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
         self.notes += notes
@@ -286,7 +343,7 @@ class _Crew:
 
 def _in_words(error: Exception, source: Path) -> str:
     """One line that names the image."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     if isinstance(error, MemoryError):
         text = "there is not enough memory for it: make it smaller, or use --resize fit"
     return text if str(source) in text else f"{source}: {text}"

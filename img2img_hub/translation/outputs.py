@@ -4,6 +4,7 @@ python -m img2img_hub translate photos/ --model model_cards/facades-label2photo 
 """
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 from PIL import Image
 
 from img2img_hub.data.find.search import MARK, OUTPUT, LeftOut, is_output
-from img2img_hub.images.picture import IMAGE_EXTENSIONS, ImageError, read_image
+from img2img_hub.files import replacing
+from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError
 from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.read import read_image
 from img2img_hub.images.remarks import note, spoken
 from img2img_hub.images.tiff_writing import for_pillow
 
@@ -28,7 +31,7 @@ MOST_PIXELS_A_SIDE = {".jpg": 65_500, ".webp": 16_383}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class OutputPlan:
     """What becomes what, and what could not be looked at."""
 
     jobs: list[tuple[Path, Path]]
@@ -43,7 +46,7 @@ class Plan:
 
 def plan_outputs(
     inputs: Sequence[Path], *, folder: Path, suffix: str, overwrite: bool, recursive: bool = False
-) -> Plan:
+) -> OutputPlan:
     """Each input becomes folder/STEM + suffix; nothing is made or read yet.
 
     Args:
@@ -97,7 +100,7 @@ def plan_outputs(
         raise ValueError(f"{there[0]} is there already{more}: add --overwrite, or name another --output")
     around = {os.path.realpath(path if path.is_dir() else path.parent) for path in inputs}
     among_inputs = any(str(parent) in around for parent in Path(os.path.realpath(folder)).parents)
-    return Plan(jobs=list(jobs.values()), problems=problems, left_out=lines, among_inputs=among_inputs)
+    return OutputPlan(jobs=list(jobs.values()), problems=problems, left_out=lines, among_inputs=among_inputs)
 
 
 def _images_in(
@@ -185,12 +188,9 @@ def make_folder(folder: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """Refuse a folder that no file can be put into: nobody wants to read that after a thousand images."""
-    trial = folder / f".trial-{os.getpid()}.part"
     try:
-        try:
-            trial.write_bytes(b"trial")
-        finally:
-            trial.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as trial:
+            trial.write(b"trial")
     except OSError as error:
         raise ValueError(
             f"the folder {folder} cannot be written to ({error.strerror}): make room there, change its permissions, "
@@ -226,13 +226,9 @@ def save_output(output: AnyImage, destination: Path) -> None:
         output = read_image(output, channels=1 if output.mode in ("L", "LA") else 3)
     if options["format"] == "TIFF" and (georeference := output.info.get("georeference")):
         options = options | {"tiffinfo": for_pillow(georeference)}
-    part = destination.with_name(f".{destination.name}.part")
     try:
-        try:
+        with replacing(destination) as part:
             output.save(part, icc_profile=output.info.get("icc_profile"), **options)
-            os.replace(part, destination)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise ImageError(
             f"{destination} cannot be written ({error.strerror or error}): make room there, or name another --output"

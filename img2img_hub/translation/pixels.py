@@ -7,6 +7,7 @@ The translator puts its network between the two halves of this.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2img_hub.images.picture import ImageError, ImageLike, name_of, read_alpha, read_image, to_image, to_tensor
-from img2img_hub.images.raster import AnyImage, Raster, georeference_of, read_raster
+from img2img_hub.errors import counted
+from img2img_hub.images.formats import ImageError
+from img2img_hub.images.picture import check_unit_range, mask_image, to_image, to_tensor
+from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.remarks import look_at, spoken
-from img2img_hub.images.values import BandValues, resized_bands
+from img2img_hub.images.resize import resized, resized_bands
+from img2img_hub.images.slots import stacked
+from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
 
 _MOST_OUTSIDE = 0.05  # share of a band's pixels beyond the range of training that goes without a word
@@ -29,40 +35,57 @@ class Pixels:
     def __init__(self, settings: TranslationSettings) -> None:
         self.settings = settings
 
+    def joined(self, image: ImageLike | Mapping[str, ImageLike]) -> Decoded:
+        """One image, of which nothing is decoded yet; or several by name, decoded and put together.
+
+        Raises:
+            ImageError: the model takes several and one came, or the other way round; see also `slots.stacked`.
+        """
+        slots = self.settings.inputs
+        if isinstance(image, Mapping):
+            if not slots:
+                raise ImageError(
+                    f"the model takes one image, and {', '.join(map(str, image)) or 'none'} came: give one"
+                )
+            return Decoded.of(stacked(image, slots))
+        decoded = Decoded.of(image)
+        if slots and not isinstance(decoded.content, Raster):  # a raster may be what was put together before
+            stacked({decoded.name: image}, slots)  # says what is needed
+        return decoded
+
     def read(self, image: ImageLike) -> AnyImage:
         """What the network wants of an image: an upright 8-bit picture, or a raster of its bands.
 
         Raises:
             ImageError: it cannot be read, has other bands, or holds no data.
         """
+        decoded = Decoded.of(image)
         with spoken():
-            read = self._read(image)
-            look_at(read, name=name_of(image, None))
+            read = self._read(decoded)
+            look_at(read, name=decoded.name)
         return read
 
-    def _read(self, image: ImageLike) -> AnyImage:
+    def _read(self, image: Decoded) -> AnyImage:
         values = self.settings.source_values
         if values is None:
-            return read_image(image, channels=self.settings.source_channels)
-        name = name_of(image, None)
-        if isinstance(image, Tensor):
-            return _from_tensor(image, values, name=name)
-        raster = read_raster(image, bands=values.bands)
-        if raster.no_data is None and values.no_data is not None:
-            raster = read_raster(raster, no_data=values.no_data)
+            return image.picture(channels=self.settings.source_channels)
+        if isinstance(image.content, Tensor):
+            return _from_tensor(image.content, values, name=image.name)
+        raster = image.raster(bands=values.bands, default_no_data=values.no_data)
         if raster.bands != values.bands:
-            had = f"{raster.bands} band{'s' if raster.bands > 1 else ''}"
-            raise ImageError(f"{name} has {had}, the model takes {values.bands}: give it an image of these bands")
-        _warn(raster, values, name=name)
+            had = counted(raster.bands, "band")
+            raise ImageError(f"{image.name} has {had}, the model takes {values.bands}: give it an image of these bands")
+        _warn(raster, values, name=image.name)
         return raster
 
     def tensor(self, image: AnyImage, *, size: tuple[int, int]) -> Tensor:
         """(C, H, W) float32 in [-1, 1] of what `read` gave, at `size` (width, height); 0 where there is no data."""
+        image = resized(image, size)
         if not isinstance(image, Raster):
-            return to_tensor(_resized(image, size))
+            return to_tensor(image)
         values = self.settings.source_values
         assert values is not None
-        return values.to_network(*resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size))
+        return values.to_network(image.array.transpose(2, 0, 1), image.valid)
 
     def rows(self, image: AnyImage, first: int, last: int) -> Tensor:
         """(C, last - first, W) of what `tensor` gives at the image's own size."""
@@ -84,31 +107,29 @@ class Pixels:
 
         A picture of a georeferenced image has that in its `info["georeference"]`.
         """
-        values = self.settings.target_values
-        georeference = georeference_of(original)
+        values, decoded = self.settings.target_values, Decoded.of(original)
         if not isinstance(made, Image.Image) and values is not None and not values.is_picture:
-            return self._raster(made, values, source=source, original=original)
-        output = _resized(made if isinstance(made, Image.Image) else to_image(made), source.size)
+            return self._raster(made, values, source=source, original=decoded)
+        output = resized(made if isinstance(made, Image.Image) else to_image(made), source.size)
         if isinstance(source, Raster):
-            alpha = None if source.valid is None else Image.fromarray(source.valid.astype(np.uint8) * np.uint8(255))
+            alpha = None if source.valid is None else mask_image(source.valid)
             profile = None
         else:
-            alpha = read_alpha(original)
+            alpha = decoded.alpha
             profile = source.info.get("icc_profile") if output.mode == source.mode else None
         if alpha is not None:
             output.putalpha(alpha)  # RGB becomes RGBA, L becomes LA
         if profile:
             output.info["icc_profile"] = profile
-        if georeference:
-            output.info["georeference"] = georeference
+        if decoded.georeference:
+            output.info["georeference"] = decoded.georeference
         return output
 
-    def _raster(self, made: Tensor, values: BandValues, *, source: AnyImage, original: ImageLike) -> Raster:
+    def _raster(self, made: Tensor, values: BandValues, *, source: AnyImage, original: Decoded) -> Raster:
         if isinstance(source, Raster):
             valid = source.valid
         else:
-            alpha = read_alpha(original)
-            valid = None if alpha is None else np.asarray(alpha) > 0
+            valid = None if original.alpha is None else np.asarray(original.alpha) > 0
         if not bool(torch.isfinite(made).all()):
             raise ImageError("the output holds NaN or infinity: the network that made it has diverged")
         bands, _ = resized_bands(made.float().numpy(), None, size=source.size)
@@ -116,8 +137,8 @@ class Pixels:
             array=values.to_units(torch.from_numpy(bands).clamp(-1, 1), valid=valid),
             valid=valid if values.missing is not None else None,
             no_data=values.no_data if valid is not None else None,
-            georeference=georeference_of(original),
-            name=name_of(original, None),
+            georeference=original.georeference,
+            name=original.name,
         )
 
 
@@ -144,12 +165,8 @@ def _from_tensor(tensor: Tensor, values: BandValues, *, name: str) -> Raster:
     if tensor.ndim != 3 or len(tensor) != values.bands or not tensor.is_floating_point() or not tensor.numel():
         wanted = f"floats ({values.bands}, H, W)"
         raise ImageError(f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give {wanted} in [-1, 1]")
-    low, high = float(tensor.min()), float(tensor.max())
-    if not (low >= -1.001 and high <= 1.001):  # a little room for rounding in half precision
-        raise ImageError(
-            f"{name} is a tensor with values from {low:g} to {high:g}: scale them to [-1, 1], or give an array "
-            "(H, W, C) of values in their own units"
-        )
+    cure = "scale them to [-1, 1], or give an array (H, W, C) of values in their own units"
+    check_unit_range(tensor, name=name, cure=cure)
     return Raster(array=values.to_units(tensor.clamp(-1, 1)), name=name)
 
 
@@ -166,7 +183,3 @@ def _warn(raster: Raster, values: BandValues, *, name: str) -> None:
             f"({values.low[worst]:.6g} … {values.high[worst]:.6g}), and the network sees only the range's ends there",
             stacklevel=5,
         )
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)

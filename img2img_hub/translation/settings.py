@@ -5,19 +5,21 @@ python -c "from img2img_hub.translation.settings import TranslationSettings; pri
 
 import json
 import warnings
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+from img2img_hub.errors import is_whole
+from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import NormStatistics
 
 SETTINGS_FILE = "translation.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 knew no inputs
 _FORMER = {"value_min": 0, "value_max": 255}  # before there were rasters, every file had these
 
 Resize = Literal["native", "fit"]
@@ -32,13 +34,15 @@ class TranslationSettings:
     """
 
     format_version: int = FORMAT_VERSION
-    """Version of this file's layout."""
+    """Version of this file's layout; that of former versions is read, too."""
     family: str = ""
     """The method it was trained by ("pix2pix", "cyclegan" …); empty where nobody said."""
     source_channels: int = 3
     """Bands of the input: 3 (RGB) or 1 (grey) of 8-bit pictures, any number of rasters."""
     target_channels: int = 3
     """Bands of the output, likewise."""
+    inputs: tuple[Slot, ...] = ()
+    """Where several images make one input, what they are, in the order of their bands; empty for one image."""
     source_values: BandValues | None = None
     """Type and value range of the input's bands; null for 8-bit pictures, whose 0 and 255 the network sees as -1 and
     1."""
@@ -56,7 +60,7 @@ class TranslationSettings:
     """The translator of the opposite direction: a Hub id, or the name of a folder beside this one."""
 
     def __post_init__(self) -> None:
-        if self.format_version != FORMAT_VERSION:
+        if self.format_version not in range(1, FORMAT_VERSION + 1) or isinstance(self.format_version, bool):
             raise ValueError(
                 f"format_version is {self.format_version!r}, this version reads {FORMAT_VERSION}: update img2img_hub"
             )
@@ -66,11 +70,24 @@ class TranslationSettings:
             values: BandValues | None = getattr(self, f"{side}_values")
             allowed = (1, 3) if values is None else (values.bands,)
             _check_whole(f"{side}_channels", getattr(self, f"{side}_channels"), allowed=allowed)
+        if self.inputs:
+            bands = sum(slot.bands for slot in self.inputs)
+            if bands != self.source_channels or self.source_values is None:
+                raise ValueError(f"inputs have {bands} bands in all, and source_channels is {self.source_channels}")
+            if len({slot.name for slot in self.inputs}) < len(self.inputs) or len(self.inputs) < 2:
+                raise ValueError("inputs must be two or more of different names, or left out")
         _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))
         _check_whole("working_size", self.working_size, allowed=range(1, 8193))
         _check_choice("resize", self.resize, get_args(Resize))
         if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
             raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
+
+    def describe_bands(self) -> str:
+        """ "3 → 1 bands", and " (uint16 → 8 bits)" where they are not both 8-bit pictures."""
+        both = (self.source_values, self.target_values)
+        types = ["8 bits" if values is None else values.dtype for values in both]
+        bands = f"{self.source_channels} → {self.target_channels} bands"
+        return bands if both == (None, None) else f"{bands} ({types[0]} → {types[1]})"
 
     def to_dict(self) -> dict[str, Any]:
         """The content of translation.json."""
@@ -93,9 +110,12 @@ class TranslationSettings:
                     values[key] = BandValues.from_dict(values[key])
                 except ValueError as error:
                     raise ValueError(f"{key}: {error}") from None
-        if values.get("format_version", FORMAT_VERSION) == FORMAT_VERSION and (unknown := sorted(set(values) - known)):
+        values["inputs"] = _slots(values.get("inputs", ()))
+        values.setdefault("format_version", 1)
+        if values["format_version"] in (1, FORMAT_VERSION) and (unknown := sorted(set(values) - known)):
             raise ValueError(f"unknown key {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
-        return cls(**{key: value for key, value in values.items() if key in known})
+        made = cls(**{key: value for key, value in values.items() if key in known})
+        return replace(made, format_version=FORMAT_VERSION)
 
     def save(self, folder: str | Path) -> None:
         """Write translation.json into `folder` (made if need be)."""
@@ -157,8 +177,22 @@ class TranslationSettings:
             raise ValueError(f"{where}: {SETTINGS_FILE}: {error}") from None
 
 
+def _slots(values: Any) -> tuple[Slot, ...]:
+    if not isinstance(values, list | tuple) or len(values) > 100:
+        raise ValueError(f"inputs must be a list of at most 100 objects, got {values!r:.60}")
+    slots = []
+    for each in values:
+        if not isinstance(each, dict) or set(each) != {item.name for item in fields(Slot)}:
+            raise ValueError(f"inputs: an object with name, bands and dtype was expected, got {each!r:.60}")
+        try:
+            slots.append(Slot(**each))
+        except ValueError as error:
+            raise ValueError(f"inputs: {error}") from None
+    return tuple(slots)
+
+
 def _check_whole(key: str, value: Any, *, allowed: range | tuple[int, ...]) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
+    if not is_whole(value) or value not in allowed:
         wanted = f"from {allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else " or ".join(map(str, allowed))
         raise ValueError(f"{key} must be a whole number, {wanted}, got {value!r:.60}")
 

@@ -6,16 +6,16 @@ Python, the command line, the web page and the evaluation all come through here.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self, cast, get_args, overload
 
 import torch
 from torch import Tensor
 
-from img2img_hub.images.picture import ImageLike
 from img2img_hub.images.raster import AnyImage
-from img2img_hub.networks import Network
+from img2img_hub.images.read import Decoded, ImageLike
+from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
 from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward
@@ -23,6 +23,9 @@ from img2img_hub.strips.translate import Tiles
 from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
+
+Input = ImageLike | Mapping[str, ImageLike]
+"""What is translated: an image, or several by name for a model whose input is made of several."""
 
 
 class Translator:
@@ -63,14 +66,18 @@ class Translator:
         memory: float | None = None,
     ) -> None:
         self.name = name or type(network).__name__
-        if not hasattr(network, "multiple"):
+        if not isinstance(network, Generator):
             raise ValueError(
                 f"{self.name} is a {type(network).__name__}, which judges images and makes none: name a generator"
             )
+        if network.scale != 1:
+            raise ValueError(
+                f"{self.name} makes images of {network.scale} times the size, and a Translator gives images of the "
+                "size of the input: call the network itself"
+            )
         settings = settings or settings_for(network)
         for key, bands in (("source_channels", network.in_channels), ("target_channels", network.out_channels)):
-            if getattr(settings, key) != bands:
-                said = getattr(settings, key)
+            if (said := getattr(settings, key)) != bands:
                 raise ValueError(f"{self.name}: translation.json says {key} {said}, the network has {bands}")
         set_norm_statistics(network, settings.norm_statistics)
         self.network = network
@@ -124,7 +131,7 @@ class Translator:
         # One commit for all files: a push in between must not give a mixture.
         download["revision"] = commit_of(fetch(where, "config.json", **download)) or revision
         network = Network.from_pretrained(where, **download)  # type: ignore[arg-type]
-        if not hasattr(network, "multiple"):
+        if not isinstance(network, Generator):
             raise ValueError(
                 f"{where} holds a {type(network).__name__}, which judges images and makes none: name a generator's repo"
             )
@@ -149,7 +156,7 @@ class Translator:
         *,
         dropout: float | None = None,
         norm: Norm | None = None,
-        family: Literal["pix2pix", "cyclegan"] | None = None,
+        family: Literal["pix2pix", "cyclegan", "cut", "fastcut"] | None = None,
         norm_statistics: NormStatistics | None = None,
         working_size: int | None = None,
         device: str | torch.device | None = None,
@@ -188,13 +195,13 @@ class Translator:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
-        self, image: ImageLike, *, resize: Resize | None = None, seed: int | None = None, batch_size: int = 1
+        self, image: Input, *, resize: Resize | None = None, seed: int | None = None, batch_size: int = 1
     ) -> AnyImage: ...
 
     @overload
     def __call__(
         self,
-        image: Sequence[ImageLike],
+        image: Sequence[Input],
         *,
         resize: Resize | None = None,
         seed: int | None = None,
@@ -203,7 +210,7 @@ class Translator:
 
     def __call__(
         self,
-        image: ImageLike | Sequence[ImageLike],
+        image: Input | Sequence[Input],
         *,
         resize: Resize | None = None,
         seed: int | None = None,
@@ -212,8 +219,9 @@ class Translator:
         """Translate an image, or each of a list of images.
 
         Args:
-            image: a path, bytes, PIL image, array, tensor (see `images.read_image`) or Raster, or a list of them. A
-                model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1].
+            image: a path, bytes, PIL image, array, tensor (see `images.read.read_image`), Raster or Decoded, or a list
+                of them. A model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1]. A model of
+                several images (`settings.inputs`) takes them by name: {"rgb": "a.png", "depth": "a.tif"}.
             resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
                 None: what the repo says is better.
             seed: None: the one deterministic translation. A number: dropout and noise act as in training, the same
@@ -236,7 +244,7 @@ class Translator:
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         if not isinstance(image, list | tuple):
-            return self._translate([cast(ImageLike, image)], resize=resize, seed=seed)[0]
+            return self._translate([cast(Input, image)], resize=resize, seed=seed)[0]
         outputs: list[AnyImage] = []
         for first in range(0, len(image), batch_size):
             outputs += self._translate(image[first : first + batch_size], resize=resize, seed=seed)
@@ -271,7 +279,7 @@ class Translator:
     def varies(self) -> bool:
         """Whether a seed makes a difference: the network has dropout or noise channels."""
         dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.modules())
-        return dropout or bool(getattr(self.network, "noise_channels", 0))
+        return dropout or bool(self.network.noise_channels)
 
     @property
     def reverse(self) -> str | None:
@@ -291,7 +299,7 @@ class Translator:
             normalised += f" with {statistics[settings.norm_statistics]}"
         parts = [
             f"{settings.family} {type(self.network).__name__}".strip(),
-            f"{settings.source_channels} → {settings.target_channels} bands{self._types()}",
+            settings.describe_bands(),
             normalised,
             f"trained at {settings.working_size}×{settings.working_size}",
             f"resize {settings.resize}",
@@ -301,17 +309,12 @@ class Translator:
         ]
         return " · ".join(parts)
 
-    def _types(self) -> str:
-        """ " (uint16 → 8 bits)" where they are not both 8-bit pictures."""
-        both = (self.settings.source_values, self.settings.target_values)
-        types = ["8 bits" if values is None else values.dtype for values in both]
-        return "" if both == (None, None) else f" ({types[0]} → {types[1]})"
-
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _translate(self, images: Sequence[ImageLike], *, resize: Resize, seed: int | None) -> list[AnyImage]:
+    def _translate(self, images: Sequence[Input], *, resize: Resize, seed: int | None) -> list[AnyImage]:
         """One batch: read all, group by shape, translate, put the results back in order."""
-        sources = [self.pixels.read(image) for image in images]
+        originals = [self.pixels.joined(image) for image in images]
+        sources = [self.pixels.read(original) for original in originals]
         working_size = (self.settings.working_size, self.settings.working_size)
         groups: dict[tuple[int, int], list[int]] = {}
         for index, source in enumerate(sources):
@@ -319,14 +322,14 @@ class Translator:
         outputs: dict[int, AnyImage] = {}
         for size, members in groups.items():
             if resize == "native" and seed is None and not self.engine.fits(size[1], size[0]):
-                outputs |= {index: self._by_rows(images[index], sources[index]) for index in members}
+                outputs |= {index: self._by_rows(originals[index], sources[index]) for index in members}
                 continue
             batch = torch.stack([self.pixels.tensor(sources[index], size=size) for index in members])
             for index, made in zip(members, self.translate_tensor(batch, seed=seed).cpu(), strict=True):
-                outputs[index] = self.pixels.finished(made, original=images[index], source=sources[index])
+                outputs[index] = self.pixels.finished(made, original=originals[index], source=sources[index])
         return [outputs[index] for index in range(len(images))]
 
-    def _by_rows(self, original: ImageLike, source: AnyImage) -> AnyImage:
+    def _by_rows(self, original: Decoded, source: AnyImage) -> AnyImage:
         """An image that is too large to be translated at once; a picture never becomes floats as a whole."""
         width, height = source.size
         canvas = self.pixels.canvas(width, height)

@@ -20,6 +20,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw
 
 from img2img_hub import Network, ResNetGenerator, UNetGenerator
+from img2img_hub.images.slots import Slot
+from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,19 @@ def write_noisy(folder: Path) -> Path:
         for parameter in network.parameters():
             parameter.mul_(10)
     return write_model(folder, card="# Noisy\n\nDraws lots. Twice.\n", network=network)
+
+
+def write_rooms(folder: Path) -> Path:
+    """A model of two pictures, a coloured and a grey one."""
+    torch.manual_seed(3)
+    slots = (Slot(name="colours", bands=3), Slot(name="edges", bands=1))
+    values = BandValues(dtype="uint8", low=(0,) * 4, high=(255,) * 4)
+    UNetGenerator(in_channels=4, levels=4, width=4, dropout=0).save_weights(folder)
+    TranslationSettings(
+        family="pix2pix", source_channels=4, inputs=slots, source_values=values, working_size=64, resize="fit"
+    ).save(folder)
+    (folder / "README.md").write_text("# Rooms\n\nOf colours and edges.\n", encoding="utf-8")
+    return folder
 
 
 def write_pair(root: Path, *, resize: str = "native") -> tuple[Path, Path]:

@@ -33,8 +33,10 @@ from img2img_hub.data.cache.pixel_file import PixelFile, describe_size
 from img2img_hub.data.find.columns import ColumnImages
 from img2img_hub.data.samples.opened import ImageData, PairedData
 from img2img_hub.data.samples.reading import FileImages, Half, Images
+from img2img_hub.data.samples.stack import Stack
+from img2img_hub.files import cache_folder
 from img2img_hub.images.raster import AnyImage
-from img2img_hub.images.resize import resized
+from img2img_hub.images.resize import training_array
 from img2img_hub.images.tiff import library_version
 
 logger = logging.getLogger(__name__)
@@ -58,9 +60,9 @@ def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = N
     """
     place = Path(folder or "~/.cache")
     try:
-        place = Path(folder).expanduser() if folder is not None else _default_folder()
+        place = Path(folder).expanduser() if folder is not None else cache_folder()
         name = data.id.replace("/", "--")[:50]
-        place = place / f"{name}-{load_size}-{fingerprint(data, load_size=load_size)}"
+        place = place / f"{name}-{load_size}-{cache_name(data, load_size=load_size)}"
         files = [
             PixelFile(place / f"{name}.npy", side, load_size=load_size)
             for name, side in zip(("source", "target")[-len(data.sides) :], data.sides, strict=True)
@@ -118,7 +120,7 @@ class ResizedImages:
         source, target = self._kept(0, index), self._kept(1, index)
         if source is None or target is None:
             source, target = (
-                resized(image, load_size=self.load_size, kind=kind)
+                training_array(image, load_size=self.load_size, kind=kind)
                 for image, kind in zip(self.data.pair(index), self._kinds, strict=True)
             )
             self._keep(0, index, source)
@@ -136,7 +138,7 @@ class ResizedImages:
     def _one(self, side: int, index: int, read: Callable[[int], AnyImage]) -> np.ndarray:
         pixels = self._kept(side, index)
         if pixels is None:
-            pixels = resized(read(index), load_size=self.load_size, kind=self._kinds[side])
+            pixels = training_array(read(index), load_size=self.load_size, kind=self._kinds[side])
             self._keep(side, index, pixels)
         return pixels
 
@@ -160,7 +162,7 @@ class ResizedImages:
             self._filling = False
 
 
-def fingerprint(data: ImageData, *, load_size: int) -> str:
+def cache_name(data: ImageData, *, load_size: int) -> str:
     """What the cache of ``data`` is called by: 20 digits that are others where any pixel could be another."""
     # Pairs are checked for one size when they are decoded; sides that were decoded apart must not stand in for them.
     kind = "pairs" if isinstance(data, PairedData) else "two sides"
@@ -179,6 +181,10 @@ def _identity(images: Images, rows: np.ndarray) -> Iterator[str]:
     if isinstance(images, Half):
         yield "left" if images.left else "right"
         yield from _identity(images.both.images, rows)
+    elif isinstance(images, Stack):
+        for slot in images.slots:
+            yield slot.describe()
+            yield from _identity(images.parts[slot.name], rows)
     elif isinstance(images, FileImages):
         yield str(images.root.resolve())
         for row in rows.tolist():
@@ -205,11 +211,6 @@ def _stamp(path: str) -> str:
     except OSError:  # whoever reads it will be told
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def _default_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "img2img_hub"
 
 
 def _why(error: Exception) -> str:

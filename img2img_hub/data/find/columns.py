@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from img2img_hub.data.find.config import DataError, listing
+from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.reading import read_as
+from img2img_hub.errors import counted, listing
 from img2img_hub.images.kinds import kind_of
 from img2img_hub.images.raster import AnyImage, RasterKind
 
@@ -72,7 +73,7 @@ class ColumnImages:
     def where_filled(self) -> ColumnImages:
         rows = self._rows[self.filled()]
         empty = len(self._rows) - len(rows)
-        left_out = f"{self.title}: left out {empty} row{'s' if empty > 1 else ''} without an image" if empty else ""
+        left_out = f"{self.title}: left out {counted(empty, 'row')} without an image" if empty else ""
         return ColumnImages(self._dataset, self._column, title=self.title, rows=rows.tolist(), left_out=left_out)
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from img2img_hub.errors import said_by_http
 
 Corruption = Literal["box", "free_form", "grayscale"]
 """What sources made of their targets lack; data/samples/masks.py does it."""
@@ -41,8 +43,9 @@ class DataConfig:
     """Split to validate on; "none" for none. Default: validation, val or test if there is one, else a held-out part."""
     validation_fraction: float = 0.05
     """Part of the training images (0 to 1) held out, by the seed, where there is no validation split."""
-    source_column: str | None = None
-    """Image column, or subfolder, with the sources; the only image column with side_by_side."""
+    source_column: tuple[str, ...] | str | None = None
+    """Image column, or subfolder, with the sources; the only image column with side_by_side. Of pairs several may be
+    named, such as rgb depth: their images of one row are one source, band behind band."""
     target_column: str | None = None
     """Image column, or subfolder, with the targets."""
     source_split: str | None = None
@@ -83,6 +86,9 @@ class DataConfig:
     """With streaming: images, still encoded, held in memory to draw the next one from."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.source_column, list | tuple):
+            names = tuple(self.source_column)
+            object.__setattr__(self, "source_column", names[0] if len(names) == 1 else names or None)
         if not self.dataset:
             raise DataError("no data set is named: type --dataset with a Hub id (user/name) or a folder")
         if self.direction not in ("AtoB", "BtoA"):
@@ -111,8 +117,34 @@ class DataConfig:
             raise DataError(f"shuffle_buffer is {self.shuffle_buffer}: type 1 (no shuffling) or more images")
         self._check_that_they_agree()
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where several images make one source, what they are called; () for one image."""
+        return self.source_column if isinstance(self.source_column, tuple) else ()
+
+    @property
+    def source_name(self) -> str | None:
+        """The column, or subfolder, of the sources where it is one."""
+        return self.source_column if isinstance(self.source_column, str) else None
+
+    def _check_several_sources(self) -> None:
+        names = " ".join(self.sources)
+        if len(set(self.sources)) < len(self.sources):
+            raise DataError(f"--source_column {names} names one of them twice: type each once")
+        if self.target_column is None:
+            raise DataError(f"--source_column {names}: type --target_column, too, which says what the target is")
+        if self.target_column in self.sources:
+            raise DataError(f"--source_column {names} has the target {self.target_column} among the sources: drop it")
+        others = ("target_dataset", "source_split", "source_label", "in_channels", "source_range", "no_data")
+        named = [f"--{name}" for name in others if getattr(self, name) is not None]
+        named += ["--streaming"] if self.streaming else []
+        if named:
+            raise DataError(f"--source_column {names} makes one source of several images, without {named[0]}: drop it")
+
     def _check_that_they_agree(self) -> None:
         """Refuse options that contradict each other, rather than let one of them win in silence."""
+        if self.sources:
+            self._check_several_sources()
         if self.corrupt:
             self._check_that_one_set_is_named()
         for kind in ("split", "label"):
@@ -130,6 +162,8 @@ class DataConfig:
                 "leave out --streaming, or tell sources from targets by split, column or data set"
             )
         if self.side_by_side:
+            if self.sources:
+                raise DataError("--side_by_side has one source in each image: name one --source_column")
             for name in ("target_dataset", "target_column", "source_split", "source_label"):
                 if getattr(self, name) is not None:
                     raise DataError(f"--side_by_side finds both halves in one image, so --{name} has no use: drop one")
@@ -210,14 +244,7 @@ def without_prefix(names: Iterable[str], prefix: str) -> dict[str, str]:
     return {match[1]: name for name, match in matches.items() if match}
 
 
-def listing(names: Sequence[str], *, limit: int = 5) -> str:
-    """ "a, b, c and 7 more" for messages."""
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
-
-
 def reason(error: Exception) -> str:
     """What other libraries raised, in one line of at most 300 characters, without the signatures in addresses."""
-    text = re.sub(r"(https?://[^\s'?]+)\?[^\s')]*", r"\1", str(error))
-    text = " ".join(text.split()) or type(error).__name__
+    text = said_by_http(error)
     return text if len(text) <= 300 else text[:300] + " …"

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError, find_pairs, listing, without_prefix
+from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError, find_pairs, without_prefix
 from img2img_hub.data.find.search import images_below, is_hidden, is_model, is_run, natural_key
 from img2img_hub.data.samples.reading import FileImages, Images
+from img2img_hub.data.samples.stack import Stack
+from img2img_hub.errors import listing
 
 _SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
@@ -54,10 +56,28 @@ class FolderSet:
 
     def two(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """The folders of A and B in ``split``; for pairs, only after every file has found its partner."""
-        names = (config.source_label or config.source_column, config.target_label or config.target_column)
+        if config.sources:
+            return self._several(split, config=config, paired=paired)
+        names = (config.source_label or config.source_name, config.target_label or config.target_column)
         first, second = self._find_two(split, names=names, paired=paired)
         source, target = self._images(first), self._images(second)
         return _matched(source, target) if paired else (source, target)
+
+    def _several(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
+        """Several folders that make one source, and that of the targets, matched by name."""
+        wanted = (*config.sources, str(config.target_column))
+        for layout in self._layouts(split):
+            if paired and set(wanted) <= set(layout):
+                images = {name: self._images(layout[name]) for name in wanted}
+                first = images[wanted[0]]
+                matched = {name: first if each is first else _matched(first, each)[1] for name, each in images.items()}
+                target = matched.pop(wanted[-1])
+                return Stack(matched), target
+        if not paired:
+            raise DataError("--source_column with several names makes pairs, and unpaired data are wanted: name one")
+        if not (self.root / split).is_dir() and split != self.train_split:
+            raise self._missing(split)
+        raise DataError(f"{self.root} has no folders {' '.join(wanted)} for {split!r}: found {self._found()}")
 
     def _find_two(self, split: str, *, names: tuple[str | None, str | None], paired: bool) -> tuple[Path, Path]:
         layouts = self._layouts(split)

@@ -26,6 +26,7 @@ from img2img_hub.data.find.config import DataConfig
 from img2img_hub.data.find.tables import TableSet
 from img2img_hub.data.samples.opened import ImageData
 from img2img_hub.data.samples.reading import FileImages, Half, Images
+from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedData
 
 _BEGINNINGS = 16  # images a side, spread evenly, of which the first bytes are compared, too
@@ -43,6 +44,9 @@ def identity_of(data: ImageData | StreamedData) -> Identity:
     found: Identity = {}
     for name, side in zip(("target",) if len(data.sides) == 1 else ("source", "target"), data.sides, strict=True):
         images = side.images
+        if isinstance(images, Stack):
+            found |= {f"{name} {part}": _side(each, side.rows) for part, each in images.parts.items()}
+            continue
         if not (isinstance(images, Half) and found):  # the other half is of the same files
             found[name] = _side(images.both.images if isinstance(images, Half) else images, side.rows)
     return found
@@ -76,8 +80,8 @@ def folders_read(config: DataConfig, *opened: ImageData | StreamedData | None) -
     for data in opened:
         for side in () if data is None or isinstance(data, StreamedData) else data.sides:
             images = side.images.both.images if isinstance(side.images, Half) else side.images
-            if isinstance(images, FileImages):
-                folders.add(images.root)
+            parts = images.parts.values() if isinstance(images, Stack) else [images]
+            folders |= {part.root for part in parts if isinstance(part, FileImages)}
     return sorted(folders)
 
 

@@ -16,7 +16,7 @@ import os
 import re
 from pathlib import Path
 
-from img2img_hub.images.picture import IMAGE_EXTENSIONS
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
 
 MARK = ".img2img_hub-output"
 """The file that `translate` puts into an output folder among its inputs: what is in there is no input, and no data."""

@@ -27,6 +27,7 @@ from img2img_hub.data.samples.kinds import KindError, side_kind
 from img2img_hub.data.samples.masks import Corrupter
 from img2img_hub.data.samples.opened import About, ImageData, PairedData, UnpairedData, problems
 from img2img_hub.data.samples.reading import Half, Images, SideBySide
+from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedData
 
 __all__ = [
@@ -250,6 +251,7 @@ def _with_kinds(about: About, source: Images, target: Images, *, config: DataCon
         out_channels=out_channels,
         source_kind=source_kind,
         target_kind=target_kind,
+        inputs=source.slots if isinstance(source, Stack) else (),
     )
 
 

@@ -20,12 +20,13 @@ from img2img_hub.data.find.config import (
     DataError,
     SplitMissingError,
     find_pairs,
-    listing,
     reason,
     without_prefix,
 )
 from img2img_hub.data.samples.reading import Images
+from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedColumn, first_rows, is_stream
+from img2img_hub.errors import listing
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
     from datasets import Dataset, IterableDataset
@@ -103,7 +104,9 @@ class TableSet:
         """The images of A and B in ``split``: two columns or, unpaired, two splits or two labels."""
         if config.source_label is not None:
             return self.one(split, config=config, role="source"), self.one(split, config=config, role="target")
-        names = (config.source_column, config.target_column)
+        if config.sources:
+            return self._several(split, config=config, paired=paired)
+        names = (config.source_name, config.target_column)
         if (names[0] is None) != (names[1] is None):
             raise DataError(
                 f"only one of --source_column and --target_column is given: type both; "
@@ -120,6 +123,14 @@ class TableSet:
         if found:
             return found
         raise self._not_found(split, paired=paired)
+
+    def _several(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
+        """Several columns that make one source, and that of the targets."""
+        if not paired:
+            raise DataError("--source_column with several names makes pairs, and unpaired data are wanted: name one")
+        target = str(config.target_column)
+        sources = {name: self._two_columns(split, name, target, paired=True) for name in config.sources}
+        return Stack({name: pair[0] for name, pair in sources.items()}), self._column(split, target)
 
     def _two_columns(self, split: str, first: str, second: str, *, paired: bool) -> tuple[Images, Images]:
         source, target = self._column(split, first), self._column(split, second)

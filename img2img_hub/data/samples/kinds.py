@@ -15,6 +15,7 @@ import numpy as np
 
 from img2img_hub.data.find.config import DataConfig, DataError
 from img2img_hub.data.samples.reading import Images
+from img2img_hub.data.samples.stack import Stack
 from img2img_hub.images.kinds import HeaderError
 from img2img_hub.images.raster import Raster, RasterKind
 from img2img_hub.images.values import BandValues, measured, spread
@@ -92,9 +93,24 @@ def side_values(
     images: Images, rows: np.ndarray, *, kind: RasterKind, limits: tuple[float, float] | None
 ) -> BandValues:
     """The range of values of one side, from at most 200 of its images, spread evenly; the same for the same data."""
+    if isinstance(images, Stack):
+        return _stacked_values(images, rows, kind=kind)
 
     def some() -> Iterator[Raster]:
         for place in spread(len(rows), _MEASURED):
             yield cast(Raster, images.read(int(rows[place]), channels=kind.bands, kind=kind))
 
     return measured(some(), dtype=kind.dtype, no_data=kind.no_data, limits=limits)
+
+
+def _stacked_values(images: Stack, rows: np.ndarray, *, kind: RasterKind) -> BandValues:
+    """Each list's own range: 0 and 255 of pictures, as of pictures that stand alone."""
+    low: list[float] = []
+    high: list[float] = []
+    for slot in images.slots:
+        if slot.is_picture:
+            low, high = low + [0.0] * slot.bands, high + [255.0] * slot.bands
+            continue
+        own = side_values(images.parts[slot.name], rows, kind=images.kind_of(slot.name), limits=None)
+        low, high = [*low, *own.low], [*high, *own.high]
+    return BandValues(dtype=kind.dtype, low=tuple(low), high=tuple(high))

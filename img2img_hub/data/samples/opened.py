@@ -20,6 +20,7 @@ from img2img_hub.data.samples.kinds import side_values
 from img2img_hub.data.samples.masks import Corrupter
 from img2img_hub.data.samples.reading import Images
 from img2img_hub.images.raster import AnyImage, RasterKind
+from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 
 
@@ -41,6 +42,8 @@ class About:
     source_range: tuple[float, float] | None = None
     """The values of all bands of rasters that are -1 and 1 to a network; None: as their pixels tell."""
     target_range: tuple[float, float] | None = None
+    inputs: tuple[Slot, ...] = ()
+    """Where several images make one source, what they are; () for one image."""
     corrupter: Corrupter | None = None
     """What makes sources of targets, where there is one set of pictures."""
 

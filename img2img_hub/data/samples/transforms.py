@@ -12,22 +12,19 @@ and in a resumed run, and is drawn anew every epoch; nothing about the data has 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from img2img_hub.data.cache.resized import ResizedImages
 from img2img_hub.data.find.sources import ImageData, PairedData
 from img2img_hub.data.samples.masks import Corrupter
-from img2img_hub.images.raster import Raster
-from img2img_hub.images.values import resized_bands
 
 # The first number of every seed, so that no two kinds of draw share a stream of random numbers.
 _JITTER_STREAM, _ORDER_STREAM = 1, 2
@@ -78,6 +75,13 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         self.flip = flip
         self.seed = seed
         self._values = dict(zip(("source", "target"), data.values, strict=True))  # read now, not in every worker
+        self._uncropped, self._uncropped_from = self.images, sys.maxsize
+
+    def stop_cropping(self, *, from_sample: int, cache: ResizedImages | None = None) -> None:
+        """From the epoch on that begins with this sample of the run, or as the next one, resize images straight to
+        ``image_size``, with no crop; they are still mirrored. ``cache`` as above, of that size."""
+        self._uncropped = cache or ResizedImages(self.data, load_size=self.image_size)
+        self._uncropped_from = -(-from_sample // len(self))
 
     def __len__(self) -> int:
         """Samples in an epoch."""
@@ -91,22 +95,28 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, position: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = position
         random = np.random.default_rng([_JITTER_STREAM, self.seed, epoch, index])
+        images = self._uncropped if epoch >= self._uncropped_from else self.images
         if isinstance(self.data, PairedData):
-            return self._pair(*self.images.pair(index), random, self.data.corrupter)
+            return self._pair(*images.pair(index), random, self.data.corrupter)
         target_index = int(random.integers(self.data.num_target))
-        source = self._side("source", self.images.source(index), self._draw(random))
-        return source | self._side("target", self.images.target(target_index), self._draw(random))
+        source = self._side("source", images.source(index), random)
+        return source | self._side("target", images.target(target_index), random)
 
     def _pair(
         self, source: np.ndarray, target: np.ndarray, random: np.random.Generator, corrupter: Corrupter | None
     ) -> dict[str, Tensor]:
-        draw = self._draw(random)
+        draw = self._draw(target, random)
         wanted = self._side("target", target, draw)
         if corrupter is None:
             return self._side("source", source, draw) | wanted
         return {"source": corrupter.of_sample(wanted["target"], random)} | wanted
 
-    def _side(self, name: str, pixels: np.ndarray, draw: tuple[int, int, bool]) -> dict[str, Tensor]:
+    def _side(
+        self, name: str, pixels: np.ndarray, draw: np.random.Generator | tuple[int, int, bool]
+    ) -> dict[str, Tensor]:
+        """One side of a sample, by a draw of its own or one that was made."""
+        if isinstance(draw, np.random.Generator):
+            draw = self._draw(pixels, draw)
         values = self._values[name]
         if values is None:
             return {name: self._jitter(pixels, *draw)}
@@ -121,8 +131,8 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
             f"{name}_valid": torch.from_numpy(valid.astype(np.float32))[None],
         }
 
-    def _draw(self, random: np.random.Generator) -> tuple[int, int, bool]:
-        left, top = (int(value) for value in random.integers(self.load_size - self.image_size + 1, size=2))
+    def _draw(self, pixels: np.ndarray, random: np.random.Generator) -> tuple[int, int, bool]:
+        left, top = (int(value) for value in random.integers(pixels.shape[-1] - self.image_size + 1, size=2))
         return left, top, bool(random.random() < 0.5) and self.flip
 
     def _jitter(self, pixels: np.ndarray, left: int, top: int, mirror: bool) -> Tensor:
@@ -132,7 +142,23 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         return window.float().div_(255).sub_(0.5).div_(0.5)  # bit for bit as images.to_tensor has it
 
 
-class EpochStream(Sampler[list[tuple[int, int]]]):
+@dataclass(eq=False, kw_only=True)
+class Steps:
+    """Which steps a rank makes, and of how many samples: what tells its batches, beside the data."""
+
+    batch_size: int
+    rank: int
+    world_size: int
+    seed: int
+    start_step: int = 0
+    num_steps: int
+
+    def __len__(self) -> int:
+        return max(0, self.num_steps - self.start_step)
+
+
+@dataclass(eq=False)
+class EpochStream(Steps, Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) for one rank: a ``batch_sampler`` whose place is one number, the step.
 
     The stream is one permutation of ``range(length)`` after the other, each drawn from (seed, epoch). Step s of rank
@@ -149,33 +175,15 @@ class EpochStream(Sampler[list[tuple[int, int]]]):
         num_steps: the step to stop before; the stream yields ``num_steps - start_step`` batches.
     """
 
-    def __init__(
-        self,
-        length: int,
-        *,
-        batch_size: int,
-        rank: int,
-        world_size: int,
-        seed: int,
-        start_step: int = 0,
-        num_steps: int,
-    ) -> None:
-        if length < 1 or batch_size < 1 or not 0 <= rank < world_size or start_step < 0:
-            raise ValueError(
-                f"no stream of batches from length={length}, batch_size={batch_size}, rank={rank}, "
-                f"world_size={world_size}, start_step={start_step}: lengths and sizes are at least 1, rank is "
-                f"below world_size and no step is negative"
-            )
-        self.length = length
-        self.batch_size = batch_size
-        self.rank = rank
-        self.world_size = world_size
-        self.seed = seed
-        self.start_step = start_step
-        self.num_steps = num_steps
+    length: int
 
-    def __len__(self) -> int:
-        return max(0, self.num_steps - self.start_step)
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.batch_size < 1 or not 0 <= self.rank < self.world_size or self.start_step < 0:
+            raise ValueError(
+                f"no stream of batches from length={self.length}, batch_size={self.batch_size}, rank={self.rank}, "
+                f"world_size={self.world_size}, start_step={self.start_step}: lengths and sizes are at least 1, rank "
+                f"is below world_size and no step is negative"
+            )
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for step in range(self.start_step, self.num_steps):
@@ -191,15 +199,3 @@ class EpochStream(Sampler[list[tuple[int, int]]]):
 def _order(length: int, seed: int, epoch: int) -> np.ndarray:
     """The order of one epoch; a few are kept because a batch may span two."""
     return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(length)
-
-
-AnImage = TypeVar("AnImage", Image.Image, Raster)
-
-
-def evaluation_image(image: AnImage, *, image_size: int) -> AnImage:
-    """``image`` at ``image_size`` x ``image_size`` pixels (bicubic), with no jitter."""
-    size = (image_size, image_size)
-    if not isinstance(image, Raster):
-        return image.resize(size, Image.Resampling.BICUBIC)
-    bands, valid = resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size)
-    return replace(image, array=bands.transpose(1, 2, 0), valid=valid, georeference={})

@@ -11,6 +11,7 @@ Samples travel to the worker processes as what they are asked for by: encoded, i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
@@ -19,9 +20,9 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from img2img_hub.data.samples.transforms import TrainingDataset
+from img2img_hub.data.samples.transforms import Steps, TrainingDataset
 from img2img_hub.data.stream.streaming import Sample, StreamedData
-from img2img_hub.images.resize import resized
+from img2img_hub.images.resize import training_array
 
 _STREAM_JITTER = 5  # the first number of the seed; transforms.py, sources.py and streaming.py have the other streams
 _READ_AHEAD = 64  # samples, so that training need not wait while the next part of a file is fetched
@@ -47,16 +48,21 @@ class StreamedDataset(TrainingDataset):
     def __getitem__(self, sample: Sample) -> dict[str, Tensor]:  # type: ignore[override]
         random = np.random.default_rng([_STREAM_JITTER, self.seed, sample[0]])
         images = self.data.images(sample)
-        about, size = self.data.about, self.load_size
-        target = resized(images[1], load_size=size, kind=about.target_kind)
-        source = target if images[0] is images[1] else resized(images[0], load_size=size, kind=about.source_kind)
+        size = self.image_size if sample[0] >= self._uncropped_from else self.load_size
+        about = self.data.about
+        target = training_array(images[1], load_size=size, kind=about.target_kind)
+        source = target if images[0] is images[1] else training_array(images[0], load_size=size, kind=about.source_kind)
         if self.data.paired:
             return self._pair(source, target, random, self.data.corrupter)
-        given = self._side("source", source, self._draw(random))
-        return given | self._side("target", target, self._draw(random))
+        return self._side("source", source, random) | self._side("target", target, random)
+
+    def stop_cropping(self, *, from_sample: int, cache: object = None) -> None:
+        """As of TrainingDataset, from this sample of the run on."""
+        self._uncropped_from = from_sample
 
 
-class StreamOrder(Sampler[list[Sample]]):
+@dataclass(eq=False)
+class StreamOrder(Steps, Sampler[list[Sample]]):
     """Batches of samples for one rank: a ``batch_sampler`` whose place is one number, the step.
 
     Arguments as of EpochStream. All ranks make the same number of steps, whatever their shards hold; to start at
@@ -64,27 +70,7 @@ class StreamOrder(Sampler[list[Sample]]):
     has forked its workers.
     """
 
-    def __init__(
-        self,
-        data: StreamedData,
-        *,
-        batch_size: int,
-        rank: int,
-        world_size: int,
-        seed: int,
-        start_step: int = 0,
-        num_steps: int,
-    ) -> None:
-        self.data = data
-        self.batch_size = batch_size
-        self.rank = rank
-        self.world_size = world_size
-        self.seed = seed
-        self.start_step = start_step
-        self.num_steps = num_steps
-
-    def __len__(self) -> int:
-        return max(0, self.num_steps - self.start_step)
+    data: StreamedData
 
     def __iter__(self) -> Iterator[list[Sample]]:
         samples = self.data.samples(

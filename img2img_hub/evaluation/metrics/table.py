@@ -49,8 +49,11 @@ METRICS = {
 }
 
 
-def metric_names(*, paired: bool, extra: Iterable[str] = ()) -> tuple[str, ...]:
+def metric_names(*, paired: bool, cycles: bool = True, extra: Iterable[str] = ()) -> tuple[str, ...]:
     """What an evaluation gives, in its order, where `extra` (some of lpips, fid, kid) could be loaded.
+
+    Args:
+        cycles: unpaired data are translated there and back; without it nothing is made of targets.
 
     Raises:
         ValueError: lpips without pairs.
@@ -60,8 +63,9 @@ def metric_names(*, paired: bool, extra: Iterable[str] = ()) -> tuple[str, ...]:
         raise ValueError(
             "--extra_metrics lpips compares outputs with their targets, and unpaired data have none: take fid or kid"
         )
-    sides = ("target",) if paired else ("target", "source")
+    cycles = cycles and not paired
+    sides = ("target", "source") if cycles else ("target",)
     kinds = ("swd", *(kind for kind in ("fid", "kid") if kind in extra))
-    first = ["l1", "psnr", "ssim", "ms_ssim"] if paired else ["cycle_l1_source", "cycle_l1_target"]
+    first = ["l1", "psnr", "ssim", "ms_ssim"] if paired else ["cycle_l1_source", "cycle_l1_target"] if cycles else []
     lpips = ["lpips"] if "lpips" in extra else []
     return (*first, *lpips, *(f"{kind}_{side}" for side in sides for kind in kinds))

@@ -11,7 +11,6 @@ its stdout go lines of JSON: {"failed": reason, "wait": seconds} for each try, a
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from img2img_hub.errors import said_by_http
 from img2img_hub.hub.publish import PUSH_ERRORS, push_folder
 from img2img_hub.hub.pushing.account import check_push, create_repos
 from img2img_hub.hub.pushing.patience import HubTrouble, Patience, one_try_a_request, patiently
@@ -135,15 +135,8 @@ def main() -> None:
         )
         tell(result=result)
     except PUSH_ERRORS as error:
-        tell(error=_one_line(error), may_pass=isinstance(error, HubTrouble))
+        tell(error=said_by_http(error), may_pass=isinstance(error, HubTrouble))
     os._exit(0)  # whatever threads an upload left hanging
-
-
-def _one_line(error: Exception) -> str:
-    """The message without what the HTTP library adds: a link to its manual, and signatures in addresses."""
-    text = re.sub(r"For more information check: \S+", "", str(error))
-    text = re.sub(r"(https?://[^\s'?]+)\?[^\s')]*", r"\1", text)
-    return " ".join(text.split()) or type(error).__name__
 
 
 def _tell(answers: TextIO, **values: Any) -> None:

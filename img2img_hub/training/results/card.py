@@ -17,7 +17,9 @@ import torch
 from accelerate import Accelerator
 
 from img2img_hub.data.find.sources import ImageData, StreamedData
+from img2img_hub.errors import counted
 from img2img_hub.evaluation.metrics import METRICS
+from img2img_hub.families import Direction
 from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
 from img2img_hub.hub.local_paths import shortened
 from img2img_hub.training.run.folder import RunFolder
@@ -30,7 +32,7 @@ def write_card(
     folder: Path,
     *,
     run: RunFolder,
-    generator: str,
+    direction: Direction,
     translator: Translator,
     accelerator: Accelerator,
     plan: Plan,
@@ -46,13 +48,13 @@ def write_card(
     """Write README.md of a generator into its folder.
 
     Args:
-        generator: its folder's name below the run's, "" for the only one.
+        direction: which of the run's generators it is.
         numbers: measured on validation_data.
         which, weights: of the last step or the best one, as a word for the list of results and in a sentence.
         repo_id, reverse: where it and the opposite direction will be on the Hub, if that is known.
     """
     family, config = run.family, run.config
-    name = (run.path.resolve().name, generator, "best" if which == "best" else "")
+    name = (run.path.resolve().name, direction.folder, "best" if which == "best" else "")
     epochs = plan.epochs(state.step)
     average = f", exponential moving average of the weights ({config.ema_decay:g})" if config.ema_decay else ""
     facts = CardFacts(
@@ -60,7 +62,7 @@ def write_card(
         repo_id=repo_id,
         family=family.name,
         method=family.title,
-        direction=_direction(run, generator),
+        direction=_direction(run, direction),
         architecture=translator.network.config,
         parameters=translator.network.parameter_count,
         datasets=train_data.hub_ids,
@@ -84,7 +86,7 @@ def write_card(
             if validation_data is not None
         ),
         weights=weights,
-        norm_statistics=translator.settings.norm_statistics if translator.network.config["norm"] == "batch" else "",
+        norm_statistics=translator.settings.norm_statistics if translator.network.config.get("norm") == "batch" else "",
         working_size=translator.settings.working_size,
         values=_values(translator),
         endings=_endings(translator),
@@ -112,12 +114,12 @@ def _endings(translator: Translator) -> tuple[str, str]:
     return "png" if source is None else "tif", "png" if target is None or target.is_picture else "tif"
 
 
-def _direction(run: RunFolder, generator: str) -> str:
+def _direction(run: RunFolder, direction: Direction) -> str:
     """Such as "label map to photo", "" where the run was not told what its images are."""
     names = [run.config.source_name, run.config.target_name]
     if names == ["source", "target"]:
         return ""
-    return " to ".join(reversed(names) if generator == "target2source" else names)
+    return " to ".join(reversed(names) if direction.source == "target" else names)
 
 
 _PRECISIONS = {"no": "float32", "fp16": "float16 mixed", "bf16": "bfloat16 mixed", "fp8": "float8 mixed"}
@@ -140,10 +142,13 @@ def _is_interactive() -> bool:
 def _equal_command(run: RunFolder) -> str:
     """The command line that trains the same as a call of `train` did: every field that is not at its default."""
     words = ["accelerate", "launch", "train_accelerate.py", run.family.name]
+    defaults = run.config.defaults_of(run.family)
     for part in (run.family, run.architecture, run.data, run.config):
         for item in fields(part):
-            value = getattr(part, item.name)
-            if value == item.default or item.name in ("resume", "overwrite", "hub_token"):
+            value, default = getattr(part, item.name), item.default
+            if part is run.config:
+                default = defaults.get(item.name, default)
+            if value == default or item.name in ("resume", "overwrite", "hub_token"):
                 continue
             if isinstance(item.default, bool):
                 words.append(f"--{item.name}" if value else f"--no_{item.name}")
@@ -180,4 +185,4 @@ def describe_hardware(accelerator: Accelerator) -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores ({model}), {processes} process" + ("es" if processes > 1 else "")
+    return f"{cores} CPU cores ({model}), {counted(processes, 'process', 'processes')}"

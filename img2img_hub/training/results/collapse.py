@@ -6,7 +6,7 @@ python -c "from img2img_hub.training.results.collapse import CollapseWatch as C;
 import math
 
 from img2img_hub.families import Family
-from img2img_hub.training.state.finetune import discriminator_phases
+from img2img_hub.families.adversarial import AdversarialFamily
 
 _NEAR_ZERO = 0.01  # vanilla: sure to 99 %; lsgan: within 0.1 of the label
 _LONG = 500  # steps
@@ -20,10 +20,11 @@ class CollapseWatch:
     """
 
     def __init__(self, family: Family, *, start_step: int) -> None:
-        phases = discriminator_phases(family) if family.adversarial_loss != "wgangp" else frozenset()
-        self._prefixes = tuple(f"{phase}/{kind}" for phase in phases for kind in ("real", "fake"))
+        kind = family.adversarial_loss if isinstance(family, AdversarialFamily) else "wgangp"
+        phases = family.judging_phases if kind != "wgangp" else frozenset()
+        self._prefixes = tuple(f"{phase}/{term}" for phase in phases for term in ("real", "fake"))
         # A smoothed label of real images cannot be met: its entropy remains of a cross-entropy.
-        share = family.label_smoothing if family.adversarial_loss == "vanilla" else 0.0
+        share = family.label_smoothing if isinstance(family, AdversarialFamily) and kind == "vanilla" else 0.0
         self._least_of_real = -sum(p * math.log(p) for p in (share, 1 - share) if p)
         self._since = start_step
         self._said = False

@@ -9,13 +9,14 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import distributed, nn
 
+from img2img_hub.families import Direction
 from img2img_hub.hub.local_paths import shortened_everywhere
+from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network, UNetGenerator
 from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
 from img2img_hub.training.run.folder import RunFolder
 from img2img_hub.training.state.checkpoints import RunState
-from img2img_hub.training.state.finetune import discriminators_beside
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator
 
@@ -25,6 +26,7 @@ class Generators:
 
     Args:
         values: what the values of sources and targets are (`ImageData.values`).
+        inputs: what the sources are made of (`About.inputs`).
     """
 
     def __init__(
@@ -34,13 +36,14 @@ class Generators:
         accelerator: Accelerator,
         state: RunState,
         values: tuple[BandValues | None, BandValues | None],
+        inputs: tuple[Slot, ...] = (),
     ) -> None:
         self.folder = folder
         self.family = folder.family
         self.config = folder.config
         self.accelerator = accelerator
         self.state = state
-        self.values = values
+        self.values, self.inputs = values, inputs
 
     def translators(self, *, alike: bool = False) -> dict[str, Translator]:
         """{name: translator} of every published generator.
@@ -50,44 +53,46 @@ class Generators:
                 batch norm's averages are each process's own, and those of the main process are the ones published.
         """
         made = {}
-        for folder, name in self.family.published.items():
-            network = self._as_saved(name)
-            made[name] = Translator(network, self.settings(folder), device=self.accelerator.device)
+        for direction in self.family.directions:
+            name = direction.generator
+            made[name] = Translator(self._as_saved(name), self.settings(direction), device=self.accelerator.device)
             if alike and self.accelerator.num_processes > 1:
                 for buffer in made[name].network.buffers():
                     distributed.broadcast(buffer, 0)
         return made
 
     def save(self, root: Path, *, repo_ids: dict[str, str]) -> None:
-        """Write every generator below `root`, with its discriminators and settings: all files but card and sheet.
+        """Write every generator below `root`, with its judges, auxiliaries and settings: all files but card and sheet.
 
         repo_ids: where the opposite directions will be; {} where they stand beside each other.
         """
-        for folder, name in self.family.published.items():
-            destination = root / folder
-            self._as_saved(name).save_weights(destination, dtype=self.config.save_dtype)
-            self.settings(folder, reverse=self.reverse(folder, repo_ids)).save(destination)
+        for direction in self.family.directions:
+            destination = root / direction.folder
+            self._as_saved(direction.generator).save_weights(destination, dtype=self.config.save_dtype)
+            self.settings(direction, reverse=self.reverse(direction, repo_ids)).save(destination)
             text = json.dumps(shortened_everywhere(self.folder.settings()), indent=2)
             (destination / "training_config.json").write_text(text + "\n", encoding="utf-8")
-            for discriminator in discriminators_beside(self.family, folder):
-                judge = self.state.networks[discriminator]
-                assert isinstance(judge, Network)
-                judge.save_weights(destination / "training" / discriminator, dtype=self.config.save_dtype)
+            for name in direction.beside:
+                network = self.state.networks[name]
+                assert isinstance(network, Network)
+                network.save_weights(destination / "training" / name, dtype=self.config.save_dtype)
 
-    def reverse(self, folder: str, repo_ids: dict[str, str]) -> str | None:
-        """The other direction: its repo if it is pushed, else the folder beside this one."""
-        others = [other for other in self.family.published if other != folder]
-        return repo_ids.get(others[0], others[0]) if others else None
+    def reverse(self, direction: Direction, repo_ids: dict[str, str]) -> str | None:
+        """The opposite direction, if there is one: its repo if it is pushed, else the folder beside this one."""
+        back = [other.folder for other in self.family.directions if other.generator == direction.back]
+        return repo_ids.get(back[0], back[0]) if back else None
 
-    def settings(self, folder: str, *, reverse: str | None = None) -> TranslationSettings:
-        """What translation.json says of the generator that is published in this folder."""
-        network = self.state.networks[self.family.published[folder]]
+    def settings(self, direction: Direction, *, reverse: str | None = None) -> TranslationSettings:
+        """What translation.json says of this generator."""
+        network = self.state.networks[direction.generator]
         assert isinstance(network, Network)
-        source_values, target_values = reversed(self.values) if folder == "target2source" else self.values
+        inputs = self.inputs if direction.source == "source" else ()
+        source_values, target_values = reversed(self.values) if direction.source == "target" else self.values
         return TranslationSettings(
             family=self.family.name,
             source_channels=network.in_channels,
             target_channels=network.out_channels,
+            inputs=inputs,
             source_values=source_values,
             target_values=target_values,
             norm_statistics=self._norm_statistics(network),

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 
 from img2img_hub.data.find.sources import ImageData, StreamedData
 from img2img_hub.evaluation.metrics import METRICS
+from img2img_hub.families import Direction
 from img2img_hub.files import write_text
 from img2img_hub.training.results.card import write_card
 from img2img_hub.training.results.generators import Generators
@@ -55,7 +56,13 @@ class Results:
         self.validation_data = validation_data
         self.plan = plan
         self.repo_ids = repo_ids
-        self.generators = Generators(folder, accelerator=accelerator, state=state, values=train_data.values)
+        self.generators = Generators(
+            folder,
+            accelerator=accelerator,
+            state=state,
+            values=train_data.values,
+            inputs=train_data.about.inputs,
+        )
         self.evaluation = Evaluation(
             self.family, self.config, accelerator=accelerator, train_data=train_data, validation_data=validation_data
         )
@@ -209,29 +216,30 @@ class Results:
         repo_ids: dict[str, str],
     ) -> None:
         """Sheets and cards of generators that stand below `root`."""
-        for folder, name in self.family.published.items():
-            self.evaluation.draw(translators, name).save(root / folder / "sample_sheet.png")
+        for direction in self.family.directions:
+            folder, name = direction.folder, direction.generator
+            self.evaluation.draw(translators, direction).save(root / folder / "sample_sheet.png")
             write_card(
                 root / folder,
                 run=self.folder,
-                generator=folder,
+                direction=direction,
                 translator=translators[name],
                 accelerator=self.accelerator,
                 plan=self.plan,
                 state=self.state,
                 train_data=self.train_data,
                 validation_data=self.validation_data,
-                numbers={_seen_from(folder, key): value for key, value in numbers.items()},
+                numbers={_seen_from(direction, key): value for key, value in numbers.items()},
                 which=which,
-                weights=self._weights_in_words(which, folder),
+                weights=self._weights_in_words(which, direction),
                 repo_id=repo_ids.get(folder),
-                reverse=self.generators.reverse(folder, repo_ids) if repo_ids else None,
+                reverse=self.generators.reverse(direction, repo_ids) if repo_ids else None,
             )
 
-    def _weights_in_words(self, which: Literal["last", "best"], folder: str) -> str:
-        """Which weights the card of the generator in this folder speaks of."""
+    def _weights_in_words(self, which: Literal["last", "best"], direction: Direction) -> str:
+        """Which weights the card of this generator speaks of."""
         step, total, best = self.state.step, self.plan.total_steps, self.state.best
-        by = f" by {METRICS[_seen_from(folder, self.best.metric)].title}" if self.best is not None else ""
+        by = f" by {METRICS[_seen_from(direction, self.best.metric)].title}" if self.best is not None else ""
         if which == "best":
             return f"These are the weights of step {step:,} of {total:,}, the best of the run{by}."
         if step < total:
@@ -243,11 +251,10 @@ class Results:
         return f"{last} The best of the run{by}, {number}, are kept beside them, under `best/` of the run's folder."
 
 
-def _seen_from(folder: str, key: str) -> str:
-    """A metric's name as the generator in this folder sees it: what it makes is its target, as in `evaluate`."""
+def _seen_from(direction: Direction, key: str) -> str:
+    """A metric's name as this generator sees it: what it makes is its target, as in `evaluate`."""
     stem, _, side = key.rpartition("_")
-    other = {"source": "target", "target": "source"}
-    return f"{stem}_{other[side]}" if folder == "target2source" and side in other else key
+    return f"{stem}_{direction.seen_from_here(side)}" if side in ("source", "target") else key
 
 
 def _prefixed(prefix: str, numbers: Numbers) -> Numbers:

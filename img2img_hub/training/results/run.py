@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from img2img_hub.families import Family
-from img2img_hub.images.picture import open_file
+from img2img_hub.images.formats import open_file
 from img2img_hub.training.results.push import push_all
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.translation.translator import Translator
@@ -52,7 +52,8 @@ class Run:
     @property
     def reverse_translator(self) -> Translator | None:
         """From target to source; None where the family has no such generator."""
-        return self.translators.get("target2source")
+        folders = [direction.folder for direction in self.family.directions if direction.source == "target"]
+        return self.translators[folders[0]] if folders else None
 
     @property
     def metrics(self) -> dict[str, float]:

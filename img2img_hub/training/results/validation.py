@@ -7,6 +7,7 @@ same to the last bit as one process alone would find. So a large validation spli
 process waits for another so long that the group's time-out strikes.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from accelerate import Accelerator
@@ -24,7 +25,7 @@ from img2img_hub.evaluation.measure import (
 )
 from img2img_hub.evaluation.metrics import METRICS, metric_names
 from img2img_hub.evaluation.perceptual import Perceptual
-from img2img_hub.families import Family
+from img2img_hub.families import Direction, Family
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.translation.translator import Translator
 
@@ -63,9 +64,12 @@ class Evaluation:
             self.perceptual.keep([name for name in config.extra_metrics if all(name in names for names in found)])
         self._check_loaded()
 
+    def _metric_names(self, extra: Sequence[str]) -> tuple[str, ...]:
+        return metric_names(paired=self.family.paired, cycles=self.family.has_cycles, extra=extra)
+
     def _check_names(self) -> None:
         config, best = self.config, self.config.best_metric
-        known = metric_names(paired=self.family.paired, extra=config.extra_metrics)
+        known = self._metric_names(config.extra_metrics)
         if self.data is None and (config.eval_every or config.extra_metrics):
             flag = f"--eval_every {config.eval_every}" if config.eval_every else "--extra_metrics"
             raise ValueError(
@@ -80,10 +84,10 @@ class Evaluation:
 
     def _check_loaded(self) -> None:
         best, names = self.config.best_metric, self.perceptual.names
-        if best is not None and best not in metric_names(paired=self.family.paired, extra=names):
+        if best is not None and best not in self._metric_names(names):
             raise ValueError(
                 f"--best_metric {best} cannot be measured here: {'; '.join(self.perceptual.problems)}. Or choose "
-                f"another: {', '.join(metric_names(paired=self.family.paired, extra=names))}"
+                f"another: {', '.join(self._metric_names(names))}"
             )
         if self.data is not None:
             self.perceptual.notes(smallest_set(self.data))  # refuses sets that have no distance
@@ -106,22 +110,21 @@ class Evaluation:
         data = self.data or self.train_data
         return data.preview() if isinstance(data, StreamedData) else data
 
-    def draw(self, translators: dict[str, Translator], name: str) -> Image.Image:
+    def draw(self, translators: dict[str, Translator], direction: Direction) -> Image.Image:
         """source | output | target for pairs, source | output | back for cycles, on images spread over the split."""
-        others = [translator for other, translator in translators.items() if other != name]
         return draw_samples(
-            translators[name],
+            translators[direction.generator],
             self._shown,
             image_size=self.size,
-            reverse=others[0] if others else None,
+            reverse=None if direction.back is None else translators[direction.back],
             count=self.config.num_samples,
-            backwards=name == "target2source",
+            backwards=direction.source == "target",
             names=(self.config.source_name, self.config.target_name),
         )
 
     def sheet(self, translators: dict[str, Translator]) -> Image.Image:
         """The sheets of all generators, one below the other."""
-        return _stack([self.draw(translators, name) for name in translators])
+        return _stack([self.draw(translators, direction) for direction in self.family.directions])
 
     # --- numbers ----------------------------------------------------------------------------------------------------
 
@@ -139,11 +142,12 @@ class Evaluation:
             "perceptual": self.perceptual if limit is None else None,
             "share": Share(self.accelerator.process_index, self.accelerator.num_processes, _gather),
         }
+        there = self.family.directions[0]
+        translator = translators[there.generator]
         if self.family.paired:
-            (translator,) = translators.values()
             return evaluate_paired(translator, self.data, **options)  # type: ignore[arg-type]
-        there, back = translators["source2target"], translators["target2source"]
-        return evaluate_unpaired(there, back, self.data, **options)  # type: ignore[arg-type]
+        back = None if there.back is None else translators[there.back]
+        return evaluate_unpaired(translator, back, self.data, **options)  # type: ignore[arg-type]
 
     def about(self, limit: int | None = None) -> dict[str, int | str]:
         """What a line of metrics.jsonl says of its numbers: on how many images of which split."""

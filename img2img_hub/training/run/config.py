@@ -5,53 +5,74 @@ networks look like is Architecture's, where the images come from is DataConfig's
 """
 
 import os
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import tyro
+
+from img2img_hub.families import Family
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
 ExtraMetric = Literal["lpips", "fid", "kid"]
 
 
+Value = TypeVar("Value")
+Free = Annotated[Value, "free"]
+"""Of a field that may differ between a run and its resumption: what is shown and kept, not what is learnt."""
+Length = Annotated[Value, "free", "length"]
+"""Of a field that says how long to train, which may change on the way; the schedule is another one from there on."""
+
+OF_THE_FAMILY: Any = None  # until `TrainConfig.of` has asked it
+RUN_DEFAULTS = {
+    "num_epochs": 200,
+    "decay_epochs": 100,
+    "batch_size": 1,
+    "learning_rate": 2e-4,
+    "adam_beta1": 0.5,
+    "adam_beta2": 0.999,
+}
+"""Of pix2pix and CycleGAN, and of other families as far as they say nothing else."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of a run; the defaults are the papers'. Precision and processes belong to `accelerate launch`."""
+    """Settings of a run; the defaults are the paper's. Precision and processes belong to `accelerate launch`."""
 
-    output_dir: str
+    output_dir: Free[str]
     """Folder of the run's own for checkpoints, sample sheets, metrics.jsonl and the finished generators."""
-    max_steps: int | None = None
+    max_steps: Length[int | None] = None
     """Generator steps in all; overrides num_epochs."""
-    num_epochs: int = 200
-    """Passes over the data set (both papers: 200)."""
-    decay_epochs: int = 100
-    """Epochs at the end of num_epochs over which the learning rate falls linearly to zero (both papers: 100); with
-    max_steps the same share of the steps."""
-    batch_size: int = 1
-    """Images a process and micro-batch (both papers: 1)."""
+    num_epochs: Length[int] = OF_THE_FAMILY
+    """Passes over the data set."""
+    decay_epochs: Length[int] = OF_THE_FAMILY
+    """Epochs at the end of num_epochs over which the learning rate falls linearly to zero; with max_steps the same
+    share of the steps."""
+    batch_size: int = OF_THE_FAMILY
+    """Images a process and micro-batch."""
     gradient_accumulation_steps: int = 1
     """Micro-batches a step; multiplies the batch size at the same memory."""
     image_size: int = 256
     """Pixels, width and height of a training crop."""
     load_size: int | None = None
     """Pixels, size before the random crop (None: 286/256 of image_size, as both papers have it)."""
-    working_size: int | None = None
+    working_size: Free[int | None] = None
     """Pixels a side at which finished generators see a whole image (None: image_size). Where small crops of large
     images are trained on, give load_size, for objects have that scale in training."""
-    cache: bool = True
+    cache: Free[bool] = True
     """Decode and resize every image once and keep the pixels in a file that is mapped into memory."""
-    cache_dir: str | None = None
+    cache_dir: Free[str | None] = None
     """Folder of those files (None: $XDG_CACHE_HOME/img2img_hub, else ~/.cache/img2img_hub)."""
     flip: bool = True
     """Mirror images left-right half of the time."""
-    learning_rate: float = 2e-4
-    """Of Adam, both players."""
+    learning_rate: float = OF_THE_FAMILY
+    """The learning rate of Adam for generators and, without discriminator_learning_rate, discriminators."""
     discriminator_learning_rate: float | None = None
-    """Another one for the discriminators (two time-scale update rule, Heusel et al. 2017; None: learning_rate)."""
-    adam_beta1: float = 0.5
+    """The learning rate of Adam for discriminators, where it is another one (two time-scale update rule, Heusel et al.
+    2017; None: learning_rate)."""
+    adam_beta1: float = OF_THE_FAMILY
     """Adam's decay of the gradient's mean."""
-    adam_beta2: float = 0.999
+    adam_beta2: float = OF_THE_FAMILY
     """Adam's decay of the gradient's square."""
     ema_decay: float = 0.0
     """Publish an exponential moving average of the generator's weights with this decay a step (0: off; try 0.999)."""
@@ -59,62 +80,62 @@ class TrainConfig:
     """Of initialisation, order, jitter, dropout and pools."""
     cpu: bool = False
     """Train on the CPU even where there is a GPU; needed for several processes on CPUs."""
-    cpu_threads: int | None = None
+    cpu_threads: Free[int | None] = None
     """Threads a process on the CPU (None: all cores, shared among the processes)."""
-    compile: bool = False
+    compile: Free[bool] = False
     """Compile the networks (torch.compile): minutes at the start, faster steps after on a GPU; no gain on a CPU."""
-    num_workers: int = 2
+    num_workers: Free[int] = 2
     """Processes that read images; 0 reads in the training process, which is no slower where images are cached and
     there are two cores or less a process."""
-    log_steps: int = 50
+    log_steps: Free[int] = 50
     """Steps between lines in metrics.jsonl and trackers."""
-    sample_steps: int = 1000
+    sample_steps: Free[int] = 1000
     """Steps between sample sheets and, without eval_every, numbers of the first 32 validation images."""
-    num_samples: int = 4
+    num_samples: Free[int] = 4
     """Rows of a sample sheet, validation images spread evenly over the split."""
-    eval_every: int | None = None
+    eval_every: Free[int | None] = None
     """Steps between measurements on the whole validation split (None: only at the end)."""
-    extra_metrics: tuple[ExtraMetric, ...] = ()
+    extra_metrics: Free[tuple[ExtraMetric, ...]] = ()
     """Measured beside the others: lpips, fid, kid. They need torchmetrics, torch-fidelity, torchvision, downloads."""
-    best_metric: str | None = None
+    best_metric: Free[str | None] = None
     """Keep the generators that are best by this number of eval_every, such as ssim or swd_target, under best/."""
-    checkpoint_steps: int = 1000
+    checkpoint_steps: Free[int] = 1000
     """Steps between checkpoints."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: Free[int] = 2
     """Checkpoints kept; older ones are deleted."""
-    resume: bool = False
+    resume: Free[bool] = False
     """Continue the run in output_dir from its last complete checkpoint; step 0 if there is none."""
-    overwrite: bool = False
+    overwrite: Free[bool] = False
     """Delete the run that output_dir holds and start anew; refused where the folder holds what no run made."""
     init_from: str | None = None
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
     discriminator_warmup_steps: int = 500
     """With init_from, where it has no discriminator: steps in which only the discriminators learn, before the run's."""
-    save_dtype: SaveDtype = "float32"
+    save_dtype: Free[SaveDtype] = "float32"
     """Type of the published weights; all metrics are measured on the weights as saved."""
-    report_to: tuple[Tracker, ...] = ()
+    report_to: Free[tuple[Tracker, ...]] = ()
     """Trackers to log to, beside metrics.jsonl."""
-    push_to_hub: bool = False
+    push_to_hub: Free[bool] = False
     """Push the finished generators to the Hub."""
-    push_every: int | None = None
+    push_every: Free[int | None] = None
     """Steps between pushes of the generators as they stand, beside the training (None: one push, at the end)."""
-    hub_model_id: str | None = None
+    hub_model_id: Free[str | None] = None
     """Repo to push to, user/name (None: the name of output_dir under your account)."""
-    hub_private: bool | None = None
+    hub_private: Free[bool | None] = None
     """Make new repos private (None: where a Hub data set, or the model of init_from, is private or gated)."""
-    hub_token: Annotated[str | None, tyro.conf.Suppress] = field(default=None, repr=False)
+    hub_token: Annotated[Free[str | None], tyro.conf.Suppress] = field(default=None, repr=False)
     """Token to push with (None: the one you logged in with). Not a flag: command lines are published in the card."""
-    source_name: str = "source"
+    source_name: Free[str] = "source"
     """What the sources are, for sample sheets and the card, such as "label map"."""
-    target_name: str = "target"
+    target_name: Free[str] = "target"
     """What the targets are, such as "photo"."""
-    license: str = "other"
+    license: Free[str] = "other"
     """License of the weights for the model card, as a Hub identifier (apache-2.0, cc-by-4.0, other …)."""
-    license_name: str | None = None
+    license_name: Free[str | None] = None
     """With license other: its short name, for the card."""
-    license_link: str | None = None
+    license_link: Free[str | None] = None
     """With license other: where it can be read, for the card."""
-    dataset_note: str = ""
+    dataset_note: Free[str] = ""
     """A sentence for the card on what the data set's own license asks for."""
 
     def __post_init__(self) -> None:
@@ -137,8 +158,9 @@ class TrainConfig:
             "discriminator_warmup_steps": 0,
         }
         for name, lowest in whole.items():
-            if getattr(self, name) < lowest:
-                raise ValueError(f"--{name} must be {lowest} or more, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not OF_THE_FAMILY and value < lowest:
+                raise ValueError(f"--{name} must be {lowest} or more, got {value}")
         for name in ("max_steps", "cpu_threads", "working_size", "eval_every", "push_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -173,9 +195,10 @@ class TrainConfig:
             if value is not None and not value > 0:
                 raise ValueError(f"--{name} must be above 0, got {value}")
         for name in ("adam_beta1", "adam_beta2", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be in [0, 1), got {getattr(self, name)}")
-        if self.decay_epochs > self.num_epochs:
+            value = getattr(self, name)
+            if value is not OF_THE_FAMILY and not 0 <= value < 1:
+                raise ValueError(f"--{name} must be in [0, 1), got {value}")
+        if None not in (self.decay_epochs, self.num_epochs) and self.decay_epochs > self.num_epochs:
             raise ValueError(
                 f"--decay_epochs {self.decay_epochs} is more than --num_epochs {self.num_epochs}: give at most as many"
             )
@@ -185,6 +208,16 @@ class TrainConfig:
             raise ValueError(f"--hub_model_id {self.hub_model_id} does nothing without --push_to_hub: add it")
         if self.push_every is not None and not self.push_to_hub:
             raise ValueError(f"--push_every {self.push_every} does nothing without --push_to_hub: add it")
+
+    @classmethod
+    def defaults_of(cls, family: Family | type[Family]) -> dict[str, Any]:
+        """What fields are in a run of this family that are not given."""
+        return RUN_DEFAULTS | family.run_defaults
+
+    def of(self, family: Family) -> Self:
+        """These settings, and the family's where there are none. Raises ValueError as a new config does."""
+        missing = {key: value for key, value in self.defaults_of(family).items() if getattr(self, key) is OF_THE_FAMILY}
+        return replace(self, **missing)
 
     @property
     def jitter_size(self) -> int:

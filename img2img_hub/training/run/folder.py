@@ -34,7 +34,7 @@ class RunFolder:
     """The folder of one run."""
 
     def __init__(self, *, family: Family, config: TrainConfig, data: DataConfig, architecture: Any) -> None:
-        self.family, self.config, self.data, self.architecture = family, config, data, architecture
+        self.family, self.config, self.data, self.architecture = family, config.of(family), data, architecture
         self.path = Path(config.output_dir)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"

@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs, set_seed
 from torch import distributed
 
+from img2img_hub.errors import first_line
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.run.memory import keep_freed_memory
 from img2img_hub.training.state.checkpoints import describe_last
@@ -70,7 +71,7 @@ def describe_speed(accelerator: Accelerator, config: TrainConfig, *, resumed: bo
     """What would be faster on this processor; nothing where it was chosen well, or cannot be any more."""
     if accelerator.device.type != "cpu":
         return []
-    knows, lines = knows_bfloat16(), []
+    knows, lines = has_bfloat16_instructions(), []
     if accelerator.mixed_precision == "bf16" and knows is False:
         lines.append(
             "This processor does not compute in bfloat16, which is therefore slower here than float32: leave out "
@@ -86,7 +87,7 @@ def describe_speed(accelerator: Accelerator, config: TrainConfig, *, resumed: bo
     return lines
 
 
-def knows_bfloat16() -> bool | None:
+def has_bfloat16_instructions() -> bool | None:
     """Whether the processor has instructions for it, by AVX-512 or AMX; None where PyTorch does not tell."""
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has none
     if known.get("architecture") != "x86_64":
@@ -117,7 +118,7 @@ def errors_of_lost_processes(accelerator: Accelerator, checkpoints: Path) -> Ite
         said = (
             "another process of this run has stopped (its own message says why; one that is killed, perhaps for want "
             f"of memory, says nothing); {describe_last(checkpoints)}: mend that, then the same command with --resume "
-            f"goes on (PyTorch says: {str(error).splitlines()[0]:.300})"
+            f"goes on (PyTorch says: {first_line(error):.300})"
         )
         _say_apart(accelerator, said)
         raise ValueError(said) from None

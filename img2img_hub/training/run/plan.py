@@ -43,6 +43,13 @@ class Plan:
         """Passes over the data begun before this step's, 0 where their length is not known."""
         return step * self.samples_per_step // self.num_samples if self.num_samples else 0
 
+    def steps_before_decay(self, config: TrainConfig) -> int:
+        """Steps at the full learning rate: of both ways that `TrainConfig.learning_rate_factor` has."""
+        if config.max_steps is None and self.num_samples:
+            flat = config.num_epochs - config.decay_epochs
+            return math.ceil(flat * self.num_samples / self.samples_per_step)
+        return self.total_steps - round(self.total_steps * config.decay_epochs / config.num_epochs)
+
     def epochs(self, step: int) -> float | None:
         """Passes over the data after so many steps, None where their length is not known."""
         return step * self.samples_per_step / self.num_samples if self.num_samples else None

@@ -2,7 +2,7 @@
 
     cat OUTPUT_DIR/made.json
 
-It holds names at the top of the folder. What a run makes below them is the closed list `_PLACES`: a user's file among
+It holds names at the top of the folder. What a run makes below them is the closed list `_places`: a user's file among
 a run's, such as samples/mine.png, is a stranger as much as one beside them. Deleting goes through the folder, not
 through the record, and never through a link: so a record from elsewhere cannot name anything outside.
 """
@@ -11,20 +11,17 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from img2img_hub.errors import listing
 from img2img_hub.families import FAMILIES, Family
 from img2img_hub.files import write_text
 from img2img_hub.training.run.same_settings import read_settings
 
 RECORD = "made.json"
 CARD_MARK = "<!-- img2img_hub: generated"  # in the cards of all versions
-
-_PHASES = [phase for family in FAMILIES.values() for phase in family().phases]  # type: ignore[call-arg]
-_NETWORKS = "|".join(sorted({name for phase in _PHASES for name in (*phase.trains, *phase.freezes)}))
-_STATES = "|".join(sorted({*_NETWORKS.split("|"), *(phase.name for phase in _PHASES)}))
-_DIRECTIONS = "|".join(sorted({folder for family in FAMILIES.values() for folder in family.published if folder}))
 
 # Each place as the regular expressions of its parts: files, and what leads to them are folders.
 _RESULTS: tuple[str, ...] = (
@@ -35,30 +32,50 @@ _RESULTS: tuple[str, ...] = (
     "sample_sheet.png",
 )
 _RESULTS += ("README.md", "training")
-_OF_GENERATOR: list[tuple[str, ...]] = [(re.escape(name),) for name in _RESULTS if name != "training"]
-_OF_GENERATOR += [("training", _NETWORKS, re.escape(name)) for name in ("config.json", "model.safetensors")]
-_PUBLISHED = [*_OF_GENERATOR, *((_DIRECTIONS, *place) for place in _OF_GENERATOR)]
-_BEST = [*_PUBLISHED, (r"best\.json",)]
-_CHECKPOINT = rf"(?:{_STATES})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-\d+\.pt|run\.json"
 _EVENTS = r"events\.out\.tfevents\..*|hparams\.yml"
-_PLACES: list[tuple[str, ...]] = [
-    (r"\.lock",),
-    (r"(?P<new>\.)?(?:made|run|data|finished)\.json(?(new)\.new)",),
-    (r"(?P<new>\.)?metrics\.jsonl(?(new)\.new)",),
-    ("samples", r"step-\d+\.png"),
-    ("checkpoints", r"step-\d+|\.step-\d+\.(?:incomplete|deleted)", _CHECKPOINT),
-    *[("checkpoints", r"\.best\.(?:incomplete|next)", *place) for place in _BEST],
-    *[("best", *place) for place in _BEST],
-    *[(r"\.push", r"step-\d+", *place) for place in _PUBLISHED],
-    ("img2img_hub", _EVENTS),  # TensorBoard's, by the name that its tracker gets in logs.py
-    ("img2img_hub", r"[\d.]+", _EVENTS),
-    *_PUBLISHED,
-]
+_TORN = r"\.tmp[A-Za-z0-9]{6}"  # what a kill leaves of weights, see `write_tensors`
 _ALWAYS = {RECORD, ".lock"}
 _BASE = {"run.json", "data.json", "finished.json", "metrics.jsonl", "samples", "checkpoints"}
-_EXTRA = {"best", ".push", "img2img_hub", *_RESULTS, *_DIRECTIONS.split("|")}
-NAMES = frozenset(_BASE | _EXTRA)
-"""All names that runs make at the top of their folders."""
+
+
+def _folders() -> set[str]:
+    """Of published generators, of all families known by now: one may come from outside the package."""
+    return {direction.folder for family in FAMILIES.values() for direction in family.directions if direction.folder}
+
+
+def _places() -> list[tuple[str, ...]]:
+    return _places_of(tuple(FAMILIES.values()))
+
+
+@lru_cache(maxsize=1)
+def _places_of(families: tuple[type[Family], ...]) -> list[tuple[str, ...]]:
+    phases = [phase for family in families for phase in family().phases]
+    networks = {name for phase in phases for name in (*phase.trains, *phase.freezes)}
+    states = "|".join(sorted(networks | {phase.name for phase in phases}))
+    of_generator: list[tuple[str, ...]] = [(re.escape(name),) for name in _RESULTS if name != "training"]
+    of_generator += [("training", "|".join(sorted(networks)), r"config\.json|model\.safetensors")]
+    of_generator += [(*place[:-1], _TORN) for place in (of_generator[0], of_generator[-1])]
+    published = [*of_generator, *(("|".join(sorted(_folders())), *place) for place in of_generator)]
+    best = [*published, (r"best\.json",)]
+    checkpoint = rf"(?:{states})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-\d+\.pt|run\.json|{_TORN}"
+    return [
+        (r"\.lock",),
+        (r"(?P<new>\.)?(?:made|run|data|finished)\.json(?(new)\.new)",),
+        (r"(?P<new>\.)?metrics\.jsonl(?(new)\.new)",),
+        ("samples", r"step-\d+\.png"),
+        ("checkpoints", r"step-\d+|\.step-\d+\.(?:incomplete|deleted)", checkpoint),
+        *[("checkpoints", r"\.best\.(?:incomplete|next)", *place) for place in best],
+        *[("best", *place) for place in best],
+        *[(r"\.push", r"step-\d+", *place) for place in published],
+        ("img2img_hub", _EVENTS),  # TensorBoard's, by the name that its tracker gets in logs.py
+        ("img2img_hub", r"[\d.]+", _EVENTS),
+        *published,
+    ]
+
+
+def all_names() -> frozenset[str]:
+    """All names that runs make at the top of their folders."""
+    return frozenset({*_BASE, "best", ".push", "img2img_hub", *_RESULTS, *_folders()})
 
 
 def names_from_the_start(*, best: bool, pushes: bool, tensorboard: bool) -> set[str]:
@@ -78,7 +95,7 @@ def is_made(place: tuple[str, ...], *, folder: bool) -> bool:
     return any(
         (len(place) < len(known) if folder else len(place) == len(known))
         and all(re.fullmatch(pattern, part) for pattern, part in zip(known, place, strict=False))
-        for known in _PLACES
+        for known in _places()
     )
 
 
@@ -115,7 +132,7 @@ class Record:
         learnt = any(self.root.glob("checkpoints/step-*/training_state.pt"))
         if not learnt and read_settings(self.root / "run.json") is None:
             return None
-        there = {name for name in NAMES if os.path.lexists(self.root / name)}
+        there = {name for name in all_names() if os.path.lexists(self.root / name)}
         card = self.root / "README.md"
         if card.is_file() and CARD_MARK not in card.read_text(encoding="utf-8", errors="replace"):
             there.discard("README.md")
@@ -150,15 +167,15 @@ class Record:
                     [
                         name
                         for name in found
-                        if wish == "overwrite" or _without_new(name.rstrip("/")) in NAMES or "/" in name
+                        if wish == "overwrite" or _when_whole(name.rstrip("/")) in all_names() or "/" in name
                     ]
                 )
             return False
         if wish is None:
             run = sorted(name for name in names if os.path.lexists(self.root / name))
             raise ValueError(
-                f"--output_dir {self.root} already holds {in_words(run or [RECORD])}: add --resume to continue that "
-                "run, --overwrite to delete it, or name another folder"
+                f"--output_dir {self.root} already holds {listing(run or [RECORD], limit=3)}: add --resume to continue "
+                "that run, --overwrite to delete it, or name another folder"
             )
         if wish == "overwrite":
             self._refuse(strangers(self.root, names=names))
@@ -176,8 +193,8 @@ class Record:
     def _refuse(self, found: list[str]) -> None:
         if found:
             raise ValueError(
-                f"--output_dir {self.root} holds {in_words(found)}, which no run made and none may replace or delete: "
-                "name another folder, or move that elsewhere"
+                f"--output_dir {self.root} holds {listing(found, limit=3)}, which no run made and none may replace or "
+                "delete: name another folder, or move that elsewhere"
             )
 
     def remove(self) -> None:
@@ -190,15 +207,15 @@ class Record:
 # --- what is in the folder --------------------------------------------------------------------------------------------
 
 
-def strangers(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str] = NAMES) -> list[str]:
+def strangers(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str] | None = None) -> list[str]:
     """What is in a folder and not a run's, sorted, as paths below it; folders with a slash at their end.
 
     Args:
         path: a folder, which may be a link.
         place: which of a run's folders it is, by its parts; () for the run's own.
-        names: those of the record, at the top of a run's folder.
+        names: those of the record, at the top of a run's folder; None: all that runs make.
     """
-    return sorted(_strangers(path, place, frozenset(names)))
+    return sorted(_strangers(path, place, all_names() if names is None else frozenset(names)))
 
 
 def _strangers(path: Path, place: tuple[str, ...], names: frozenset[str]) -> Iterator[str]:
@@ -206,7 +223,7 @@ def _strangers(path: Path, place: tuple[str, ...], names: frozenset[str]) -> Ite
         inner = (*place, entry.name)
         link, folder = entry.is_symlink(), entry.is_dir(follow_symlinks=False)
         regular = entry.is_file(follow_symlinks=False)
-        own = bool(place) or entry.name in _ALWAYS or _without_new(entry.name) in names
+        own = bool(place) or entry.name in _ALWAYS or _when_whole(entry.name) in names
         if own and link and (is_made(inner, folder=False) or is_made(inner, folder=True)):
             continue  # it is taken away as a link; what it points to is not looked at
         if own and folder and is_made(inner, folder=True):
@@ -228,18 +245,20 @@ def _made_below(path: Path, names: frozenset[str], place: tuple[str, ...] = ()) 
             yield Path(entry.path)
 
 
-def _without_new(name: str) -> str:
-    """run.json of .run.json.new, in which it is written before it takes the other's place."""
+def _when_whole(name: str) -> str:
+    """run.json of .run.json.new, in which it is written before it takes the other's place; so with weights."""
+    if re.fullmatch(_TORN, name):
+        return "model.safetensors"
     return name[1:-4] if name.startswith(".") and name.endswith(".new") else name
 
 
-def remove_made(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str] = NAMES) -> None:
+def remove_made(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str] | None = None) -> None:
     """Delete what is a run's at `path`, arguments as of `strangers`. Strangers stay, and folders that hold them.
 
     The record and the lock of the run's own folder stay, too, and so does that folder: after a kill in between the
     record still says whose the rest is.
     """
-    left = frozenset(names)
+    left = all_names() if names is None else frozenset(names)
     if place and path.is_symlink():
         path.unlink()
         return
@@ -247,7 +266,7 @@ def remove_made(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str]
         return
     for entry in sorted(os.scandir(path), key=lambda entry: (entry.name != "finished.json", entry.name)):
         inner, inside = (*place, entry.name), Path(entry.path)
-        if not place and (entry.name in _ALWAYS or _without_new(entry.name) not in left):
+        if not place and (entry.name in _ALWAYS or _when_whole(entry.name) not in left):
             continue
         if entry.is_dir(follow_symlinks=False):
             if is_made(inner, folder=True):
@@ -256,8 +275,3 @@ def remove_made(path: Path, place: tuple[str, ...] = (), *, names: Iterable[str]
             inside.unlink()
     if place and not any(os.scandir(path)):
         path.rmdir()
-
-
-def in_words(names: list[str], *, limit: int = 3) -> str:
-    """ "README.md, data/ and 4 more" for messages."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -7,45 +7,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from img2img_hub.training.run.config import TrainConfig
 
-# How long to train may change on the way; the schedule is another one from there on.
-LENGTH = {"max_steps", "num_epochs", "decay_epochs"}
-# What may differ between a run and its resumption: it changes what is shown and kept, not what is learnt.
-FREE = LENGTH | {
-    "output_dir",
-    "resume",
-    "overwrite",
-    "cpu_threads",
-    "compile",
-    "num_workers",
-    "cache",
-    "cache_dir",
-    "working_size",
-    "eval_every",
-    "extra_metrics",
-    "best_metric",
-    "push_every",
-    "log_steps",
-    "sample_steps",
-    "num_samples",
-    "checkpoint_steps",
-    "keep_checkpoints",
-    "save_dtype",
-    "report_to",
-    "push_to_hub",
-    "hub_model_id",
-    "hub_private",
-    "hub_token",
-    "source_name",
-    "target_name",
-    "license",
-    "license_name",
-    "license_link",
-    "dataset_note",
-}
+
+def _marked(mark: str) -> set[str]:
+    """TrainConfig's fields with this mark."""
+    hints = get_type_hints(TrainConfig, include_extras=True)
+    return {name for name, hint in hints.items() if mark in getattr(hint, "__metadata__", ())}
+
+
+LENGTH, FREE = _marked("length"), _marked("free")
 # Where the data lie may change (another mount), what they are may not.
 FREE_DATA = {"dataset"}
 
@@ -83,7 +56,3 @@ def other_settings(
             if old != new:
                 different.append(f"--{key}: {old} -> {new}")
     return different
-
-
-# Every field named above must exist: a renamed one would otherwise be compared, or ignored, without a word.
-assert {item.name for item in fields(TrainConfig)} >= FREE

@@ -10,7 +10,6 @@ run code: .pt files are read with weights_only=True.
 
 import io
 import json
-import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from img2img_hub.files import sync, write_tensors
+from img2img_hub.files import sync, write_tensors, write_text
 from img2img_hub.objectives.losses import ImagePool
 from img2img_hub.training.run.record import is_made, remove_made, strangers
 
@@ -159,8 +158,7 @@ def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
             write_tensors(aside / f"{name}.optimizer.safetensors", _flat(own_state.pop("state")))
             shared["optimizers"][name] = own_state
         _save(shared, aside / "training_state.pt")
-        (aside / "run.json").write_text(json.dumps(state.settings, indent=2) + "\n", encoding="utf-8")
-        sync(aside / "run.json")
+        write_text(aside / "run.json", json.dumps(state.settings, indent=2) + "\n")
     accelerator.wait_for_everyone()
     own = {
         "random": _random_states(accelerator.device),
@@ -253,10 +251,8 @@ def _nested(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
 def _save(content: dict[str, Any], path: Path) -> None:
     buffer = io.BytesIO()  # of a full disk torch.save itself speaks in many tongues, none of them an OSError
     torch.save(content, buffer)
-    with path.open("wb") as file:
-        file.write(buffer.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(buffer.getbuffer())
+    sync(path)
 
 
 def _random_states(device: torch.device) -> dict[str, Any]:

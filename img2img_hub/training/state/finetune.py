@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from img2img_hub.errors import one_line
 from img2img_hub.families import Family
 from img2img_hub.hub.privacy import ORIGIN, Origin, origin_of
 from img2img_hub.images.values import BandValues
@@ -30,19 +31,7 @@ class Start:
     """What a fine-tuning begins with."""
 
     said: list[str] = field(default_factory=list)  # lines for the log
-    missing: tuple[str, ...] = ()  # discriminators that have to start afresh
-
-
-def discriminator_phases(family: Family) -> frozenset[str]:
-    """Names of the phases that train no generator."""
-    generators = set(family.published.values())
-    return frozenset(phase.name for phase in family.phases if not generators & set(phase.trains))
-
-
-def discriminators_beside(family: Family, folder: str) -> list[str]:
-    """Names of the discriminators that stand under training/ of a published generator."""
-    discriminators = [name for phase in family.phases for name in phase.freezes]
-    return [name for name in discriminators if len(family.published) == 1 or name.endswith(folder.split("2")[-1])]
+    missing: tuple[str, ...] = ()  # judges that have to start afresh
 
 
 def origin_of_start(where: str, *, family: Family) -> Origin:
@@ -52,7 +41,7 @@ def origin_of_start(where: str, *, family: Family) -> Origin:
         return {"datasets": [], "models": [f"{where}-{folder}" if folder else where for folder in family.published]}
     if (settings := read_settings(path / "run.json")) and ORIGIN in settings:
         return settings[ORIGIN]
-    return origin_of(path / next(iter(family.published)))  # the other direction was made of the same
+    return origin_of(path / family.directions[0].folder)  # the other direction was made of the same
 
 
 def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: str, values: Values) -> Start:
@@ -65,19 +54,19 @@ def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: st
     if Path(where, "training_state.pt").exists():
         return _from_checkpoint(networks, Path(where))
     said, missing = [], []
-    for folder, name in family.published.items():
-        place = _place(where, folder)
+    for direction in family.directions:
+        name, place = direction.generator, _place(where, direction.folder)
         _copy(networks[name], Network.from_pretrained(place), where=place)
         said.append(f"{name} starts from {place}; its optimizer starts afresh.")
-        for discriminator in discriminators_beside(family, folder):
-            weights = _discriminator_place(place, discriminator)
+        for other in direction.beside:
+            weights = _place_beside(place, other)
             if weights is None:
-                said.append(f"{discriminator} starts afresh: {place} has no training/{discriminator}.")
-                missing.append(discriminator)
+                said.append(f"{other} starts afresh: {place} has no training/{other}.")
+                missing += [other] if other in direction.judges else []
             else:
-                _copy(networks[discriminator], Network.from_pretrained(weights), where=str(weights))
-                said.append(f"{discriminator} starts from {weights}; its optimizer starts afresh.")
-    place = _place(where, next(iter(family.published)))  # the other direction has the same values
+                _copy(networks[other], Network.from_pretrained(weights), where=str(weights))
+                said.append(f"{other} starts from {weights}; its optimizer starts afresh.")
+    place = _place(where, family.directions[0].folder)  # the other direction has the same values
     return Start(said=[*said, *_other_values(place, values)], missing=tuple(missing))
 
 
@@ -87,10 +76,9 @@ def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:
         try:
             network.load_state_dict(load_file(checkpoint / f"{name}.safetensors"))
         except (OSError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]  # it may go through all layers
             raise ValueError(
-                f"--init_from {checkpoint}: its {name} is not this run's ({reason}): give the flags of that run's "
-                f"networks, which stand in {checkpoint / 'run.json'}"
+                f"--init_from {checkpoint}: its {name} is not this run's ({one_line(error, most=300)}): give the "
+                f"flags of that run's networks, which stand in {checkpoint / 'run.json'}"
             ) from None
     return Start(said=[f"All networks start from {checkpoint}; their optimizers start afresh."])
 
@@ -109,7 +97,7 @@ def _place(where: str, folder: str) -> str:
     return str(Path(where) / folder)
 
 
-def _discriminator_place(place: str, name: str) -> Path | None:
+def _place_beside(place: str, name: str) -> Path | None:
     files = []
     commit = commit_of(fetch(place, "config.json"))  # the generator's: a push in between must not give a mixture
     for file in ("config.json", "model.safetensors"):

@@ -11,9 +11,9 @@ from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from img2img_hub.errors import first_line
 from img2img_hub.families import Family
 from img2img_hub.training.run.config import TrainConfig
-from img2img_hub.training.state.finetune import discriminator_phases
 
 
 def prepare_networks(
@@ -30,10 +30,19 @@ def prepare_networks(
         _try_to_compile(accelerator.device)
         # On CPUs the compiler's choice of channels_last costs a copy of every weight in every call.
         options = {"layout_optimization": False} if accelerator.device.type == "cpu" else None
+        judges = {judge for direction in family.directions for judge in direction.judges}
         for name, network in networks.items():
-            if name in family.published.values() or not family.differentiates_twice:
+            if name not in judges or not family.differentiates_twice:
                 network.compile(dynamic=False, options=options)
     return wrapped
+
+
+def prepare_helpers(family: Family, accelerator: Accelerator) -> dict[str, nn.Module]:
+    """The family's helpers on this process's device, which learn nothing."""
+    helpers = family.make_helpers()
+    for network in helpers.values():
+        network.to(accelerator.device).eval().requires_grad_(False)
+    return helpers
 
 
 def _try_to_compile(device: torch.device) -> None:
@@ -41,9 +50,8 @@ def _try_to_compile(device: torch.device) -> None:
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))
     except Exception as error:  # each missing part has its own
-        reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"--compile does not work on this machine ({reason}): it needs a C++ compiler such as g++ "
+            f"--compile does not work on this machine ({first_line(error)}): it needs a C++ compiler such as g++ "
             "(Debian: apt install g++) and Python's headers; or leave it out"
         ) from None
 
@@ -95,7 +103,7 @@ def set_learning_rates(
     if config.discriminator_learning_rate is not None:
         rates["discriminator_learning_rate"] = config.discriminator_learning_rate * factor
     for name, optimizer in optimizers.items():
-        key = "discriminator_learning_rate" if name in discriminator_phases(family) else "learning_rate"
+        key = "discriminator_learning_rate" if name in family.judging_phases else "learning_rate"
         for group in optimizer.param_groups:
             group["lr"] = rates.get(key, rates["learning_rate"])
     return rates

@@ -1,0 +1,93 @@
+"""Several lists of images as one: of each row, the images of all lists, band behind band.
+
+python -m img2img_hub check-data --dataset rooms --source_column rgb depth --target_column normals
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from img2img_hub.data.find.config import DataError
+from img2img_hub.data.samples.reading import Images
+from img2img_hub.images.kinds import HeaderError
+from img2img_hub.images.raster import AnyImage, RasterKind
+from img2img_hub.images.slots import Slot, common_type, stacked
+from img2img_hub.images.values import spread
+
+_LOOKED_AT = 4  # images of each list whose headers are read
+
+
+class Stack:
+    """Lists of equal length, partner beside partner, by what each is called."""
+
+    def __init__(self, parts: Mapping[str, Images]) -> None:
+        self.parts = dict(parts)
+        self.title = " + ".join(images.title for images in self.parts.values())
+        self.left_out = "; ".join(filter(None, (images.left_out for images in self.parts.values())))
+
+    @cached_property
+    def _kinds(self) -> dict[str, RasterKind]:
+        """What the images of each list are, in what a few of them have in common."""
+        return {name: self._kind_of_part(name, images) for name, images in self.parts.items()}
+
+    def _kind_of_part(self, name: str, images: Images) -> RasterKind:
+        kinds = []
+        for row in spread(len(images), _LOOKED_AT):
+            try:  # with a value for no data even a picture is a raster, and says its bands
+                found = images.kind(row, no_data=None, bands=None)
+                kinds.append((found or images.kind(row, no_data=0.0, bands=None), found is None))
+            except (HeaderError, DataError):  # its reader says why
+                continue
+        pictures = [kind.bands for kind, picture in kinds if picture and kind is not None]
+        rasters = [kind for kind, picture in kinds if not picture and kind is not None]
+        if pictures or not rasters:
+            bands = max(pictures, default=3)
+            return RasterKind(bands=bands, dtype="uint8", masked=False)
+        for other in rasters[1:]:
+            if (other.bands, other.dtype) != (rasters[0].bands, rasters[0].dtype):
+                raise DataError(
+                    f"{images.title} has {rasters[0].describe()} here and {other.describe()} there: make them alike"
+                )
+        masked = any(kind.masked for kind in rasters)
+        return RasterKind(bands=rasters[0].bands, dtype=rasters[0].dtype, masked=masked)
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        return tuple(Slot(name=name, bands=kind.bands, dtype=kind.dtype) for name, kind in self._kinds.items())
+
+    def kind_of(self, name: str) -> RasterKind:
+        return self._kinds[name]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts.values())))
+
+    def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
+        images = {
+            slot.name: self.parts[slot.name].read(
+                row, channels=slot.bands, kind=None if slot.is_picture else self._kinds[slot.name]
+            )
+            for slot in self.slots
+        }
+        sizes = {name: image.size for name, image in images.items()}
+        first = next(iter(sizes))
+        for name, size in sizes.items():
+            if size != sizes[first]:
+                raise DataError(
+                    f"the sources of a pair have two sizes: {self.parts[first].where(row)} is {sizes[first][0]}x"
+                    f"{sizes[first][1]}, {self.parts[name].where(row)} is {size[0]}x{size[1]}: resize or delete them"
+                )
+        return stacked(images, self.slots)
+
+    def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
+        return RasterKind(
+            bands=sum(slot.bands for slot in self.slots),
+            dtype=common_type(self.slots),
+            masked=any(kind.masked for kind in self._kinds.values()),
+        )
+
+    def name(self, row: int) -> str:
+        return next(iter(self.parts.values())).name(row)
+
+    def where(self, row: int) -> str:
+        return next(iter(self.parts.values())).where(row)

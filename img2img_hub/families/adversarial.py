@@ -1,0 +1,147 @@
+"""What papers with a discriminator share: its objectives and regularisers, and how their networks are made.
+
+    accelerate launch train_accelerate.py pix2pix --adversarial_loss lsgan --lambda_r1 10
+
+Each knob is off, or as the paper of the family has it, by default.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from img2img_hub.families.base import Family, Terms
+from img2img_hub.families.options import PREFIX, arguments_for
+from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Discriminator, Generator, UNetGenerator
+from img2img_hub.objectives.augment import augment, parse_policy
+from img2img_hub.objectives.calls import call_each
+from img2img_hub.objectives.losses import AdversarialLoss, adversarial, gradient_penalty, r1_penalty
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialFamily(Family):
+    """A generator against a discriminator."""
+
+    network_defaults: ClassVar[dict[str, Any]]  # of generator and discriminator alike, as far as they know them
+
+    generator: str
+    discriminator: str
+    adversarial_loss: AdversarialLoss
+    critic_steps: int | None = None
+    """Discriminator updates per step, each on a fresh batch (None: 5 for wgangp, as its paper has it; else 1)."""
+    lambda_gp: float = 10.0
+    """Weight of the gradient penalty, for wgangp only."""
+    lambda_r1: float = 0.0
+    """Weight λ of the R1 penalty on the discriminators, λ/2 · E‖∇D(real)‖² (Mescheder et al. 2018; 0: off, try 10)."""
+    label_smoothing: float = 0.0
+    """The discriminators' label of real images is 1 minus this (one-sided, Salimans et al. 2016; 0: off, try 0.1)."""
+    diff_augment: str = ""
+    """Small data sets: change what the discriminators see at random, by some of color,translation,cutout (DiffAugment,
+    Zhao et al. 2020; empty: off)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.critic_steps is not None and self.critic_steps < 1:
+            raise ValueError(f"--critic_steps must be 1 or more, got {self.critic_steps}")
+        if not 0 <= self.label_smoothing < 0.5:
+            raise ValueError(f"--label_smoothing must be in [0, 0.5), got {self.label_smoothing}; 0.1 is usual")
+        if self.label_smoothing and self.adversarial_loss == "wgangp":
+            raise ValueError(
+                f"--label_smoothing {self.label_smoothing} does nothing with --adversarial_loss wgangp, which has no "
+                "labels: leave one of them out"
+            )
+        parse_policy(self.diff_augment)
+
+    @property
+    def discriminator_repeats(self) -> int:
+        return self.critic_steps or (5 if self.adversarial_loss == "wgangp" else 1)
+
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether a loss holds a gradient of the discriminators. Compiled networks cannot be differentiated again."""
+        return self.adversarial_loss == "wgangp" or self.lambda_r1 > 0
+
+    # --- losses -----------------------------------------------------------------------
+
+    def shown(self, image: Tensor, *, condition: Tensor | None = None) -> Tensor:
+        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment."""
+        return augment(image, parse_policy(self.diff_augment), condition=condition)
+
+    def discriminator_terms(
+        self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None
+    ) -> Terms:
+        """One discriminator's loss on (N, C, H, W) images of both kinds, `fake` without graph; of pairs of `condition`
+        and image for a conditional one. All of it is halved, so that it learns slower than the generator, but for
+        wgangp, whose penalty is weighed against an unhalved distance.
+
+        R1 is of the real image alone, for a condition is not what is judged: given it, the image is what real and fake
+        differ in. Batch norm is allowed beside it; at more than one image a batch the gradient then includes what an
+        image does to its batch-mates.
+        """
+        kind = self.adversarial_loss
+        half = 1.0 if kind == "wgangp" else 0.5
+        if self.lambda_r1:
+            real = real.detach().requires_grad_(True)
+        seen_fake, seen_real = self.shown(fake, condition=condition), self.shown(real, condition=condition)
+        if self.lambda_r1:  # differentiated again: alone, or the fakes' half would be computed for nothing
+            fake_logits, real_logits = critic(seen_fake), critic(seen_real)
+        else:
+            fake_logits, real_logits = call_each(critic, seen_fake, seen_real)
+        terms: Terms = {
+            "fake": (adversarial(fake_logits, real=False, kind=kind), half),
+            "real": (adversarial(real_logits, real=True, kind=kind, smoothing=self.label_smoothing), half),
+        }
+        if kind == "wgangp":
+            terms["penalty"] = (gradient_penalty(critic, seen_real.detach(), seen_fake), self.lambda_gp)
+        if self.lambda_r1:
+            terms["r1"] = (r1_penalty(real_logits, real), half * self.lambda_r1 / 2)
+        return terms
+
+    # --- building ---------------------------------------------------------------------------
+
+    def make_generator(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> Generator:
+        arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
+        network = GENERATORS[self.generator]
+        if network is UNetGenerator:
+            arguments.setdefault("levels", unet_levels(image_size))
+        made = network(in_channels=in_channels, out_channels=out_channels, **arguments)
+        if image_size % made.multiple or image_size < made.min_size:
+            raise ValueError(
+                f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
+                f"and at least {made.min_size}" + (" (or fewer --levels)" if network is UNetGenerator else "")
+            )
+        return made
+
+    def make_discriminator(self, architecture: Any, *, in_channels: int, image_size: int) -> Discriminator:
+        norm = architecture.norm or self.network_defaults["norm"]
+        if self.adversarial_loss == "wgangp":
+            if architecture.discriminator_norm == "batch":
+                raise ValueError(
+                    "--discriminator_norm batch clashes with --adversarial_loss wgangp: the penalty is a sample's own, "
+                    "batch norm mixes samples. Use --discriminator_norm instance or none"
+                )
+            norm = "instance" if norm == "batch" else norm
+        defaults = {**self.network_defaults, "norm": norm}
+        defaults |= {"width": architecture.width} if architecture.width else {}
+        arguments = arguments_for(
+            DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
+        )
+        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
+        if image_size < made.min_size:
+            raise ValueError(
+                f"--image_size {image_size} is too small for the discriminator, which needs {made.min_size} pixels or "
+                "more: use a larger one, or fewer --discriminator_layers"
+                + (" or --discriminator_scales" if self.discriminator == "multiscale" else "")
+            )
+        return made
+
+
+def unet_levels(image_size: int) -> int:
+    """How deep a U-Net can go for square images of that side: down to one pixel, at most the paper's 8 levels."""
+    levels = min(8, (image_size & -image_size).bit_length() - 1)
+    if levels < 4:
+        raise ValueError(
+            f"--image_size {image_size} can be halved only {levels} times, which is too few for a U-Net: "
+            f"use a multiple of 16, such as {max(16, round(image_size / 16) * 16)}, or give --levels"
+        )
+    return levels

@@ -1,0 +1,83 @@
+"""The page with a model of several pictures: python -m pytest tests/test_demo_several.py"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from img2img_hub.demo.models import find_models
+from img2img_hub.demo.several import show_inputs
+from img2img_hub.demo.translate_tab import choose_model
+from img2img_hub.translation.translator import Translator
+from tests.browser.serving import picture, serve, write_model, write_rooms
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_rooms(folder / "rooms")
+    write_model(folder / "maps", card="# Maps\n")
+    picture((64, 48)).save(folder / "a.png")
+    picture((64, 48), stripe=3).convert("L").save(folder / "b.png")
+    picture((32, 48)).convert("L").save(folder / "narrow.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    server = tmp_path_factory.mktemp("server")
+    with serve(f"{folder / 'rooms'}, {folder / 'maps'}", folder=server) as address:
+        yield Client(address, verbose=False, analytics_enabled=False, download_files=str(server / "got"))
+
+
+def test_the_pictures_go_in_by_the_models_order(client: Client, folder: Path) -> None:
+    given = [handle_file(str(folder / name)) for name in ("a.png", "b.png")]
+    (before, after), file, line = client.predict("rooms", "native", *given, None, None, api_name="/translate_several")
+    wanted = Translator.from_pretrained(folder / "rooms")(
+        {"colours": folder / "a.png", "edges": folder / "b.png"}, resize="native"
+    )
+    for made in (after, file):
+        assert np.array_equal(np.asarray(Image.open(made)), np.asarray(wanted))
+    assert np.array_equal(np.asarray(Image.open(before)), np.asarray(Image.open(folder / "a.png")))
+    assert "64 × 48 px" in line
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "says"),
+    [
+        ("rooms", ("a.png", None, None), r"give one of each, colours \(RGB\), edges \(grey\)"),
+        ("rooms", ("a.png", "b.png", "b.png"), "give one of each"),
+        ("rooms", (None, None, None), "give one of each"),
+        ("rooms", ("a.png", "narrow.png", None), "have one size, but a.png is 64×48, narrow.png is 32×48"),
+        ("maps", ("a.png", None, None), "takes one picture"),
+        ("no", ("a.png", None, None), "no model"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_cure(client: Client, folder: Path, model, names, says) -> None:
+    given = [None if name is None else handle_file(str(folder / name)) for name in names]
+    with pytest.raises(AppError, match=says):
+        client.predict(model, "fit", *given, None, api_name="/translate_several")
+
+
+@pytest.mark.parametrize("endpoint", ["/translate", "/variations"])
+def test_one_picture_for_such_a_model_is_refused_in_words(client: Client, folder: Path, endpoint: str) -> None:
+    more = (1, 1) if endpoint == "/variations" else ()
+    with pytest.raises(AppError, match=r"2 images make one input|no noise"):
+        client.predict("rooms", handle_file(str(folder / "a.png")), "fit", *more, api_name=endpoint)
+
+
+def test_an_input_is_shown_for_each_picture_that_the_model_takes(folder: Path) -> None:
+    models = find_models(f"{folder / 'rooms'}, {folder / 'maps'}")
+    *_, source, button, section, first, second, third, _ = choose_model(models, "rooms")
+    assert (source.visible, button.visible, section.visible) == (False, False, True)
+    assert [(image.label, image.visible) for image in (first, second)] == [("colours", True), ("edges", True)]
+    assert third.visible is False
+    *_, source, button, section, first, _, _, _ = choose_model(models, "maps")
+    assert (source.visible, button.visible, section.visible, first.visible) == (True, True, False, False)
+    assert len(show_inputs(None)) == 5
