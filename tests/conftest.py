@@ -21,6 +21,11 @@ os.environ.update(
 pytest_plugins = ["tests.hub.fixtures"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: with two processes one of them would else wait at the end for the other."""
+    items.sort(key=lambda item: "browser" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_cache_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Trainings that tests start, also as processes, keep their images here and not in the user's ~/.cache."""

@@ -29,7 +29,8 @@ def test_both_sides_have_the_same_weights_and_a_difference_stops_it(tmp_path, mo
     assert 0 < case.ratio < 1, "a tiny network is far from it"
 
     monkeypatch.setattr(translate_latency, "write_onnx", lambda *_, **__: None)  # the files of before
-    monkeypatch.setattr(translate_latency, "quantise", lambda *_: None)
+    before = (tmp_path / "tiny_int8.onnx").read_bytes()
+    monkeypatch.setattr(translate_latency, "quantise", lambda *_: before)
     monkeypatch.setattr(translate_latency, "TOLERANCE", -1.0)
     with pytest.raises(AssertionError, match="differs by"), torch.no_grad():
         latency("tiny", original(), images, targets, folder=tmp_path, turns=2)
