@@ -6,10 +6,13 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
-from img2img_hub import ResNetGenerator
+from img2img_hub import Architecture, FastCUT, ResNetGenerator
 from img2img_hub.networks.blocks import Conv2d
 from img2img_hub.networks.resnet import ResidualBlock
 from img2img_hub.networks.winograd import ReflectedConvolution, is_faster
+from tests.runs import assert_same_end, interrupt_at
+
+pytest_plugins = ["tests.starting"]
 
 
 def tensors(*, count=1, channels=64, made=64, height=32, width=32, bias=True):
@@ -155,3 +158,20 @@ def test_vmap_and_tracing_get_the_plain_convolution():
     assert torch.equal(traced(images[1]), expected[1])
     graph = make_fx(block)(images[0])
     assert torch.ops.aten.convolution.default in {node.target for node in graph.graph.nodes}
+
+
+def test_a_run_of_enough_channels_resumes_bit_for_bit(start, monkeypatch):
+    wide = Architecture(width=32, blocks=1, discriminator_layers=1, discriminator_width=4)
+    counted = []
+    forward = ReflectedConvolution.forward
+    monkeypatch.setattr(
+        ReflectedConvolution, "forward", staticmethod(lambda *inputs: counted.append(1) or forward(*inputs))
+    )
+    options = {"architecture": wide, "image_size": 128, "max_steps": 3, "checkpoint_steps": 1, "num_samples": 1}
+    whole = start(FastCUT(head_width=8), "whole", **options)
+    assert counted, "the fast way was taken"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        start(FastCUT(head_width=8), "cut", **options)
+    cut = start(FastCUT(head_width=8), "cut", **options, resume=True)
+    assert_same_end(whole, cut, step=3)

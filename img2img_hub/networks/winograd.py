@@ -108,7 +108,7 @@ class ReflectedConvolution(torch.autograd.Function):
         return output.contiguous()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel, bias = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody differentiates twice
             return _differentiable_gradients(x, kernel, bias, gradient, wanted=ctx.needs_input_grad)
@@ -175,7 +175,7 @@ def _differentiable_gradients(
 ) -> tuple[Tensor | None, ...]:
     """The same gradients, with a graph of their own."""
     output = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, bias)
-    inputs = [tensor for tensor, want in zip((x, kernel, bias), wanted, strict=True) if want]
+    inputs = [each for each, want in zip((x, kernel, bias), wanted, strict=True) if want and each is not None]
     found = iter(torch.autograd.grad(output, inputs, gradient, create_graph=True))
     return tuple(next(found) if want else None for want in wanted)
 
