@@ -33,6 +33,7 @@ from img2img_hub.families import FAMILIES, Batch, Family
 from img2img_hub.images.picture import to_tensor
 from img2img_hub.images.read import read_image
 from img2img_hub.images.resize import resized
+from img2img_hub.networks import winograd
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.run.folder import RunFolder
 from img2img_hub.training.run.launch import has_bfloat16_instructions, start_accelerator
@@ -70,7 +71,7 @@ TASKS = [
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="pairs side by side in DIR/train (default: synthetic)")
-    parser.add_argument("--only", choices=list(FAMILIES), help="one family (default: both)")
+    parser.add_argument("--only", choices=sorted({task.family for task in TASKS}), help="one family (default: both)")
     parser.add_argument("--turns", type=int, default=15, help="how often both steps take turns")
     parser.add_argument("--threads", type=int, default=cores(), help="of either step, on a CPU")
     parser.add_argument("--compile", action="store_true", help="compile our step on a CPU too")
@@ -248,6 +249,7 @@ def plain_step(settings: dict[str, Any]) -> Callable[[], None]:
     family, networks, batches = build(settings)
     if settings["gpu"]:
         networks = {name: network.cuda() for name, network in networks.items()}
+    winograd.CHANNELS = sys.maxsize  # PyTorch's own convolutions, as whoever writes it plainly has them
     if settings.get("bf16"):
         for network in networks.values():
             network.forward = in_bf16(network.forward)
