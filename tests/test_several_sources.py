@@ -201,6 +201,23 @@ def test_folders_are_matched_by_stem(rooms, translator, tmp_path):
         translate_folder(translator, folders, output=tmp_path / "third")
 
 
+def test_no_image_that_is_read_is_written_over(rooms, translator):
+    one, before = named(rooms), {path: path.read_bytes() for path in rooms.rglob("*.*")}
+    folders = {name: rooms / "test" / name for name in ("edges", "depth", "rgb")}
+    with pytest.raises(ValueError, match="is the folder of the inputs"):
+        translate_folder(translator, folders, output=rooms / "test/rgb", overwrite=True)
+    for order in (("rgb", "depth", "edges"), ("depth", "rgb", "edges")):
+        with pytest.raises(ValueError, match=r"0\.png is an input and would be overwritten"):
+            translate_folder(translator, {name: one[name] for name in order}, output=rooms / "test/rgb", overwrite=True)
+    assert {path: path.read_bytes() for path in rooms.rglob("*.*")} == before
+
+
+def test_a_name_that_is_given_twice_is_refused(rooms, tmp_path, capsys):
+    line = ["translate", f"rgb={rooms}", f"rgb={tmp_path}", "--model", str(tmp_path), "--output", str(tmp_path / "o")]
+    assert main(line) == 2
+    assert "names an image twice: name each once" in capsys.readouterr().err
+
+
 # --- from training to the Hub and back --------------------------------------------------------------------------------
 
 SMALL = Architecture(width=4, levels=4, discriminator_layers=1)

@@ -67,9 +67,9 @@ def translate(
     check_options(format=format, batch_size=batch_size, seed=seed)
     # Once before the model is loaded, which may take a download, to say at once what is in the way.
     named = _named(inputs)
-    plan_outputs(
-        list(named.values())[:1] or inputs, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive
-    )
+    files = [*named.values()] or [*inputs]
+    planned, beside = (files[:1], files[1:]) if named else (files, [])
+    plan_outputs(planned, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive, beside=beside)
     translator = load_translator(
         model,
         device=device,
@@ -107,4 +107,7 @@ def _named(inputs: tuple[Path, ...]) -> dict[str, Path]:
     parts = {path: str(path).partition("=") for path in inputs}
     if not all(name.isidentifier() and rest and not path.exists() for path, (name, _, rest) in parts.items()):
         return {}
+    names = [name for name, _, _ in parts.values()]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{' '.join(map(str, inputs))} names an image twice: name each once")
     return {name: Path(rest) for name, _, rest in parts.values()}

@@ -19,13 +19,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from img2img_hub.errors import counted, one_line
-from img2img_hub.images.formats import IMAGE_EXTENSIONS, open_file
+from img2img_hub.images.formats import open_file
 from img2img_hub.images.raster import IN_PNG, AnyImage
 from img2img_hub.images.read import Decoded
 from img2img_hub.images.remarks import Note, noted, told
 from img2img_hub.translation.outputs import (
     SAVE_OPTIONS,
     check_writable,
+    find_partners,
     make_folder,
     mark_as_output,
     plan_outputs,
@@ -98,11 +99,13 @@ def translate_folder(
     named = inputs if isinstance(inputs, Mapping) else {}
     check_names(translator, named)
     given = [inputs] if isinstance(inputs, str | Path) else list(named.values())[:1] or inputs
-    paths = [Path(path) for path in given]
+    paths, beside = [Path(path) for path in given], [Path(path) for path in named.values()][1:]
     check_options(format=format, batch_size=batch_size, seed=seed)
     check_format(translator, format)
     folder = Path(output)
-    plan = plan_outputs(paths, folder=folder, suffix=f".{format}", overwrite=overwrite, recursive=recursive)
+    plan = plan_outputs(
+        paths, folder=folder, suffix=f".{format}", overwrite=overwrite, recursive=recursive, beside=beside
+    )
     for place in dict.fromkeys([folder, *(destination.parent for _, destination in plan.jobs)]):
         make_folder(place)
     check_writable(folder)
@@ -138,33 +141,6 @@ def check_names(translator: Translator, named: Mapping[str, str | Path]) -> None
         needed = ", ".join(slot.describe() for slot in slots)
         line = " ".join(f"{slot.name}=PATH" for slot in slots)
         raise ValueError(f"{translator.name} takes {needed}: name a folder, or a file, of each, as in {line}")
-
-
-def find_partners(
-    sources: Sequence[Path], named: Mapping[str, str | Path], *, recursive: bool
-) -> dict[Path, dict[str, Path]]:
-    """For each image of the first folder, or file, that is named: those of the others; {} where there are no names.
-
-    Raises:
-        ValueError: an image has no partner, or several.
-    """
-    if not named:
-        return {}
-    (first, root), *others = ((name, Path(path)) for name, path in named.items())
-    found: dict[Path, dict[str, Path]] = {source: {first: source} for source in sources}
-    for name, place in others:
-        by_stem: dict[Path, list[Path]] = {}
-        if place.is_dir():
-            for file in sorted(place.rglob("*") if recursive else place.iterdir()):
-                if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith("."):
-                    by_stem.setdefault(file.relative_to(place).with_suffix(""), []).append(file)
-        for source in sources:
-            partners = by_stem.get(source.relative_to(root).with_suffix(""), []) if root.is_dir() else [place]
-            if len(partners) != 1 or not partners[0].is_file():
-                what = f"{len(partners)} partners" if len(partners) > 1 else "no partner"
-                raise ValueError(f"{source} has {what} in {place} ({name}): partners have the same name, rename one")
-            found[source][name] = partners[0]
-    return found
 
 
 def check_options(*, format: str, batch_size: int, seed: int | None) -> None:

@@ -5,7 +5,7 @@ python -m img2img_hub translate photos/ --model model_cards/facades-label2photo 
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,13 @@ class OutputPlan:
 
 
 def plan_outputs(
-    inputs: Sequence[Path], *, folder: Path, suffix: str, overwrite: bool, recursive: bool = False
+    inputs: Sequence[Path],
+    *,
+    folder: Path,
+    suffix: str,
+    overwrite: bool,
+    recursive: bool = False,
+    beside: Sequence[Path] = (),
 ) -> OutputPlan:
     """Each input becomes folder/STEM + suffix; nothing is made or read yet.
 
@@ -54,6 +60,7 @@ def plan_outputs(
         folder: where the outputs will go; need not be there. As a subfolder of an input it is no input itself, nor is
             any other folder of outputs, of a run or of a model.
         overwrite: whether outputs may be there already. An input is never overwritten.
+        beside: files and folders that are read together with the inputs, and are as safe as those.
         recursive: whether the folders' subfolders count: an image of photos/sub becomes folder/sub/STEM + suffix. Each
             folder is looked into once, by whatever links it is reached.
 
@@ -78,7 +85,7 @@ def plan_outputs(
             raise ValueError(f"{path} does not exist: check the spelling of the path")
         for file, place in found:
             files.setdefault(os.path.abspath(file), (file, place.with_name(place.stem + suffix)))
-    originals = {os.path.realpath(file) for file in files}
+    originals = {os.path.realpath(file) for file in files} | {os.path.realpath(path) for path in beside}
     jobs: dict[str, tuple[Path, Path]] = {}
     for file, place in files.values():
         destination = folder / place
@@ -90,7 +97,8 @@ def plan_outputs(
             )
         if os.path.realpath(destination) in originals:
             raise ValueError(f"{destination} is an input and would be overwritten: name another --output")
-    if any(path.is_dir() and os.path.realpath(path) == os.path.realpath(folder) for path in inputs):
+    together = (*inputs, *beside)
+    if any(path.is_dir() and os.path.realpath(path) == os.path.realpath(folder) for path in together):
         raise ValueError(
             f"--output {folder} is the folder of the inputs, among which nobody could tell the outputs later: name "
             "another folder, such as one in it"
@@ -98,9 +106,36 @@ def plan_outputs(
     if not overwrite and (there := [destination for _, destination in jobs.values() if os.path.lexists(destination)]):
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise ValueError(f"{there[0]} is there already{more}: add --overwrite, or name another --output")
-    around = {os.path.realpath(path if path.is_dir() else path.parent) for path in inputs}
+    around = {os.path.realpath(path if path.is_dir() else path.parent) for path in together}
     among_inputs = any(str(parent) in around for parent in Path(os.path.realpath(folder)).parents)
     return OutputPlan(jobs=list(jobs.values()), problems=problems, left_out=lines, among_inputs=among_inputs)
+
+
+def find_partners(
+    sources: Sequence[Path], named: Mapping[str, str | Path], *, recursive: bool
+) -> dict[Path, dict[str, Path]]:
+    """For each image of the first folder, or file, that is named: those of the others; {} where there are no names.
+
+    Raises:
+        ValueError: an image has no partner, or several.
+    """
+    if not named:
+        return {}
+    (first, root), *others = ((name, Path(path)) for name, path in named.items())
+    found: dict[Path, dict[str, Path]] = {source: {first: source} for source in sources}
+    for name, place in others:
+        by_stem: dict[Path, list[Path]] = {}
+        if place.is_dir():
+            for file in sorted(place.rglob("*") if recursive else place.iterdir()):
+                if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith("."):
+                    by_stem.setdefault(file.relative_to(place).with_suffix(""), []).append(file)
+        for source in sources:
+            partners = by_stem.get(source.relative_to(root).with_suffix(""), []) if root.is_dir() else [place]
+            if len(partners) != 1 or not partners[0].is_file():
+                what = f"{len(partners)} partners" if len(partners) > 1 else "no partner"
+                raise ValueError(f"{source} has {what} in {place} ({name}): partners have the same name, rename one")
+            found[source][name] = partners[0]
+    return found
 
 
 def _images_in(
