@@ -90,7 +90,6 @@ def test_the_cache_is_another_one_for_other_sources_and_gives_the_same(rooms, tm
         ({"names": ("rgb", "nothing")}, "has no folders rgb nothing made for 'train': found"),
         ({"in_channels": 4}, "without --in_channels: drop it"),
         ({"no_data": 0}, "without --no_data: drop it"),
-        ({"streaming": True}, "without --streaming: drop it"),
     ],
 )
 def test_what_cannot_be_is_refused(rooms, options, says):

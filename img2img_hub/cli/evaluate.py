@@ -94,7 +94,7 @@ def evaluate(
     if difference := difference_from_training(translator, data, revision=revision):
         warnings.warn(difference, stacklevel=2)
     channels = {"in_channels": translator.settings.source_channels, "out_channels": translator.settings.target_channels}
-    opened = open_data(data, paired=paired, split=split, **channels)
+    opened = open_data(data, paired=paired, split=split, slots=translator.slots, **channels)
     print(f"{'data':18}{opened.description}")
     perceptual = Perceptual(extra_metrics, image_size=size, device=translator.device)
     for line in [*perceptual.problems, *perceptual.notes(smallest_set(opened, limit))]:

@@ -57,12 +57,14 @@ def export(
         translator.network,
         output,
         working_size=translator.settings.working_size,
+        inputs={slot.name: slot.channels for slot in translator.settings.inputs} or None,
         about={"model": model, "revision": revision, "translation": translator.settings.to_dict()},
         dynamic=dynamic,
         half=half,
         calibration=batches,
     )
-    sizes = "any size" if dynamic else f"{facts['source']['shape'][3]}×{facts['source']['shape'][2]} pixels only"
+    shape = (facts.get("inputs") or [facts["source"]])[0]["shape"]
+    sizes = "any size" if dynamic else f"{shape[3]}×{shape[2]} pixels only"
     megabytes = output.stat().st_size / 1e6
     print(f"{'written':18}{output}: {facts['precision']}, {sizes}, opset {facts['opset']}, {megabytes:.1f} MB")
     print(f"{'described in':18}{output.with_suffix('.json')}")

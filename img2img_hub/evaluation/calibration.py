@@ -64,6 +64,7 @@ def _images(translator: Translator, calibration: str | None, *, revision: str | 
         DataConfig(dataset=calibration),
         paired=family is None or family.paired,
         split="train",
+        slots=translator.slots,
         in_channels=settings.source_channels,
         out_channels=settings.target_channels,
     )

@@ -23,7 +23,17 @@ from img2img_hub.data.find.sources import ImageData, PairedData, UnpairedData
 from img2img_hub.evaluation import metrics
 from img2img_hub.evaluation.perceptual import Perceptual
 from img2img_hub.evaluation.sheets import sample_sheet
-from img2img_hub.evaluation.sides import prepared, shown, shown_sources, translated, unit, where_known
+from img2img_hub.evaluation.sides import (
+    as_tensors,
+    family_of,
+    prepared,
+    shown,
+    shown_by_family,
+    shown_sources,
+    translated,
+    unit,
+    where_known,
+)
 from img2img_hub.translation.translator import Translator
 
 MAX_PSNR = 100.0  # dB, what an output equal to its target counts in the mean, where it would be infinite
@@ -81,7 +91,7 @@ def evaluate_paired(
         raise ValueError("L1, PSNR and SSIM need pairs of images, and these data are unpaired")
     count, share, perceptual = _count(len(data), limit), share or Share(), perceptual or Perceptual()
     sets = _Sets(made=count, real=count, seed=seed, perceptual=perceptual)
-    rows = []
+    rows, family = [], family_of(translator)
     for index in tqdm(share.places(count), desc="evaluating", unit="image", disable=not progress):
         source, target = data.pair(index)
         image = prepared(source, translator, "source", image_size)
@@ -97,6 +107,8 @@ def evaluate_paired(
             "ms_ssim": by_scales.item(),
             **perceptual.compare(output, wanted),
         }
+        if family.metrics:
+            row |= family.measure(*as_tensors(translator, image, made), wanted.float() * 2 - 1)
         rows.append(row)
         sets.add("made", output, index=index)
         sets.add("real", wanted, index=index)
@@ -211,11 +223,12 @@ def draw_samples(
             row.append(prepared(data.target(index), translator, "target", image_size))
         elif reverse is not None:
             row.append(translated(reverse, row[1]))
-        sources = shown_sources(source, translator)
+        sources, own = shown_sources(source, translator), shown_by_family(translator, source, row[1])
         others = zip(row[1:], ("target", "target" if paired else "source"), strict=False)
-        rows.append([*sources.values(), *(shown(image, translator, side) for image, side in others)])
+        output, *rest = (shown(image, translator, side) for image, side in others)
+        rows.append([*sources.values(), *own.values(), output, *rest])
     titles = [name or (names[1] if backwards else names[0]) for name in sources]
-    titles += ["output", names[1] if paired else "back again"]
+    titles += [*own, "output", names[1] if paired else "back again"]
     return sample_sheet(rows, titles=titles[: len(rows[0])])
 
 

@@ -11,22 +11,27 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from img2img_hub.families import FAMILIES, Family
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.picture import to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_raster
-from img2img_hub.images.resize import resized
+from img2img_hub.images.resize import enlarged, resized
 from img2img_hub.images.slots import parted
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.translator import Translator
 
 
 def prepared(image: AnyImage, translator: Translator, side: str, image_size: int) -> AnyImage:
-    """An image of that side of the translator at that size, of the bands and type that the translator has there."""
-    values, decoded, size = _values(translator, side), Decoded.of(image), (image_size, image_size)
+    """An image of that side of the translator at that size, a target at so many times it as the translator makes, of
+    the bands and type that the translator has there."""
+    size = (image_size * (translator.network.scale if side == "target" else 1),) * 2
+    values, decoded = _values(translator, side), Decoded.of(image)
     if values is None:
         bands = translator.network.in_channels if side == "source" else translator.network.out_channels
         return resized(decoded.picture(channels=bands), size)
+    if side == "source" and isinstance(image, Image.Image):  # of class numbers, or a mask
+        decoded = translator.pixels.joined(image)
     raster = decoded.raster(default_no_data=values.no_data)
     if raster.bands != values.bands:
         raise ImageError(f"{raster.name} has {raster.bands} bands, the {side}s of the model have {values.bands}")
@@ -38,10 +43,10 @@ def prepared(image: AnyImage, translator: Translator, side: str, image_size: int
 def translated(translator: Translator, image: AnyImage) -> AnyImage:
     """The translation of a prepared image, of the type that a user gets."""
     made = translator.translate_tensor(translator.pixels.tensor(image, size=image.size)[None])
-    if translator.settings.target_values is None:
-        return to_image(made)
     output = translator.pixels.finished(made[0].cpu(), original=image, source=image)
-    return output if isinstance(output, Raster) else read_raster(output)  # a picture's alpha says what is missing
+    if isinstance(output, Raster) or translator.settings.target_values is None:
+        return output
+    return read_raster(output)  # a picture's alpha says what is missing
 
 
 def unit(image: AnyImage, translator: Translator, side: str) -> Tensor:
@@ -56,7 +61,11 @@ def unit(image: AnyImage, translator: Translator, side: str) -> Tensor:
 
 def where_known(output: Tensor, wanted: Tensor, *images: AnyImage) -> tuple[Tensor, float]:
     """The output with the wanted values where one of the images has no data, and the share where all have."""
-    masks = [image.valid for image in images if isinstance(image, Raster) and image.valid is not None]
+    masks = [
+        enlarged(image.valid, output.shape[-1] // image.width)
+        for image in images
+        if isinstance(image, Raster) and image.valid is not None
+    ]
     if not masks:
         return output, 1.0
     known = torch.from_numpy(np.logical_and.reduce(masks))
@@ -82,10 +91,31 @@ def shown_sources(image: AnyImage, translator: Translator) -> dict[str, Image.Im
     parts, first = {}, 0
     for slot, (name, part) in zip(slots, parted(image, slots).items(), strict=True):
         bands = slice(first, first + slot.bands)
-        own = BandValues(dtype=slot.dtype, low=values.low[bands], high=values.high[bands])
+        low = (0.0,) if slot.kind == "mask" else values.low[bands]  # from black to white, as anybody draws it
+        own = BandValues(dtype=slot.dtype, low=low, high=values.high[bands], classes=values.classes[bands])
         parts[name] = own.preview(part)
         first += slot.bands
     return parts
+
+
+def shown_by_family(translator: Translator, source: AnyImage, made: AnyImage) -> dict[str, Image.Image]:
+    """For a sheet: the columns that the family adds."""
+    family = family_of(translator)
+    if family.show is Family.show:
+        return {}
+    output, inputs = as_tensors(translator, source, made)
+    return {title: to_image(column) for title, column in family.show(output, inputs).items()}
+
+
+def family_of(translator: Translator) -> type[Family]:
+    """Its family, for what that measures and shows by itself; where nobody knows it here, one that does nothing."""
+    return FAMILIES.get(translator.settings.family, Family)
+
+
+def as_tensors(translator: Translator, source: AnyImage, made: AnyImage) -> tuple[Tensor, dict[str, Tensor]]:
+    """What a family's own measures and columns take: the output and the inputs by slot, in [-1, 1]."""
+    inputs = translator.pixels.by_slot(translator.pixels.tensor(source, size=source.size)[None])
+    return unit(made, translator, "target").float() * 2 - 1, inputs
 
 
 def _values(translator: Translator, side: str) -> BandValues | None:

@@ -8,10 +8,11 @@ is known as soon as its class is defined. What papers with a discriminator share
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 from torch import Tensor, nn
 
+from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Network
 from img2img_hub.objectives.losses import ImagePool
 
@@ -47,6 +48,29 @@ class Phase:
     freezes: tuple[str, ...] = ()
     loss: Callable[[Networks, Batch, Outputs], Terms]
     repeats: int = 1
+
+
+class Metric(NamedTuple):
+    """How one number is to be read."""
+
+    title: str
+    note: str  # unit, range, what is compared
+    higher_is_better: bool = False
+    digits: int = 4  # after the point, for people
+
+    @property
+    def meaning(self) -> str:
+        """Such as "dB, higher is better"."""
+        return f"{self.note}, {'higher' if self.higher_is_better else 'lower'} is better"
+
+    @property
+    def label(self) -> str:
+        """Such as "PSNR (dB, higher is better)"."""
+        return f"{self.title} ({self.meaning})"
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Strictly; nan is never better."""
+        return value > than if self.higher_is_better else value < than
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +118,18 @@ class Family:
     # Whether images are resized and cropped at random to the end; else only until the learning rate begins to fall.
     jitter_in_decay: ClassVar[bool] = True
 
+    # Numbers of its own that `measure` gives, by name, beside those of all evaluations.
+    metrics: ClassVar[dict[str, Metric]] = {}
+    # What it reads and makes, by name: "target", and the inputs, band behind band to the generator; of pairs also what
+    # training alone reads. Most read one source as it is.
+    slots: ClassVar[tuple[Slot, ...]] = (Slot(name="source"), Slot(name="target"))
+
     registry: ClassVar[dict[str, type["Family"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in vars(cls):  # what families share has none
+            _check_slots(cls)
             Family.registry[cls.name] = cls
 
     def __post_init__(self) -> None:
@@ -130,6 +161,28 @@ class Family:
         """A batch on its device as the losses want it; as it is by default."""
         return batch
 
+    @staticmethod
+    def finish(made: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        """What a translation becomes of the network's output, such as known pixels pasted back: of the same shape.
+
+        Args:
+            made: (N, C, H, W) in [-1, 1].
+            inputs: what the network read, by slot ("source" for one image), (N, c, H, W), of that size, or so much
+                smaller as the scale says. Some rows of the image or all of them: it is to look at no neighbours.
+        """
+        return made
+
+    @staticmethod
+    def measure(made: Tensor, inputs: dict[str, Tensor], target: Tensor) -> dict[str, float]:
+        """Of a pair the numbers that `metrics` names, of which an evaluation gives the means; all (1, C, H, W) in
+        [-1, 1], inputs as in `finish`."""
+        return {}
+
+    @staticmethod
+    def show(made: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Columns of a sheet beside the inputs, the output and the target, by title: (1, 1 or 3, H, W) in [-1, 1]."""
+        return {}
+
     @property
     def differentiates_twice(self) -> bool:
         """Whether a loss holds a gradient of the judges. Compiled networks cannot be differentiated again."""
@@ -151,3 +204,22 @@ class Family:
     @property
     def has_cycles(self) -> bool:
         return any(direction.back is not None for direction in self.directions)
+
+
+def _check_slots(family: type[Family]) -> None:
+    """Refuse a class whose slots do not fit together. Raises TypeError, for whoever writes it."""
+    names = [slot.name for slot in family.slots]
+    extras = [slot for slot in family.slots if slot.training_only]
+    inputs = [slot for slot in family.slots if slot.name != "target" and not slot.training_only]
+    targets = [slot for slot in family.slots if slot.name == "target"]
+    if len(set(names)) < len(names) or len(targets) != 1 or not inputs or targets[0].training_only:
+        raise TypeError(f"{family.__name__}.slots are {', '.join(names)}: one target, inputs, each of another name")
+    if targets[0].kind in ("labels", "mask"):
+        raise TypeError(f"{family.__name__} makes {targets[0].kind}, and a target is a picture or a raster")
+    if any(slot.scale != 1 for slot in inputs):
+        raise TypeError(f"{family.__name__}.slots: inputs are of one size, and scale says how much larger others are")
+    one_way = all(direction.source == "source" for direction in family.directions)
+    if not family.paired and (extras or len(inputs) > 1 or targets[0].scale != 1):
+        raise TypeError(f"{family.__name__} has no pairs: it reads one source, and makes a target of its size")
+    if not one_way and any(slot.kind in ("labels", "mask") for slot in inputs):
+        raise TypeError(f"{family.__name__} makes sources, too, and they are {inputs[0].kind}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
@@ -18,8 +18,8 @@ from PIL import Image
 from img2img_hub.errors import counted
 from img2img_hub.files import replacing
 from img2img_hub.images.formats import ImageError
+from img2img_hub.images.georeference import Georeference
 from img2img_hub.images.picture import image_of
-from img2img_hub.images.tiff import Georeference
 from img2img_hub.images.tiff_writing import write_tiff
 
 MAX_BANDS = 1024
@@ -40,6 +40,8 @@ class RasterKind:
     """Whether pixels may be without data: floats may be NaN, whole numbers have a value that says so."""
     no_data: float | None = None
     """That value, in all files; None: what each file says."""
+    meaning: Literal["values", "labels", "mask"] = "values"
+    """labels: class numbers, of a file with a palette its numbers and not its colours. mask: black and white."""
 
     def describe(self) -> str:
         return f"{counted(self.bands, 'band')} of {self.dtype}"
@@ -61,6 +63,8 @@ class Raster:
     """The value of pixels without data in files; None: NaN for floats, none for whole numbers."""
     georeference: Georeference = field(default_factory=dict)
     """Where it lies, as TIFF tags; {} where nobody said."""
+    by_nearest: tuple[int, ...] = ()
+    """Bands that are resized by nearest neighbours, such as class numbers."""
     name: str = "raster"
     """What messages call it."""
 

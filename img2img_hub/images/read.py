@@ -20,10 +20,11 @@ from torch import Tensor
 from img2img_hub.images import deep_png, picture, tiff
 from img2img_hub.images.by_pillow import masked, open_upright, tiff_picture
 from img2img_hub.images.formats import BYTES, NPY_MAGIC, ImageError, first_bytes, load_npy, name_of
+from img2img_hub.images.georeference import Georeference, georeference_from
 from img2img_hub.images.picture import MODES, converted, is_deep, is_grey, to_eight_bits
 from img2img_hub.images.raster import Raster, RasterKind, check_kind, where_valid
 from img2img_hub.images.remarks import Note, look_at_alpha, look_at_greys, note, with_notes
-from img2img_hub.images.tiff import FilePixels, Georeference, header_or_none, tiff_header
+from img2img_hub.images.tiff import FilePixels, header_or_none, tiff_header
 
 ImageLike = Union[str, Path, bytes, Image.Image, np.ndarray, Tensor, Raster, "Decoded"]
 
@@ -80,6 +81,26 @@ def read_raster(
         ImageError: it cannot be read, is of another kind, of a type that is not computed with, or without any data.
     """
     return Decoded.of(content, name=name).raster(kind=kind, no_data=no_data, bands=bands)
+
+
+def read_class_numbers(content: ImageLike, *, name: str | None = None) -> Raster:
+    """Read a label map: one band of class numbers, uint8 or uint16; of an image with a palette its numbers.
+
+    Raises:
+        ImageError: it cannot be read, holds colours or fractions, or numbers beyond 65535.
+    """
+    return Decoded.of(content, name=name).class_numbers()
+
+
+def read_mask(content: ImageLike, *, name: str | None = None) -> Raster:
+    """Read a mask: one band of uint8, 255 where it is white, 0 elsewhere. Files may hold 0 and 1, 0 and 255, or what
+    JPEG made of these. Raises ImageError where it cannot be read."""
+    if isinstance(content, Raster) and content.bands == 1:
+        grey = content.array[:, :, 0]
+    else:
+        grey = np.asarray(Decoded.of(content, name=name).picture(channels=1))
+    white = grey > (127 if grey.max() > 1 else 0)
+    return Raster(array=np.where(white, 255, 0).astype(np.uint8), by_nearest=(0,), name=name_of(content, name))
 
 
 class Decoded:
@@ -140,6 +161,24 @@ class Decoded:
         if kind is not None:
             check_kind(raster, kind)
         return raster
+
+    def class_numbers(self) -> Raster:
+        """As `read_class_numbers` gives it. Raises ImageError."""
+        array = self._class_numbers()
+        bands = 1 if array.ndim == 2 else array.shape[2]
+        if bands != 1:
+            raise ImageError(
+                f"{self.name} holds colours, {bands} bands of them, where each pixel's class number is needed: save it "
+                f"as grey or with a palette, numbered from 0"
+            )
+        low, high = float(array.min()), float(array.max())
+        if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
+            raise ImageError(f"{self.name} holds fractions, and class numbers are whole: give the map of classes")
+        if not 0 <= low <= high <= 65535:
+            raise ImageError(
+                f"{self.name} holds {low:g} to {high:g}, and class numbers go from 0 to 65535: renumber it"
+            )
+        return Raster(array=array.astype(np.uint8 if high < 256 else np.uint16), by_nearest=(0,), name=self.name)
 
     @property
     def georeference(self) -> Georeference:
@@ -244,6 +283,17 @@ class Decoded:
             image = converted(image, "L" if image.mode in ("1", "LA", "La") else "RGB", name=name)
         return FilePixels(np.asarray(image), alpha, georeference=self.georeference)
 
+    def _class_numbers(self) -> np.ndarray:
+        """(H, W) or (H, W, C), a palette's numbers undone."""
+        if isinstance(self.content, Raster):
+            return self.content.array
+        values = self._values().array
+        if np.atleast_3d(values).shape[2] == 3 and not isinstance(self.content, np.ndarray | Tensor):
+            image, _ = self._upright()
+            if image.mode in ("P", "PA"):
+                return np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+        return values
+
     def _raster(self, bands: int | None) -> Raster:
         """With an alpha band that is the last of the `bands` that are wanted, or says where there is data."""
         array, alpha, valid, no_data, georeference, _ = self._values()
@@ -262,4 +312,4 @@ class Decoded:
             tags = getattr(content, "tag_v2", None) if isinstance(content, Image.Image) else tiff.tiff_tags(content)
         except Exception:  # a damaged file, an array, a PIL image of another format: whoever reads the pixels says so
             return {}
-        return {} if tags is None else tiff.georeference_from(tags)
+        return {} if tags is None else georeference_from(tags)

@@ -36,7 +36,8 @@ _SAYS = {
     ),
     "dark": (
         "nearly black as a picture",
-        "if these are class ids or a mask, save them in the colours or greys of a picture, such as 0 and 255",
+        "if these are class ids, train with --labels and their number, if a mask, with --masks; or save them in the "
+        "colours or greys of a picture, such as 0 and 255",
     ),
     "deep": (
         "nearly black in the 8 bits of a picture",
@@ -139,7 +140,7 @@ def look_at(image: Any, *, name: str) -> None:
     if not listening():
         return
     array = np.asarray(image) if isinstance(image, Image.Image) else image.array
-    if array.dtype != np.uint8:
+    if array.dtype != np.uint8 or getattr(image, "by_nearest", ()):  # class numbers and masks are meant to be so
         return
     brightest = array.max(axis=2) if array.ndim == 3 else array
     known = brightest[brightest < 255]

@@ -1,4 +1,5 @@
-"""Images of other sizes, pictures and rasters, bicubic; and tensors padded to what a network takes, and cropped back.
+"""Images of other sizes, bicubic, class numbers and masks by nearest neighbours; and tensors padded to what a network
+takes, and cropped back.
 
     python -c "from img2img_hub.images.read import read_image as r; from img2img_hub.images.resize import resized; \\
         resized(r('photo.jpg'), (286, 286)).save('small.png')"
@@ -30,7 +31,7 @@ def resized(image: AnImage, size: tuple[int, int]) -> AnImage:
         return image
     if not isinstance(image, Raster):
         return image.resize(size, Image.Resampling.BICUBIC)
-    bands, valid = resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size)
+    bands, valid = resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size, by_nearest=image.by_nearest)
     return replace(image, array=bands.transpose(1, 2, 0), valid=valid, georeference={})
 
 
@@ -51,16 +52,29 @@ def training_array(image: AnyImage, *, load_size: int, kind: RasterKind | None =
 
 
 def resized_bands(
-    bands: np.ndarray, valid: np.ndarray | None, *, size: tuple[int, int]
+    bands: np.ndarray, valid: np.ndarray | None, *, size: tuple[int, int], by_nearest: tuple[int, ...] = ()
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(C, H, W) and (H, W) at `size` (width, height), of the same type: bicubic or, beside pixels without data, whose
-    values must not spread, the mean of those with data (bilinear); as Pillow does, with averaging where it shrinks."""
+    values must not spread, the mean of those with data (bilinear); as Pillow does, with averaging where it shrinks.
+    Of the bands that are named, each pixel is the nearest one."""
     height, width = bands.shape[1:]
     if (width, height) == size:
         return bands, valid
     weight = None if valid is None else _resized(valid, size, Image.Resampling.BILINEAR)
-    made = np.stack([_resized_band(band, valid, weight, size) for band in bands])
-    return _rounded(made, bands.dtype), None if weight is None else weight >= _VALID_SHARE
+    made = [
+        _nearest(band, size) if number in by_nearest else _rounded(_resized_band(band, valid, weight, size), band.dtype)
+        for number, band in enumerate(bands)
+    ]
+    return np.stack(made), None if weight is None else weight >= _VALID_SHARE
+
+
+def _nearest(band: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(height, width), each the pixel that its middle lies in, as Pillow has it; of any type, to the last bit."""
+    columns, rows = (
+        ((np.arange(new) + 0.5) * (old / new)).astype(np.int64)
+        for new, old in zip(size, reversed(band.shape), strict=True)
+    )
+    return band[rows[:, None], columns[None]]
 
 
 def _resized_band(
@@ -88,6 +102,11 @@ def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return values.astype(dtype)
     limits = np.iinfo(dtype)
     return np.round(values.astype(np.float64)).clip(limits.min, limits.max).astype(dtype)
+
+
+def enlarged(mask: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W) at ``scale`` times the size, each pixel as many times."""
+    return mask if scale == 1 else mask.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def pad_to_multiple(batch: Tensor, *, multiple: int) -> tuple[Tensor, tuple[int, int]]:

@@ -22,16 +22,12 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from img2img_hub.errors import first_line
 from img2img_hub.images.formats import ImageError, damaged, open_bytes, refuse_irregular
+from img2img_hub.images.georeference import Georeference, georeference_from
 from img2img_hub.images.remarks import note
 from img2img_hub.images.tiff_pages import Page, full, mask_place, pages, passed_over
 
-Georeference = dict[int, tuple[int, int, Any]]
-"""{tag: (type, count, value)} of the tags that say where an image lies; {} for none."""
-
 MAX_BYTES = 16 * 2**30  # of one image, decoded
 
-# GeoTIFF's tags and rational polynomials, which hold for any image of the same size.
-_PLACE_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 257, 258, 262, 277, 338, 339
 _ORIENTATION, NO_DATA = 274, 42113
 _WHITE_IS_ZERO, _YCBCR = 0, 6
@@ -203,17 +199,6 @@ def tiff_tags(content: Any) -> ImageFileDirectory_v2 | None:
 def library_version() -> str:
     """Of what decodes TIFFs, "" where it is missing."""
     return getattr(_imported(), "__version__", "")
-
-
-def georeference_from(tags: ImageFileDirectory_v2) -> Georeference:
-    """The tags that say where an image lies."""
-    found: Georeference = {}
-    for code in _PLACE_TAGS:
-        if code in tags:
-            value = tags[code]
-            count = len(value) + 1 if isinstance(value, str) else len(value) if isinstance(value, tuple) else 1
-            found[code] = (tags.tagtype[code], count, value)
-    return found
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from img2img_hub.images.tiff import NO_DATA, Georeference, tifffile_for
+from img2img_hub.images.georeference import Georeference
+from img2img_hub.images.tiff import NO_DATA, tifffile_for
 
 _ASCII = 2  # the type of a tag that is text
 

@@ -18,13 +18,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2img_hub.errors import counted, is_number, listing
+from img2img_hub.errors import counted, is_number, is_whole, listing
 from img2img_hub.images.picture import image_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, Raster
 
 # A value is an outlier when it lies further beyond these percentiles than a tenth of the way between them.
 PERCENTILES = (0.1, 99.9)
 MARGIN = 0.1
+UNLABELLED = 255
+"""The class number of pixels that are of no class."""
 _MOST_VALUES = 10_000  # of an image, all bands together, drawn at random …
 _LEAST_VALUES = 500  # … but so many of each band
 
@@ -45,6 +47,9 @@ class BandValues:
     """The value of each band that it sees as 1."""
     no_data: float | None = None
     """The value of pixels without data; null: NaN for floats, none for whole numbers."""
+    classes: tuple[int, ...] = ()
+    """For each band how many classes its numbers stand for, of which each is a channel of 1 and 0 to the network; 0 for
+    a band of values; empty where all are."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -64,16 +69,27 @@ class BandValues:
             raise ValueError(f"low must be below high, which it is not in band {wrong[0]}")
         if self.no_data is not None and not is_number(self.no_data):
             raise ValueError(f"no_data must be null or a number, got {self.no_data!r:.60}")
+        classes = self.classes
+        if not isinstance(classes, list | tuple) or not all(is_whole(n) and 0 <= n <= MAX_BANDS for n in classes):
+            raise ValueError(f"classes must be whole numbers from 0 to {MAX_BANDS}, got {classes!r:.60}")
+        object.__setattr__(self, "classes", tuple(classes) if any(classes) else ())
+        if self.classes and len(self.classes) != len(self.low):
+            raise ValueError(f"classes must be as many as low and high, got {len(self.classes)}")
 
     @property
     def bands(self) -> int:
         return len(self.low)
 
     @property
+    def channels(self) -> int:
+        """What the network sees of the bands."""
+        return self.bands + sum(number - 1 for number in self.classes if number)
+
+    @property
     def is_picture(self) -> bool:
         """Whether outputs are 8-bit grey or RGB, as other images are."""
         whole = set(self.low) == {0.0} and set(self.high) == {255.0}
-        return self.dtype == "uint8" and self.bands in (1, 3) and whole
+        return self.dtype == "uint8" and self.bands in (1, 3) and whole and not self.classes
 
     @classmethod
     def from_dict(cls, values: Any) -> BandValues:
@@ -88,15 +104,23 @@ class BandValues:
     def describe(self) -> str:
         """ "2 bands of float32: -3.1 … 2.4, 0 … 950"."""
         ranges = [f"{low:.6g} … {high:.6g}" for low, high in zip(self.low, self.high, strict=True)]
+        for band, number in enumerate(self.classes):
+            ranges[band] = f"{number} classes" if number else ranges[band]
         return f"{counted(self.bands, 'band')} of {self.dtype}: {listing(ranges, limit=4)}"
 
     def to_network(self, bands: np.ndarray, valid: np.ndarray | None = None) -> Tensor:
         """(C, H, W) in units to float32 in [-1, 1]: what lies beyond the range is seen as its end, and pixels that are
-        not `valid`, (H, W), as its middle."""
+        not `valid`, (H, W), as its middle; class numbers as a channel of 1 and 0 each."""
         exact = np.float64 if bands.dtype.itemsize >= 4 else np.float32  # a small difference of large values counts
         seen = np.empty(bands.shape, dtype=np.float32)
         for band, low, high, own in zip(bands, self.low, self.high, seen, strict=True):
             np.clip((band.astype(exact) - exact(low)) * exact(2 / (high - low)) - exact(1), -1, 1, out=own)
+        if self.classes:
+            parts = (
+                bands[place] == np.arange(number)[:, None, None] if number else seen[place, None]
+                for place, number in enumerate(self.classes)
+            )
+            seen = np.concatenate([part.astype(np.float32) for part in parts])
         if valid is not None:
             seen[:, ~valid] = 0
         return torch.from_numpy(seen)
@@ -117,7 +141,9 @@ class BandValues:
 
     def preview(self, raster: Raster) -> Image.Image:
         """The first three bands, or the first one, for people to look at: the range from black to white, white where
-        there is no data. Images of one side are comparable."""
+        there is no data. Images of one side are comparable. Each class has a colour of its own."""
+        if self.classes and self.classes[0]:
+            return image_of(_COLOURS[raster.array[:, :, 0].astype(np.int64) % len(_COLOURS)])
         shown = raster.array[:, :, : 3 if self.bands >= 3 else 1].transpose(2, 0, 1)
         first = BandValues(dtype=self.dtype, low=self.low[: len(shown)], high=self.high[: len(shown)])
         array = ((first.to_network(shown, raster.valid) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
@@ -139,6 +165,19 @@ class BandValues:
         valid = np.ones(raster.array.shape[:2], dtype=bool) if raster.valid is None else raster.valid
         known = raster.array[valid]
         return ((known < np.asarray(self.low)) | (known > np.asarray(self.high))).mean(axis=0).tolist()
+
+
+def _colours() -> np.ndarray:
+    """(256, 3) uint8: hues a golden section apart, so that neighbours in number are far apart; the last is white."""
+    numbers = np.arange(256)
+    hsv = np.stack([numbers * 0.618034 % 1 * 255, 130 + numbers % 3 * 50, 245 - numbers % 4 * 35], axis=-1)
+    colours = np.asarray(Image.fromarray(hsv[None].astype(np.uint8), "HSV").convert("RGB"))[0].copy()
+    colours[UNLABELLED] = 255
+    return colours
+
+
+_COLOURS = _colours()
+"""Of class numbers, for people."""
 
 
 def measured(

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import torch
 from torch import Tensor
 
-from img2img_hub.runtimes.quantise import FEW_PIXELS
+from img2img_hub.runtimes.quantise import FEW_PIXELS, by_input
 from img2img_hub.translation.engine import Dtype
 
 _one_at_a_time = threading.Lock()
@@ -77,9 +77,10 @@ def open_openvino(path: Path, dtype: Dtype, size: tuple[int, int]) -> Callable[[
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             compiled = core.compile_model(_with_a_whole_inside(core, path, size, Path(folder)), "CPU", settings)
     request = compiled.create_infer_request()
+    inputs = {each.get_any_name(): each.get_partial_shape()[1].get_length() for each in compiled.inputs}
 
     def run(batch: Tensor) -> Tensor:
-        made = request.infer({0: batch.contiguous().numpy()}, share_inputs=True)
+        made = request.infer(by_input(batch, inputs), share_inputs=True)
         return torch.from_numpy(made[0].copy())  # the request's own memory is written again by the next call
 
     return run
@@ -111,8 +112,8 @@ def _with_a_whole_inside(core: Any, path: Path, size: tuple[int, int], folder: P
 def _of_few_pixels(model: Any, size: tuple[int, int]) -> set[str]:
     """Names of the layers that make no more than a few pixels of an image of that size."""
     shaped = model.clone()
-    bands = model.input(0).get_partial_shape()[1].get_length()
-    shaped.reshape({0: [1, bands, *size]})
+    bands = [each.get_partial_shape()[1].get_length() for each in model.inputs]
+    shaped.reshape({number: [1, each, *size] for number, each in enumerate(bands)})
     names = set()
     for layer in shaped.get_ordered_ops():
         shape = layer.output(0).get_partial_shape() if layer.get_output_size() else None

@@ -2,8 +2,8 @@
 
     python -m img2img_hub export --model model_cards/facades-label2photo --output facades.onnx --dynamic
 
-The graph is the network: (N, C, H, W) float32 in [-1, 1] to the same. Padding to its multiple, and values before and
-after it, are the caller's; the JSON says what they are.
+The graph is the network: (N, C, H, W) float32 in [-1, 1] to the same, of several inputs by their names. Padding to its
+multiple, and values before and after it, are the caller's; the JSON says what they are.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img_hub.files import write_bytes
-from img2img_hub.networks import Network
+from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.blocks import BatchNorm2d
 from img2img_hub.runtimes.portable import portable
-from img2img_hub.runtimes.quantise import quantise
+from img2img_hub.runtimes.quantise import by_input, quantise
 
 OPSET = 20
 """The newest that today's runtimes read: ONNX Runtime from 1.17, OpenVINO from 2024.1."""
@@ -69,11 +69,13 @@ def write_onnx(
     dynamic: bool = True,
     half: bool = False,
     phases: bool = False,
+    inputs: Mapping[str, int] | None = None,
     instead: str = "name another place",
 ) -> None:
     """Write the graph, whole or not at all: input "source", output "target", both float32 (N, C, H, W) in [-1, 1].
 
     Args:
+        inputs: {name: channels} of what the network reads, band behind band, as inputs of their own; None: "source".
         network: its batch norm's statistics are baked in as they are set.
         size: (height, width), fitting the network. Without `dynamic` the only one, at N = 1.
         half: weights and arithmetic in float16; input and output stay float32.
@@ -94,10 +96,11 @@ def write_onnx(
     module: nn.Module = portable(network, phases=phases)
     module = _Half(module) if half else module
     height, width = size
-    dim = torch.export.Dim.DYNAMIC
     # A traced size of 1, or two equal ones, would be taken for a constant.
     batch, *sides = (2, 2 * height, 3 * width) if dynamic else (1, height, width)
-    example = torch.zeros(batch, network.in_channels, *sides)
+    inputs = inputs or {"source": network.in_channels}
+    module = _Joined(module) if len(inputs) > 1 else module
+    examples = tuple(torch.zeros(batch, channels, *sides) for channels in inputs.values())
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")  # tells of torchvision's absence
     level = registration.level
     registration.setLevel(logging.ERROR)
@@ -106,12 +109,12 @@ def write_onnx(
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module.eval(),
-                (example,),
-                input_names=["source"],
+                examples,
+                input_names=list(inputs),
                 output_names=["target"],
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes=({0: dim, 2: dim, 3: dim},) if dynamic else None,
+                dynamic_shapes=_moving(len(inputs)) if dynamic else None,
                 verbose=False,
             )
     finally:
@@ -126,11 +129,12 @@ def write_onnx(
 
 
 def export_model(
-    network: Network,
+    network: Generator,
     output: Path,
     *,
     working_size: int,
     about: dict[str, Any],
+    inputs: Mapping[str, int] | None = None,
     dynamic: bool = False,
     half: bool = False,
     calibration: Sequence[Tensor] | None = None,
@@ -141,6 +145,7 @@ def export_model(
         network: a generator, with its batch norm's statistics set.
         working_size: side of the images it was trained on; without `dynamic` the only size.
         about: what else the JSON should say (the model's name, its translation settings).
+        inputs: as of `write_onnx`.
         calibration: padded batches (1, C, H, W) of typical images: quantise to int8 by them. One in four is kept out,
             to measure by, where that makes four or more; else all are for both.
 
@@ -157,15 +162,19 @@ def export_model(
         learnt, judged = calibration[: len(calibration) - kept], calibration[-kept:] if kept else calibration
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder, "float.onnx")
-            write_onnx(network, plain, size=size, dynamic=dynamic)
+            write_onnx(network, plain, size=size, dynamic=dynamic, inputs=inputs)
             save_whole(quantise(plain, learnt), output)
     else:
-        write_onnx(network, output, size=size, dynamic=dynamic, half=half)
+        write_onnx(network, output, size=size, dynamic=dynamic, half=half, inputs=inputs)
 
     run = open_session(output)
-    multiple = int(network.multiple)  # type: ignore[arg-type]
+    multiple = int(network.multiple)
     sizes = [size, (size[0] + multiple, size[1] + 2 * multiple)] if dynamic else [size]
-    checks = []
+    read = [
+        {"name": name, "type": "float32", "shape": _shape(channels, size, dynamic)}
+        for name, channels in (inputs or {"source": network.in_channels}).items()
+    ]
+    checks, made = [], (size[0] * network.scale, size[1] * network.scale)
     for height, width in sizes:
         source = _picture(network.in_channels, height, width)
         with torch.no_grad():
@@ -178,13 +187,13 @@ def export_model(
         "fingerprint": fingerprint(network),
         "opset": OPSET,
         "precision": "int8" if calibration else "float16" if half else "float32",
-        "source": {"name": "source", "type": "float32", "shape": _shape(network.in_channels, size, dynamic)},
-        "target": {"name": "target", "type": "float32", "shape": _shape(network.out_channels, size, dynamic)},
+        **({"source": read[0]} if inputs is None else {"inputs": read}),
+        "target": {"name": "target", "type": "float32", "shape": _shape(network.out_channels, made, dynamic)},
         "values": "-1 to 1, bands first. source_values and target_values of translation give each band's low, which "
         "is -1, and high, which is 1; null: 8-bit pictures, whose 0 is -1 and whose 255 is 1",
         "padding": {
             "multiple": multiple,
-            "min_size": int(network.min_size),  # type: ignore[arg-type]
+            "min_size": int(network.min_size),
             "note": "not in the graph: reflect the image's border until height and width are multiples, on both sides "
             "alike (the odd pixel at the bottom and on the right), and crop the result back",
         },
@@ -215,8 +224,10 @@ def open_session(path: Path) -> Callable[[Tensor], Tensor]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
+    inputs = {each.name: each.shape[1] for each in session.get_inputs()}
+
     def run(batch: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {"source": batch.contiguous().numpy()})[0])
+        return torch.from_numpy(session.run(None, by_input(batch, inputs))[0])
 
     return run
 
@@ -227,6 +238,22 @@ def save_whole(content: bytes, path: Path, *, instead: str = "name another place
         write_bytes(path, content)
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror}): {instead}") from None
+
+
+def _moving(inputs: int) -> tuple[Any, ...]:
+    """Which axes may be of any size, for `torch.export`: several inputs are one argument to it, a tuple."""
+    dim = torch.export.Dim.DYNAMIC
+    each = ({0: dim, 2: dim, 3: dim},) * inputs
+    return each if inputs == 1 else (each,)
+
+
+class _Joined(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return self.inner(torch.cat(parts, dim=1))
 
 
 class _Half(nn.Module):

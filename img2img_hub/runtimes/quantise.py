@@ -10,10 +10,11 @@ of antialiased networks, which calculate next to nothing: in int8 they would cos
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 _CONVOLUTIONS = ["Conv", "ConvTranspose"]
@@ -36,9 +37,9 @@ def quantise(plain: Path, batches: Sequence[Tensor]) -> bytes:
 
         def get_next(self) -> dict[str, Any] | None:
             batch = next(self._batches, None)
-            return None if batch is None else {"source": batch.numpy()}
+            return None if batch is None else by_input(batch, inputs)
 
-    made = plain.with_suffix(".int8.onnx")
+    made, inputs = plain.with_suffix(".int8.onnx"), inputs_of(onnx.load(plain))
     root, level = logging.getLogger(), logging.root.level
     root.setLevel(logging.ERROR)  # it advises, on the root logger, a preparation that changes nothing here
     try:
@@ -64,6 +65,17 @@ def quantise(plain: Path, batches: Sequence[Tensor]) -> bytes:
         root.setLevel(level)
 
 
+def inputs_of(model: Any) -> dict[str, int]:
+    """{name: channels} of what an ONNX model reads."""
+    return {each.name: each.type.tensor_type.shape.dim[1].dim_value for each in model.graph.input}
+
+
+def by_input(batch: Tensor, inputs: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """(N, C, H, W) as what the inputs of so many channels each are given, in their order."""
+    parts = batch.split(list(inputs.values()), dim=1) if len(inputs) > 1 else [batch]
+    return {name: part.contiguous().numpy() for name, part in zip(inputs, parts, strict=True)}
+
+
 def _of_few_pixels(plain: Path, batch: Tensor) -> list[str]:
     """Names of the convolutions that make no more than a few pixels of such a batch."""
     import onnx
@@ -74,7 +86,7 @@ def _of_few_pixels(plain: Path, batch: Tensor) -> list[str]:
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=output) for output in names)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    made = session.run(list(names), {"source": batch.numpy()})
+    made = session.run(list(names), by_input(batch, inputs_of(model)))
     return [name for name, result in zip(names.values(), made, strict=True) if result[0, 0].size <= FEW_PIXELS]
 
 

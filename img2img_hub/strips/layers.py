@@ -120,6 +120,20 @@ class Normalise(Layer):
 
 
 @dataclass(eq=False, kw_only=True)
+class PixelShuffle(Layer):
+    """Channels unfolded into blocks of ``factor`` × ``factor`` pixels (Shi et al. 2016, arXiv 1609.05158)."""
+
+    factor: int
+
+    def needs(self, rows: Rows) -> Rows:
+        return rows[0] // self.factor, -(-rows[1] // self.factor)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        first = rows[0] % self.factor
+        return F.pixel_shuffle(inputs[0], self.factor)[:, :, first : first + rows[1] - rows[0]]
+
+
+@dataclass(eq=False, kw_only=True)
 class Border(Layer):
     """A border of `sides` (left, right, above, below) pixels, "reflect" or "replicate"."""
 

@@ -23,6 +23,7 @@ from img2img_hub.strips.layers import (
     Convolution,
     Layer,
     Normalise,
+    PixelShuffle,
     Pointwise,
     Source,
     Transposed,
@@ -75,6 +76,12 @@ class _StandIn:
 
     def __add__(self, other: _StandIn) -> _StandIn:
         return self.then(Pointwise, inputs=(self.layer, other.layer), function=torch.add)
+
+    def tanh(self) -> _StandIn:
+        return _tanh(self)
+
+    def relu(self) -> _StandIn:
+        return _relu(self)
 
     def __getattr__(self, name: str) -> Any:  # flatten, mean …
         raise NotByRows(self.layers)
@@ -202,6 +209,12 @@ def _transposed(
     return x.then(Transposed, **shape, **own, stride=stride, padding=padding, output_padding=extra)
 
 
+def _pixel_shuffle(x: _StandIn, upscale_factor: int) -> _StandIn:
+    height, width = x.layer.height * upscale_factor, x.layer.width * upscale_factor
+    channels = x.layer.channels // upscale_factor**2
+    return x.then(PixelShuffle, channels=channels, height=height, width=width, factor=upscale_factor)
+
+
 def _average(
     x: _StandIn, kernel_size: Any, stride: Any = None, padding: Any = 0, *, count_include_pad: bool = True
 ) -> _StandIn:
@@ -230,4 +243,5 @@ _NOTED: dict[Any, Callable[..., _StandIn]] = {
     F.conv2d: _convolution,
     F.conv_transpose2d: _transposed,
     F.avg_pool2d: _average,
+    F.pixel_shuffle: _pixel_shuffle,
 }

@@ -82,7 +82,9 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     # Where it goes, and whether it may: nothing is touched before everything was found to be in order.
     checkpoint = folder.check()
     repo_ids = find_repo_ids(family, config, accelerator)
-    train_data, validation_data = open_train_and_validation(data, paired=family.paired, seed=config.seed)
+    train_data, validation_data = open_train_and_validation(
+        data, paired=family.paired, seed=config.seed, slots=family.slots
+    )
     folder.find_origin(train_data)
     said = folder.check_data(checkpoint, train_data, validation_data)
     dataset = open_samples(train_data, config=config)

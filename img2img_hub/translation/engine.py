@@ -88,7 +88,8 @@ class Engine:
         self._lock = threading.Lock()
 
     def __call__(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
-        """(N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, H, W), on the batch's device.
+        """(N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, scale · H, scale · W), on the
+        batch's device.
 
         The batch is reflected up to the network's multiple and cropped back.
 
@@ -120,7 +121,9 @@ class Engine:
                 output = self._by_backend(padded)
             else:  # one by one, so that an image's noise does not depend on its batch-mates
                 output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
-            output = crop(output, top=top, left=left, height=height, width=width).to(batch.device, torch.float32)
+            place = {"top": top, "left": left, "height": height, "width": width}
+            place = {name: pixels * self.scale for name, pixels in place.items()}
+            output = crop(output, **place).to(batch.device, torch.float32)
             self._note(time.perf_counter() - began, pixels=len(padded) * padded.shape[2] * padded.shape[3])
         return output.clone()  # a tensor like any other: one of inference mode cannot be used where gradients are
 
@@ -135,6 +138,11 @@ class Engine:
         """Seconds that an image of that size takes at once, judging by the latest calls; None before the first."""
         paces = list(self._paces)
         return statistics.median(paces) * self._padded_pixels(height, width) if paces else None
+
+    @property
+    def scale(self) -> int:
+        """Pixels of the output for one of the input, a side."""
+        return int(getattr(self.network, "scale", 1))
 
     @property
     def bytes_a_pixel(self) -> float:
@@ -163,8 +171,8 @@ class Engine:
         Args:
             read: from the first row up to, not including, the second: (in_channels, rows, width) float in [-1, 1]. Is
                 asked for the same rows more than once.
-            write: gets the number of the first row and (out_channels, rows, width) float32 in [-1, 1] on the engine's
-                device; from above to below, each row once.
+            write: gets the number of the first row of the output and (out_channels, rows, scale · width) float32 in
+                [-1, 1] on the engine's device; from above to below, each row once.
 
         Raises:
             ValueError: the network has self-attention, which looks at the whole image, or there is not enough memory.
@@ -181,9 +189,11 @@ class Engine:
             return part.index_select(1, (wanted - start).to(part.device)).index_select(2, columns.to(part.device))[None]
 
         def write_cropped(first: int, made: Tensor) -> None:
-            above, below = max(top - first, 0), max(first + made.shape[2] - top - height, 0)
+            begin, end = top * self.scale, (top + height) * self.scale
+            above, below = max(begin - first, 0), max(first + made.shape[2] - end, 0)
             if above + below < made.shape[2]:
-                write(first + above - top, made[0, :, above : made.shape[2] - below, left : left + width])
+                columns = slice(left * self.scale, (left + width) * self.scale)
+                write(first + above - begin, made[0, :, above : made.shape[2] - below, columns])
 
         with self._running(height, width):
             translate_strips(
@@ -203,7 +213,8 @@ class Engine:
         height, width = batch.shape[-2:]
         if len(batch) > 1:
             return torch.cat([self(image[None]) for image in batch])
-        made = batch.new_empty(1, self.network.out_channels, height, width, dtype=torch.float32)
+        size = (height * self.scale, width * self.scale)
+        made = batch.new_empty(1, self.network.out_channels, *size, dtype=torch.float32)
 
         def write(first: int, rows: Tensor) -> None:
             made[0, :, first : first + rows.shape[1]] = rows

@@ -7,7 +7,7 @@ The translator puts its network between the two halves of this.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,23 +17,34 @@ from torch import Tensor
 
 from img2img_hub.errors import counted
 from img2img_hub.images.formats import ImageError
+from img2img_hub.images.georeference import enlarged_georeference
 from img2img_hub.images.picture import check_unit_range, mask_image, to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.remarks import look_at, spoken
-from img2img_hub.images.resize import resized, resized_bands
-from img2img_hub.images.slots import stacked
+from img2img_hub.images.resize import enlarged, resized, resized_bands
+from img2img_hub.images.slots import by_nearest, stacked
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
 
+Finish = Callable[[Tensor, dict[str, Tensor]], Tensor]
+"""See `Family.finish`."""
+_ROWS = 512  # that are finished at once
 _MOST_OUTSIDE = 0.05  # share of a band's pixels beyond the range of training that goes without a word
 
 
 class Pixels:
-    """How the images of one translator are read, and made of what it computes."""
+    """How the images of one translator are read, and made of what it computes.
 
-    def __init__(self, settings: TranslationSettings) -> None:
+    Args:
+        scale: what it makes has so many times the size.
+        finish: what its family does to an output (`Family.finish`); None for nothing.
+    """
+
+    def __init__(self, settings: TranslationSettings, *, scale: int = 1, finish: Finish | None = None) -> None:
         self.settings = settings
+        self.scale = scale
+        self._finish = finish
 
     def joined(self, image: ImageLike | Mapping[str, ImageLike]) -> Decoded:
         """One image, of which nothing is decoded yet; or several by name, decoded and put together.
@@ -42,6 +53,11 @@ class Pixels:
             ImageError: the model takes several and one came, or the other way round; see also `slots.stacked`.
         """
         slots = self.settings.inputs
+        if len(slots) == 1 and not isinstance(image, Mapping | Raster):
+            decoded = Decoded.of(image)
+            if isinstance(decoded.content, Raster):
+                return decoded
+            return Decoded.of(stacked({slots[0].name: decoded}, slots), name=decoded.name)
         if isinstance(image, Mapping):
             if not slots:
                 raise ImageError(
@@ -72,6 +88,8 @@ class Pixels:
         if isinstance(image.content, Tensor):
             return _from_tensor(image.content, values, name=image.name)
         raster = image.raster(bands=values.bands, default_no_data=values.no_data)
+        if self.settings.inputs:
+            raster = replace(raster, by_nearest=by_nearest(self.settings.inputs))
         if raster.bands != values.bands:
             had = counted(raster.bands, "band")
             raise ImageError(f"{image.name} has {had}, the model takes {values.bands}: give it an image of these bands")
@@ -99,31 +117,56 @@ class Pixels:
     def canvas(self, width: int, height: int) -> "Canvas":
         """What takes a translation of that size row by row, for `finished`."""
         values = self.settings.target_values
-        return Canvas(self.settings.target_channels, width, height, picture=values is None or values.is_picture)
+        bands, scale = self.settings.target_channels, self.scale
+        return Canvas(bands, width * scale, height * scale, picture=values is None or values.is_picture)
 
     def finished(self, made: Tensor | Image.Image, *, original: ImageLike, source: AnyImage) -> AnyImage:
-        """The translation (C, H, W) in [-1, 1] as an image of the source's size: "L" or "RGB", with the original's
-        alpha and colour profile, or a raster in units, with its pixels without data and its georeference.
+        """The translation (C, H, W) in [-1, 1] as an image of the source's size times the scale: "L" or "RGB", with the
+        original's alpha and colour profile, or a raster in units, with its pixels without data and its georeference.
 
         A picture of a georeferenced image has that in its `info["georeference"]`.
         """
         values, decoded = self.settings.target_values, Decoded.of(original)
         if not isinstance(made, Image.Image) and values is not None and not values.is_picture:
             return self._raster(made, values, source=source, original=decoded)
-        output = resized(made if isinstance(made, Image.Image) else to_image(made), source.size)
+        output = resized(made if isinstance(made, Image.Image) else to_image(made), self._size(source))
+        if self._finish is not None:
+            output = self._finished_rows(output, source)
         if isinstance(source, Raster):
-            alpha = None if source.valid is None else mask_image(source.valid)
+            alpha = None if source.valid is None else mask_image(enlarged(source.valid, self.scale))
             profile = None
         else:
             alpha = decoded.alpha
             profile = source.info.get("icc_profile") if output.mode == source.mode else None
         if alpha is not None:
-            output.putalpha(alpha)  # RGB becomes RGBA, L becomes LA
+            output.putalpha(resized(alpha, output.size))  # RGB becomes RGBA, L becomes LA
         if profile:
             output.info["icc_profile"] = profile
         if decoded.georeference:
-            output.info["georeference"] = decoded.georeference
+            output.info["georeference"] = enlarged_georeference(decoded.georeference, self.scale)
         return output
+
+    def _size(self, source: AnyImage) -> tuple[int, int]:
+        return source.width * self.scale, source.height * self.scale
+
+    def _finished_rows(self, output: Image.Image, source: AnyImage) -> Image.Image:
+        """What the family makes of a picture at its own size, some rows at a time, for the memory's sake."""
+        assert self._finish is not None
+        done = Image.new(output.mode, output.size)
+        for first in range(0, source.height, _ROWS):
+            last = min(first + _ROWS, source.height)
+            part = output.crop((0, first * self.scale, output.width, last * self.scale))
+            made = self._finish(to_tensor(part)[None], self.by_slot(self.rows(source, first, last)[None]))
+            done.paste(to_image(made), (0, first * self.scale))
+        return done
+
+    def by_slot(self, batch: Tensor) -> dict[str, Tensor]:
+        """What the network reads, by the names of its inputs; "source" for one image."""
+        slots = self.settings.inputs
+        if not slots:
+            return {"source": batch}
+        parts = batch.split([slot.channels for slot in slots], dim=1)
+        return {slot.name: part for slot, part in zip(slots, parts, strict=True)}
 
     def _raster(self, made: Tensor, values: BandValues, *, source: AnyImage, original: Decoded) -> Raster:
         if isinstance(source, Raster):
@@ -132,12 +175,16 @@ class Pixels:
             valid = None if original.alpha is None else np.asarray(original.alpha) > 0
         if not bool(torch.isfinite(made).all()):
             raise ImageError("the output holds NaN or infinity: the network that made it has diverged")
-        bands, _ = resized_bands(made.float().numpy(), None, size=source.size)
+        bands, _ = resized_bands(made.float().numpy(), None, size=self._size(source))
+        output = torch.from_numpy(bands).clamp(-1, 1)
+        if self._finish is not None:
+            output = self._finish(output[None], self.by_slot(self.tensor(source, size=source.size)[None]))[0]
+        valid = None if valid is None else enlarged(valid, self.scale)
         return Raster(
-            array=values.to_units(torch.from_numpy(bands).clamp(-1, 1), valid=valid),
+            array=values.to_units(output, valid=valid),
             valid=valid if values.missing is not None else None,
             no_data=values.no_data if valid is not None else None,
-            georeference=original.georeference,
+            georeference=enlarged_georeference(original.georeference, self.scale),
             name=original.name,
         )
 
@@ -183,3 +230,13 @@ def _warn(raster: Raster, values: BandValues, *, name: str) -> None:
             f"({values.low[worst]:.6g} … {values.high[worst]:.6g}), and the network sees only the range's ends there",
             stacklevel=5,
         )
+
+
+def finish_of(name: str) -> Finish | None:
+    """What the family of that name does to outputs; None where it does nothing, or nobody knows it here."""
+    if not name:
+        return None
+    from img2img_hub.families import FAMILIES, Family  # brings the losses, which most of a translator's callers lack
+
+    family = FAMILIES.get(name)
+    return None if family is None or family.finish is Family.finish else family.finish

@@ -42,7 +42,8 @@ class TranslationSettings:
     target_channels: int = 3
     """Bands of the output, likewise."""
     inputs: tuple[Slot, ...] = ()
-    """Where several images make one input, what they are, in the order of their bands; empty for one image."""
+    """Where several images make one input, what they are, in the order of their bands; of class numbers or a mask that
+    alone; empty for any other one image."""
     source_values: BandValues | None = None
     """Type and value range of the input's bands; null for 8-bit pictures, whose 0 and 255 the network sees as -1 and
     1."""
@@ -68,14 +69,18 @@ class TranslationSettings:
             raise ValueError(f"family must be a short text such as 'pix2pix', got {self.family!r:.60}")
         for side in ("source", "target"):
             values: BandValues | None = getattr(self, f"{side}_values")
-            allowed = (1, 3) if values is None else (values.bands,)
+            allowed = (1, 3) if values is None else (values.channels,)
             _check_whole(f"{side}_channels", getattr(self, f"{side}_channels"), allowed=allowed)
         if self.inputs:
-            bands = sum(slot.bands for slot in self.inputs)
-            if bands != self.source_channels or self.source_values is None:
-                raise ValueError(f"inputs have {bands} bands in all, and source_channels is {self.source_channels}")
-            if len({slot.name for slot in self.inputs}) < len(self.inputs) or len(self.inputs) < 2:
-                raise ValueError("inputs must be two or more of different names, or left out")
+            channels = sum(slot.channels for slot in self.inputs)
+            if channels != self.source_channels or self.source_values is None:
+                raise ValueError(f"inputs have {channels} channels, and source_channels is {self.source_channels}")
+            if sum(slot.bands for slot in self.inputs) != self.source_values.bands:
+                raise ValueError(f"inputs have other bands than source_values, which are {self.source_values.bands}")
+            if len({slot.name for slot in self.inputs}) < len(self.inputs):
+                raise ValueError("inputs must be of different names")
+        if self.target_values is not None and self.target_values.classes:
+            raise ValueError("target_values has classes, and no network here makes class numbers")
         _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))
         _check_whole("working_size", self.working_size, allowed=range(1, 8193))
         _check_choice("resize", self.resize, get_args(Resize))
@@ -91,7 +96,9 @@ class TranslationSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of translation.json."""
-        return asdict(self)
+        known = asdict(self)
+        known["inputs"] = [{key: slot[key] for key in _OF_AN_INPUT} for slot in known["inputs"]]
+        return known
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
@@ -177,13 +184,17 @@ class TranslationSettings:
             raise ValueError(f"{where}: {SETTINGS_FILE}: {error}") from None
 
 
+_OF_AN_INPUT = ("name", "kind", "bands", "dtype", "classes")
+"""What translation.json says of a slot."""
+
+
 def _slots(values: Any) -> tuple[Slot, ...]:
     if not isinstance(values, list | tuple) or len(values) > 100:
         raise ValueError(f"inputs must be a list of at most 100 objects, got {values!r:.60}")
     slots = []
     for each in values:
-        if not isinstance(each, dict) or set(each) != {item.name for item in fields(Slot)}:
-            raise ValueError(f"inputs: an object with name, bands and dtype was expected, got {each!r:.60}")
+        if not isinstance(each, dict) or not {"name", "bands"} <= set(each) <= set(_OF_AN_INPUT) or not each["bands"]:
+            raise ValueError(f"inputs: an object with {', '.join(_OF_AN_INPUT)} was expected, got {each!r:.60}")
         try:
             slots.append(Slot(**each))
         except ValueError as error:

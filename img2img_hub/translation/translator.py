@@ -15,13 +15,14 @@ from torch import Tensor
 
 from img2img_hub.images.raster import AnyImage
 from img2img_hub.images.read import Decoded, ImageLike
+from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
 from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward
 from img2img_hub.strips.translate import Tiles
 from img2img_hub.translation.engine import Dtype, Engine
-from img2img_hub.translation.pixels import Pixels
+from img2img_hub.translation.pixels import Pixels, finish_of
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
 
 Input = ImageLike | Mapping[str, ImageLike]
@@ -70,11 +71,6 @@ class Translator:
             raise ValueError(
                 f"{self.name} is a {type(network).__name__}, which judges images and makes none: name a generator"
             )
-        if network.scale != 1:
-            raise ValueError(
-                f"{self.name} makes images of {network.scale} times the size, and a Translator gives images of the "
-                "size of the input: call the network itself"
-            )
         settings = settings or settings_for(network)
         for key, bands in (("source_channels", network.in_channels), ("target_channels", network.out_channels)):
             if (said := getattr(settings, key)) != bands:
@@ -82,7 +78,7 @@ class Translator:
         set_norm_statistics(network, settings.norm_statistics)
         self.network = network
         self.settings = settings
-        self.pixels = Pixels(settings)
+        self.pixels = Pixels(settings, scale=network.scale, finish=finish_of(settings.family))
         self.dtype = dtype
         self.engine = Engine(network, device=device, forward=forward, dtype=dtype, tiles=tiles, memory=memory)
         self.device = self.engine.device
@@ -107,14 +103,12 @@ class Translator:
 
         Args:
             backend: what runs the network: "torch"; "compile", torch.compile, which gains nothing on CPUs; "onnx" (ONNX
-                Runtime) and "openvino", on the CPU and faster there. PyTorch draws variations (a seed), whatever the
-                backend.
+                Runtime) and "openvino", on the CPU and faster there. PyTorch draws variations (a seed) all the same.
             onnx_file: for "onnx" and "openvino", what to run, such as an int8 file that `export` wrote: a path, or a
                 file's name in the repo. None: its model.onnx; where it has none, it is exported once and kept.
             dtype: see above. "openvino" takes bfloat16 where the processor computes in it; what PyTorch computes beside
                 it is float32. For "onnx" a file in half precision does that (`export --half`).
-            tiles, memory: for images that are too large to be translated at once, see above. PyTorch translates them,
-                whatever the backend.
+            tiles, memory: for images too large to be translated at once, see above; PyTorch does, whatever the backend.
 
         Raises:
             ValueError: neither a folder nor a Hub id, no generator, a bad config.json or translation.json; a backend
@@ -230,9 +224,9 @@ class Translator:
                 GPU; no image's statistics enter another's result.
 
         Returns:
-            Images of the size of the (upright) input, "RGB" or "L" as the network makes them, with the input's alpha
-            and ICC profile where it has one; of a model that makes other bands or types, a `Raster` in their units,
-            with the input's georeference and its pixels without data.
+            Images of the size of the (upright) input, times the network's scale, "RGB" or "L" as the network makes
+            them, with the input's alpha and ICC profile where it has one; of a model that makes other bands or types, a
+            `Raster` in their units, with the input's georeference and its pixels without data.
 
         Raises:
             ImageError: the input is no readable image, or has other bands than the model takes.
@@ -251,9 +245,11 @@ class Translator:
         return outputs
 
     def translate_tensor(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
-        """Translate (N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, H, W) float in [-1, 1].
+        """Translate (N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, H, W) float in [-1, 1], of
+        that size times the network's scale.
 
-        The batch is reflected up to the network's multiple and cropped back. The result is on the batch's device.
+        The batch is reflected up to the network's multiple and cropped back. The result is on the batch's device, as
+        the network makes it: nothing is finished yet (`Family.finish`).
         """
         return self.engine(batch, seed=seed)
 
@@ -276,6 +272,11 @@ class Translator:
         return other
 
     @property
+    def slots(self) -> tuple[Slot, ...]:
+        """What it reads, and what it makes: "target", of so many times the size."""
+        return *(self.settings.inputs or (Slot(name="source"),)), Slot(name="target", scale=self.network.scale)
+
+    @property
     def varies(self) -> bool:
         """Whether a seed makes a difference: the network has dropout or noise channels."""
         dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.modules())
@@ -290,23 +291,21 @@ class Translator:
         return reverse
 
     def describe(self) -> str:
-        """One line: method, network, bands, norm statistics, working size, device."""
-        settings = self.settings
-        statistics = {"image": "each image's own statistics", "running": "training's running averages"}
+        """One line: method, network, bands, scale, norm statistics, working size, device."""
+        settings, scale = self.settings, self.network.scale
         norm = self.network.config.get("norm", "none")
         normalised = "no norm" if norm == "none" else f"{norm} norm"
         if norm == "batch":
-            normalised += f" with {statistics[settings.norm_statistics]}"
+            own = settings.norm_statistics == "image"
+            normalised += " with each image's own statistics" if own else " with training's running averages"
         parts = [
             f"{settings.family} {type(self.network).__name__}".strip(),
-            settings.describe_bands(),
+            settings.describe_bands() + (f", {scale} times the size" if scale != 1 else ""),
             normalised,
-            f"trained at {settings.working_size}×{settings.working_size}",
-            f"resize {settings.resize}",
-            f"on {self.device}"
-            + ("" if self.backend == "torch" else f" by {self.backend}")
-            + ("" if self.dtype == "float32" else f" in {self.dtype}"),
+            f"trained at {settings.working_size}×{settings.working_size} · resize {settings.resize}",
+            f"on {self.device}" + ("" if self.backend == "torch" else f" by {self.backend}"),
         ]
+        parts[-1] += "" if self.dtype == "float32" else f" in {self.dtype}"
         return " · ".join(parts)
 
     # --- inside -----------------------------------------------------------------------------------------------------

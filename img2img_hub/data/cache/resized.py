@@ -22,6 +22,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from PIL import features
 import img2img_hub
 from img2img_hub.data.cache.pixel_file import PixelFile, describe_size
 from img2img_hub.data.find.columns import ColumnImages
-from img2img_hub.data.samples.opened import ImageData, PairedData
+from img2img_hub.data.samples.opened import ImageData, PairedData, Side
 from img2img_hub.data.samples.reading import FileImages, Half, Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.files import cache_folder
@@ -64,8 +65,8 @@ def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = N
         name = data.id.replace("/", "--")[:50]
         place = place / f"{name}-{load_size}-{cache_name(data, load_size=load_size)}"
         files = [
-            PixelFile(place / f"{name}.npy", side, load_size=load_size)
-            for name, side in zip(("source", "target")[-len(data.sides) :], data.sides, strict=True)
+            PixelFile(place / f"{name}.npy", side, load_size=load_size * side.scale)
+            for name, side in data.sides.items()
         ]
         place.mkdir(parents=True, exist_ok=True)
         size, used = sum(file.size for file in files), sum(file.used() for file in files)
@@ -104,28 +105,30 @@ class ResizedImages:
         self.data = data
         self.load_size = load_size
         self.description = description
-        self._kinds = (data.about.source_kind, data.about.target_kind)
         self._files = files
         self._filling = True
 
-    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Source and target ``index`` of paired data; twice the target where sources are made of it.
+    @cached_property
+    def _sides(self) -> list[Side]:
+        return list(self.data.sides.values())
+
+    def pair(self, index: int) -> tuple[np.ndarray, ...]:
+        """Source and target ``index`` of paired data, and what else training reads; twice the target where sources are
+        made of it. Those of another scale have so many times the pixels.
 
         Raises ImageError or DataError as the data does.
         """
         assert isinstance(self.data, PairedData)
         if self.data.corrupter is not None:
-            pixels = self._one(-1, index, self.data.target)
+            pixels = self._one(0, index, self.data.target)
             return pixels, pixels
-        source, target = self._kept(0, index), self._kept(1, index)
-        if source is None or target is None:
-            source, target = (
-                training_array(image, load_size=self.load_size, kind=kind)
-                for image, kind in zip(self.data.pair(index), self._kinds, strict=True)
-            )
-            self._keep(0, index, source)
-            self._keep(1, index, target)
-        return source, target
+        kept = [self._kept(side, index) for side in range(len(self._sides))]
+        found = [pixels for pixels in kept if pixels is not None]
+        if len(found) < len(kept):
+            found = [self._resized(image, side) for side, image in enumerate(self.data.images(index))]
+            for side, pixels in enumerate(found):
+                self._keep(side, index, pixels)
+        return tuple(found)
 
     def source(self, index: int) -> np.ndarray:
         """Source ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
@@ -138,9 +141,13 @@ class ResizedImages:
     def _one(self, side: int, index: int, read: Callable[[int], AnyImage]) -> np.ndarray:
         pixels = self._kept(side, index)
         if pixels is None:
-            pixels = training_array(read(index), load_size=self.load_size, kind=self._kinds[side])
+            pixels = self._resized(read(index), side)
             self._keep(side, index, pixels)
         return pixels
+
+    def _resized(self, image: AnyImage, side: int) -> np.ndarray:
+        kind, scale = self._sides[side].kind, self._sides[side].scale
+        return training_array(image, load_size=self.load_size * scale, kind=kind)
 
     def _kept(self, side: int, index: int) -> np.ndarray | None:
         if self._files is None:
@@ -167,8 +174,8 @@ def cache_name(data: ImageData, *, load_size: int) -> str:
     # Pairs are checked for one size when they are decoded; sides that were decoded apart must not stand in for them.
     kind = "pairs" if isinstance(data, PairedData) else "two sides"
     digest = hashlib.sha256("\n".join((*_FORMAT, kind)).encode())
-    for side in data.sides:
-        digest.update(PixelFile(Path(), side, load_size=load_size).header)  # sizes, type, bands and number
+    for side in data.sides.values():
+        digest.update(PixelFile(Path(), side, load_size=load_size * side.scale).header)  # sizes, type, bands, number
         if side.kind is not None:
             digest.update(f"{side.kind} {library_version()}".encode())
         for line in _identity(side.images, side.rows):

@@ -1,4 +1,4 @@
-"""What the user says about a data set, and which pairs of names are understood without being told.
+"""What the user says about a data set.
 
 python train_accelerate.py pix2pix --dataset user/name --source_column sketch --target_column photo
 """
@@ -6,12 +6,12 @@ python train_accelerate.py pix2pix --dataset user/name --source_column sketch --
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from img2img_hub.errors import said_by_http
+from img2img_hub.images.raster import MAX_BANDS
+from img2img_hub.images.slots import Slot
 
 Corruption = Literal["box", "free_form", "grayscale"]
 """What sources made of their targets lack; data/samples/masks.py does it."""
@@ -58,6 +58,14 @@ class DataConfig:
     """Unpaired: label of the sources."""
     target_label: str | None = None
     """Unpaired: label of the targets."""
+    labels: tuple[str, ...] = ()
+    """Sources that hold class numbers in place of colours, each with how many classes there are: 12, or NAME=12 where
+    several make one source. Each class becomes a channel; 255 is of no class. A palette's numbers are read."""
+    masks: tuple[str, ...] = ()
+    """Sources, by name, that are masks: 1 to the network where they are white, 0 elsewhere."""
+    columns: tuple[str, ...] = ()
+    """Of a method that reads more than sources and targets: NAME=COLUMN (or subfolder) of each; those left out are
+    called as the method calls them."""
     side_by_side: bool = False
     """Each image holds a pair: A is its left half, B its right half."""
     direction: Literal["AtoB", "BtoA"] = "AtoB"
@@ -115,12 +123,46 @@ class DataConfig:
             raise DataError(f"max_samples is {self.max_samples}: type 1 or more, or leave it out for all")
         if self.shuffle_buffer < 1:
             raise DataError(f"shuffle_buffer is {self.shuffle_buffer}: type 1 (no shuffling) or more images")
+        for name in ("labels", "masks", "columns"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list out of a JSON file
+        self._check_kinds()
         self._check_that_they_agree()
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Where several images make one source, what they are called; () for one image."""
         return self.source_column if isinstance(self.source_column, tuple) else ()
+
+    @property
+    def kinds(self) -> dict[str, Slot]:
+        """What the settings say of sources, by name, "source" for the only one."""
+        found = {}
+        for text in self.labels:
+            name, _, classes = text.rpartition("=")
+            dtype = "uint8" if int(classes) <= 256 else "uint16"
+            name = name or "source"
+            found[name] = Slot(name=name, kind="labels", bands=1, dtype=dtype, classes=int(classes))
+        return found | {name: Slot(name=name, kind="mask", bands=1) for name in self.masks}
+
+    def column_of(self, slot: str) -> str:
+        """The column, or subfolder, of what a method calls so."""
+        return dict(text.split("=", 1) for text in self.columns).get(slot, slot)
+
+    def _check_kinds(self) -> None:
+        for text in self.labels:
+            classes = text.rpartition("=")[2]
+            if not classes.isdecimal() or not 1 <= int(classes) <= MAX_BANDS:
+                raise DataError(
+                    f"--labels {text} does not say how many classes there are: type a number from 1 to {MAX_BANDS}, or "
+                    f"NAME=NUMBER where several images make one source"
+                )
+        for text in self.columns:
+            if not all(text.partition("=")):
+                raise DataError(f"--columns {text} is not NAME=COLUMN: type both, such as --columns weights=importance")
+        if (self.labels or self.masks) and self.side_by_side:
+            raise DataError("--labels and --masks need files of their own, and --side_by_side has photographs in them")
+        if (self.labels or self.masks) and self.corrupt:
+            raise DataError("--corrupt makes the sources of the targets, so --labels and --masks have no use: drop one")
 
     @property
     def source_name(self) -> str | None:
@@ -137,7 +179,6 @@ class DataConfig:
             raise DataError(f"--source_column {names} has the target {self.target_column} among the sources: drop it")
         others = ("target_dataset", "source_split", "source_label", "in_channels", "source_range", "no_data")
         named = [f"--{name}" for name in others if getattr(self, name) is not None]
-        named += ["--streaming"] if self.streaming else []
         if named:
             raise DataError(f"--source_column {names} makes one source of several images, without {named[0]}: drop it")
 
@@ -193,55 +234,6 @@ class DataConfig:
                 f"--corrupt makes the sources of the targets, so --{named[0]} has no use: drop one; --target_column "
                 f"names the column, or subfolder, of the pictures, --train_split the split"
             )
-
-
-# Source first. Compared after `_plain`, so that input_image, imageA, source_img, labels and Image-B are understood.
-_PAIRS = (
-    ("a", "b"),
-    ("x", "y"),
-    ("source", "target"),
-    ("input", "target"),
-    ("input", "output"),
-    ("input", "edited"),
-    ("input", "label"),
-    ("original", "edited"),
-    ("before", "after"),
-    ("conditioning", "image"),
-    ("condition", "image"),
-    ("control", "image"),
-    ("image", "target"),
-    ("image", "label"),
-    ("image", "mask"),
-    ("image", "annotation"),
-    ("image", "segmentation"),
-)
-
-
-def _plain(name: str) -> str:
-    """ "input_image" -> "input", "imageA" -> "a", "labels" -> "label", "image" -> "image"."""
-    letters = re.sub(r"[^a-z0-9]", "", name.lower())
-    letters = letters[:-1] if len(letters) > 1 and letters.endswith("s") else letters
-    core = re.sub(r"^(image|img|picture|pixel)s?|(image|img|picture|pixel)s?$", "", letters)
-    return core or "image"
-
-
-def find_pairs(names: Iterable[str]) -> list[tuple[str, str]]:
-    """All (source, target) among ``names`` (of columns, folders, splits, labels) that belong together."""
-    by_plain: dict[str, list[str]] = {}
-    for name in names:
-        by_plain.setdefault(_plain(name), []).append(name)
-    return [
-        (first, second)
-        for source, target in _PAIRS
-        for first in by_plain.get(source, [])
-        for second in by_plain.get(target, [])
-    ]
-
-
-def without_prefix(names: Iterable[str], prefix: str) -> dict[str, str]:
-    """{"A": "trainA", "B": "trainB"} for the names that are ``prefix`` and a word more (so not "training")."""
-    matches = {name: re.fullmatch(re.escape(prefix) + r"(?:[_\-. ]+|(?=[A-Z]))(.+)", name) for name in names}
-    return {match[1]: name for name, match in matches.items() if match}
 
 
 def reason(error: Exception) -> str:

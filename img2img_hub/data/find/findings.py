@@ -34,4 +34,4 @@ def findings(data: ImageData | StreamedData) -> list[str]:
 
 def left_out(data: ImageData) -> list[str]:
     """One line for each folder, or column, of which something was not taken."""
-    return list(dict.fromkeys(line for side in data.sides if (line := side.images.left_out)))
+    return list(dict.fromkeys(line for side in data.sides.values() if (line := side.images.left_out)))

@@ -12,8 +12,10 @@ These layouts are understood, with ROOT/train for the split "train" and A, B for
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
-from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError, find_pairs, without_prefix
+from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
+from img2img_hub.data.find.names import find_pairs, without_prefix
 from img2img_hub.data.find.search import images_below, is_hidden, is_model, is_run, natural_key
 from img2img_hub.data.samples.reading import FileImages, Images
 from img2img_hub.data.samples.stack import Stack
@@ -62,6 +64,16 @@ class FolderSet:
         first, second = self._find_two(split, names=names, paired=paired)
         source, target = self._images(first), self._images(second)
         return _matched(source, target) if paired else (source, target)
+
+    def beside(self, split: str, folder: str, *, partners: Images) -> Images:
+        """The images of another folder, partner beside partner. Raises DataError that names every orphan."""
+        for layout in self._layouts(split):
+            if folder in layout:
+                return _matched(partners, self._images(layout[folder]))[1]
+        raise DataError(
+            f"{self.root} has no folder {folder} for {split!r}, which this method reads beside the pairs: found "
+            f"{self._found()}; --columns {folder}=NAME says that it is called otherwise"
+        )
 
     def _several(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """Several folders that make one source, and that of the targets, matched by name."""
@@ -165,7 +177,10 @@ class FolderSet:
         return listing(([f"{direct} images in the folder itself"] if direct else []) + top, limit=8)
 
 
-def _matched(source: FileImages, target: FileImages) -> tuple[FileImages, FileImages]:
+ImagesOfFiles = TypeVar("ImagesOfFiles", bound=Images)
+
+
+def _matched(source: ImagesOfFiles, target: FileImages) -> tuple[ImagesOfFiles, FileImages]:
     """Both lists in the order of the sources, partner beside partner. Raises DataError that names every orphan."""
     rows: list[dict[str, str]] = []
     for images in (source, target):

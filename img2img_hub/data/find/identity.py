@@ -42,10 +42,11 @@ def identity_of(data: ImageData | StreamedData) -> Identity:
         known = {"stream": {"samples": data.num_samples, "shards": data.shards}}
         return known if data.first is None else known | identity_of(data.first)
     found: Identity = {}
-    for name, side in zip(("target",) if len(data.sides) == 1 else ("source", "target"), data.sides, strict=True):
+    for name, side in data.sides.items():
         images = side.images
         if isinstance(images, Stack):
-            found |= {f"{name} {part}": _side(each, side.rows) for part, each in images.parts.items()}
+            parts = {name if part == name else f"{name} {part}": each for part, each in images.parts.items()}
+            found |= {part: _side(each, side.rows) for part, each in parts.items()}
             continue
         if not (isinstance(images, Half) and found):  # the other half is of the same files
             found[name] = _side(images.both.images if isinstance(images, Half) else images, side.rows)
@@ -78,7 +79,7 @@ def folders_read(config: DataConfig, *opened: ImageData | StreamedData | None) -
     named = [Path(name).expanduser() for name in (config.dataset, config.target_dataset) if name]
     folders = {path for path in named if path.is_dir() and TableSet.is_table(path)}
     for data in opened:
-        for side in () if data is None or isinstance(data, StreamedData) else data.sides:
+        for side in () if data is None or isinstance(data, StreamedData) else data.sides.values():
             images = side.images.both.images if isinstance(side.images, Half) else side.images
             parts = images.parts.values() if isinstance(images, Stack) else [images]
             folders |= {part.root for part in parts if isinstance(part, FileImages)}

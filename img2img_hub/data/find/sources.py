@@ -13,6 +13,7 @@ when it is opened; what is wrong with one image, when it is read, by file or row
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 
 from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
 from img2img_hub.data.find.folders import FolderSet
+from img2img_hub.data.find.needs import Needs
 from img2img_hub.data.find.tables import TableSet
 from img2img_hub.data.samples.kinds import KindError, side_kind
 from img2img_hub.data.samples.masks import Corrupter
@@ -29,6 +31,7 @@ from img2img_hub.data.samples.opened import About, ImageData, PairedData, Unpair
 from img2img_hub.data.samples.reading import Half, Images, SideBySide
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedData
+from img2img_hub.images.slots import Slot
 
 __all__ = [
     "DataConfig",
@@ -49,17 +52,25 @@ _HOLD_OUT_STREAM = 3  # the first number of the seed; transforms.py has the othe
 
 
 def open_data(
-    config: DataConfig, *, paired: bool, split: str, in_channels: int | None = None, out_channels: int | None = None
+    config: DataConfig,
+    *,
+    paired: bool,
+    split: str,
+    in_channels: int | None = None,
+    out_channels: int | None = None,
+    slots: Sequence[Slot] = (),
 ) -> ImageData:
     """Open one split of the data set: PairedData for ``paired``, else UnpairedData.
 
     With ``streaming`` these are its first rows, at most 500, read into memory. Channels are 1 ("L") or 3 ("RGB") of
-    8-bit pictures, of which 3 are read by default, and those of the files of rasters; None: as the config says.
-    Raises DataError with what was found and what to type.
+    8-bit pictures, of which 3 are read by default, and those of the files of rasters; None: as the config says. Slots
+    are what the method reads (`Family.slots`), by default a source and a target as the files are. Raises DataError with
+    what was found and what to type.
     """
-    opened = _heads(_open_sets(config, paired=paired), config, rows=_HEAD)
+    needs = Needs.of(config, slots=slots)
+    opened = _heads(_open_sets(needs, paired=paired), config, rows=_HEAD)
     channels = _asked(config, in_channels, out_channels)
-    return _open_split(opened, config, paired=paired, split=split, channels=channels)
+    return _open_split(opened, needs, paired=paired, split=split, channels=channels)
 
 
 def open_train_and_validation(
@@ -69,6 +80,7 @@ def open_train_and_validation(
     seed: int,
     in_channels: int | None = None,
     out_channels: int | None = None,
+    slots: Sequence[Slot] = (),
 ) -> tuple[ImageData | StreamedData, ImageData | None]:
     """Open the training data and what to validate on, None for nothing.
 
@@ -77,18 +89,19 @@ def open_train_and_validation(
     every rank and in a resumed run) and held out of training. With ``streaming`` the training data is a stream, of
     which nothing can be held out, and what to validate on the first rows of a split, at most 500, in memory.
     """
-    opened = _open_sets(config, paired=paired)
+    needs = Needs.of(config, slots=slots)
+    opened = _open_sets(needs, paired=paired)
     channels = _asked(config, in_channels, out_channels)
     train: ImageData | StreamedData
     if config.streaming:
-        train = _open_stream(opened, config, paired=paired, channels=channels)
+        train = _open_stream(opened, needs, paired=paired, channels=channels)
         opened = _heads(opened, config, rows=_HEAD)
     else:
-        train = _open_split(opened, config, paired=paired, split=config.train_split, channels=channels)
+        train = _open_split(opened, needs, paired=paired, split=config.train_split, channels=channels)
     if config.validation_split == "none":
         return train, None
     # source_split and target_split say where training's images are; another split is looked for without them.
-    elsewhere = replace(config, source_split=None, target_split=None)
+    elsewhere = replace(needs, config=replace(needs.config, source_split=None, target_split=None))
     if config.validation_split is not None:
         return train, _open_split(opened, elsewhere, paired=paired, split=config.validation_split, channels=channels)
     if config.source_split is None and config.target_split is None:
@@ -115,16 +128,20 @@ def _asked(config: DataConfig, in_channels: int | None, out_channels: int | None
     return in_channels or config.in_channels, out_channels or config.out_channels
 
 
-def _open_sets(config: DataConfig, *, paired: bool) -> list[FolderSet | TableSet]:
+def _open_sets(needs: Needs, *, paired: bool) -> list[FolderSet | TableSet]:
     """The data set and, where one is named, the target data set, each found but no split chosen."""
+    config = needs.config
+    if not paired and (needs.extras or needs.target.scale != 1 or len(needs.config.sources) > 1):
+        what = " ".join((*needs.config.sources, *needs.extras)) or "targets of another scale"
+        raise DataError(f"pairs are needed for {what}, and unpaired data are wanted: name one source")
     if config.corrupt and not paired:
         raise DataError("--corrupt makes pairs, but unpaired data are wanted: leave it out or train pix2pix")
     if paired:
         for name in ("target_dataset", "source_split", "source_label"):
             if getattr(config, name) is not None:
                 raise DataError(f"--{name} is for unpaired data, but pairs are wanted: leave it out or train cyclegan")
-    names = [config.dataset] + ([config.target_dataset] if config.target_dataset else [])
-    return [_open_set(name, config) for name in names]
+    wanted = [config.dataset] + ([config.target_dataset] if config.target_dataset else [])
+    return [_open_set(name, config) for name in wanted]
 
 
 def _open_set(name: str, config: DataConfig) -> FolderSet | TableSet:
@@ -151,34 +168,37 @@ def _heads(opened: list[FolderSet | TableSet], config: DataConfig, *, rows: int)
 
 
 def _open_split(
-    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: _Asked
+    opened: list[FolderSet | TableSet], needs: Needs, *, paired: bool, split: str, channels: _Asked
 ) -> ImageData:
-    source, target, about = _find(opened, config, paired=paired, split=split, channels=channels)
+    config = needs.config
+    source, target, extras, about = _find(opened, needs, paired=paired, split=split, channels=channels)
     for images in (source, target):
         if not len(images):
             raise DataError(f"{images.title} holds no images: type --split or --train_split with another split")
-    about = _with_kinds(about, source, target, config=config, asked=channels)
+    about = _with_kinds(about, source, target, needs=needs, asked=channels)
     cut = next((one.cut for one in opened if isinstance(one, TableSet) and one.cut), None)
     if cut is None and config.max_samples is not None and config.max_samples < max(len(source), len(target)):
         cut = config.max_samples
     if cut is not None:  # a number measured on a part must not be taken for the whole split's
         about = replace(about, split=f"{about.split} (first {cut})")
     if paired:
-        return PairedData(source, target, range(len(source))[: config.max_samples], about=about)
+        return PairedData(source, target, range(len(source))[: config.max_samples], about=about, extras=extras)
     source_rows, target_rows = range(len(source))[: config.max_samples], range(len(target))[: config.max_samples]
     return UnpairedData(source, target, source_rows, target_rows, about=about)
 
 
-def _open_stream(
-    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, channels: _Asked
-) -> StreamedData:
+def _open_stream(opened: list[FolderSet | TableSet], needs: Needs, *, paired: bool, channels: _Asked) -> StreamedData:
+    config = needs.config
     where: dict[str, Any] = {"paired": paired, "split": config.train_split, "channels": channels}
-    source, target, about = _find(opened, config, **where)
+    source, target, extras, about = _find(opened, needs, **where)
     first: ImageData | None = None
     for rows in (_FIRST, 1):  # they tell what the images are, or the first one does where another cannot be used
         try:
-            first = _open_split(_heads(opened, config, rows=rows), config, **where)
+            first = _open_split(_heads(opened, config, rows=rows), needs, **where)
             about = replace(about, **{name: getattr(first.about, name) for name in _OF_THE_IMAGES})
+            known = {name: side.images for name, side in first.sides.items() if isinstance(side.images, Stack)}
+            source = source.like(known["source"]) if isinstance(source, Stack) else source
+            extras = {name: images.like(known[name]) for name, images in extras.items()}
             break
         except KindError:
             raise
@@ -189,18 +209,19 @@ def _open_stream(
         target,
         paired=paired,
         about=about,
+        extras=extras,
         max_samples=config.max_samples,
         shuffle_buffer=config.shuffle_buffer,
         first=first,
-        preview=partial(_open_split, _heads(opened, config, rows=_PREVIEW), config, **where),
+        preview=partial(_open_split, _heads(opened, config, rows=_PREVIEW), needs, **where),
     )
 
 
 def _find(
-    opened: list[FolderSet | TableSet], config: DataConfig, *, paired: bool, split: str, channels: _Asked
-) -> tuple[Images, Images, About]:
-    """Sources and targets, and what is known of both."""
-    first = opened[0]
+    opened: list[FolderSet | TableSet], needs: Needs, *, paired: bool, split: str, channels: _Asked
+) -> tuple[Images, Images, dict[str, Stack], About]:
+    """Sources and targets, what else training reads, and what is known of all."""
+    first, config, where = opened[0], needs.config, split
     corrupter = Corrupter(tuple(config.corrupt)) if config.corrupt else None
     if corrupter is not None:
         if channels[1] == 1 and "grayscale" in config.corrupt:
@@ -217,6 +238,16 @@ def _find(
             split = f"{config.source_split} and {config.target_split}"
     else:
         source, target = _directed(*first.two(split, config=config, paired=paired), config)
+    if isinstance(source, Stack):
+        names = {column: needs.sources[column].name if column in needs.sources else column for column in source.parts}
+        declared = {names[column]: slot for column, slot in needs.sources.items()}
+        source = Stack({names[column]: part for column, part in source.parts.items()}, declared=declared)
+    elif slot := needs.sources.get("source"):
+        source = Stack({slot.name: source}, declared={slot.name: slot}) if slot.kind in ("labels", "mask") else source
+    extras = {}
+    for column, extra in needs.extras.items():
+        images = first.beside(where, column, partners=source)
+        extras[extra.name] = Stack({extra.name: images}, declared={extra.name: extra})
     ids = tuple(dict.fromkeys(one.hub_id for one in opened if one.hub_id))
     about = About(
         id=first.name,
@@ -227,15 +258,17 @@ def _find(
         corrupter=corrupter,
         source_range=config.source_range,
         target_range=config.target_range,
+        scale=needs.target.scale,
     )
-    return source, target, about
+    return source, target, extras, about
 
 
-_OF_THE_IMAGES = ("in_channels", "out_channels", "source_kind", "target_kind")
+_OF_THE_IMAGES = ("in_channels", "out_channels", "source_kind", "target_kind", "inputs")
 
 
-def _with_kinds(about: About, source: Images, target: Images, *, config: DataConfig, asked: _Asked) -> About:
+def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, asked: _Asked) -> About:
     """With what a look at the images tells."""
+    config = needs.config
     out_channels, target_kind = side_kind(target, config=config, asked=asked[1], role="target")
     if about.corrupter is not None:
         if target_kind is not None:
@@ -245,6 +278,9 @@ def _with_kinds(about: About, source: Images, target: Images, *, config: DataCon
             )
         return about
     in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")
+    for slot, images, kind in ((needs.sources.get("source"), source, source_kind), (needs.target, target, target_kind)):
+        if slot is not None and slot.kind == "picture" and kind is not None:
+            raise KindError(f"{images.title} has {kind.describe()}, and this method reads 8-bit pictures: save it so")
     return replace(
         about,
         in_channels=in_channels,

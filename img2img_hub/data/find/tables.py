@@ -15,17 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from img2img_hub.data.find.columns import ColumnImages, class_labels, image_columns
-from img2img_hub.data.find.config import (
-    DataConfig,
-    DataError,
-    SplitMissingError,
-    find_pairs,
-    reason,
-    without_prefix,
-)
+from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError, reason
+from img2img_hub.data.find.names import find_pairs, without_prefix
 from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.stack import Stack
-from img2img_hub.data.stream.streaming import StreamedColumn, first_rows, is_stream
+from img2img_hub.data.stream.columns import StreamedColumn
+from img2img_hub.data.stream.streaming import first_rows, is_stream
 from img2img_hub.errors import listing
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
@@ -123,6 +118,14 @@ class TableSet:
         if found:
             return found
         raise self._not_found(split, paired=paired)
+
+    def beside(self, split: str, column: str, *, partners: Images) -> Images:
+        """The images of another column."""
+        images = self._column(split, column)
+        if isinstance(images, ColumnImages) and not (filled := images.filled()).all():
+            empty = listing(np.flatnonzero(~filled).astype(str).tolist())
+            raise DataError(f"{images.title} has rows without an image ({empty}): fill or delete these rows")
+        return images
 
     def _several(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """Several columns that make one source, and that of the targets."""

@@ -40,6 +40,13 @@ def side_kind(images: Images, *, config: DataConfig, asked: int | None, role: st
         KindError: rasters of several kinds, a number of bands that is not there, or options that say nothing of
             8-bit pictures.
     """
+    if isinstance(images, Stack):
+        if asked not in (None, images.channels):
+            said = ", ".join(slot.describe() for slot in images.slots)
+            raise KindError(
+                f"{said} are {images.channels} channels to a network, and {asked} are asked for, by a model"
+            )
+        return images.channels, images.whole
     kinds = _looked_at(images, config=config, asked=asked)
     found = {row: kind for row, kind in kinds.items() if kind is not None}
     flag = f"--{'in' if role == 'source' else 'out'}_channels"
@@ -107,10 +114,13 @@ def _stacked_values(images: Stack, rows: np.ndarray, *, kind: RasterKind) -> Ban
     """Each list's own range: 0 and 255 of pictures, as of pictures that stand alone."""
     low: list[float] = []
     high: list[float] = []
+    classes: list[int] = []
     for slot in images.slots:
-        if slot.is_picture:
-            low, high = low + [0.0] * slot.bands, high + [255.0] * slot.bands
+        classes += [slot.classes] * slot.bands
+        if slot.kind in ("picture", "labels", "mask"):
+            low += [-255.0 if slot.kind == "mask" else 0.0] * slot.bands  # so that a mask's 0 is 0 to the network
+            high += [255.0] * slot.bands
             continue
         own = side_values(images.parts[slot.name], rows, kind=images.kind_of(slot.name), limits=None)
         low, high = [*low, *own.low], [*high, *own.high]
-    return BandValues(dtype=kind.dtype, low=tuple(low), high=tuple(high))
+    return BandValues(dtype=kind.dtype, low=tuple(low), high=tuple(high), classes=tuple(classes))

@@ -8,9 +8,9 @@ print(data.description, data.source(0).size)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -19,6 +19,7 @@ from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.kinds import side_values
 from img2img_hub.data.samples.masks import Corrupter
 from img2img_hub.data.samples.reading import Images
+from img2img_hub.data.samples.stack import Stack
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
@@ -43,13 +44,15 @@ class About:
     """The values of all bands of rasters that are -1 and 1 to a network; None: as their pixels tell."""
     target_range: tuple[float, float] | None = None
     inputs: tuple[Slot, ...] = ()
-    """Where several images make one source, what they are; () for one image."""
+    """Where several images make one source, or one of class numbers or a mask, what they are; () for any other one."""
+    scale: int = 1
+    """The targets' pixels for one of the sources, a side."""
     corrupter: Corrupter | None = None
     """What makes sources of targets, where there is one set of pictures."""
 
 
 class Side(NamedTuple):
-    """The sources or the targets of opened data: which images, in which order, and of what kind their pixels are."""
+    """The images of one slot of opened data: which, in which order, and of what kind their pixels are."""
 
     images: Images
     rows: np.ndarray
@@ -59,12 +62,14 @@ class Side(NamedTuple):
     """Of one value of one pixel, as ``images.read`` gives it."""
     kind: RasterKind | None = None
     """None for 8-bit pictures. Rasters with pixels without data have these as one more channel, 1 for data."""
+    scale: int = 1
+    """Its pixels for one of the sources."""
 
     @classmethod
-    def of(cls, images: Images, rows: np.ndarray, *, bands: int, kind: RasterKind | None) -> Side:
+    def of(cls, images: Images, rows: np.ndarray, *, bands: int, kind: RasterKind | None, scale: int = 1) -> Side:
         if kind is None:
-            return cls(images, rows, bands, np.dtype(np.uint8))
-        return cls(images, rows, kind.bands + kind.masked, np.dtype(kind.dtype), kind)
+            return cls(images, rows, bands, np.dtype(np.uint8), scale=scale)
+        return cls(images, rows, kind.bands + kind.masked, np.dtype(kind.dtype), kind, scale)
 
 
 class _Opened:
@@ -77,28 +82,34 @@ class _Opened:
         self.about = about
         self.id, self.hub_ids, self.split = about.id, about.hub_ids, about.split
         self.in_channels, self.out_channels = about.in_channels, about.out_channels
-        self._values: tuple[BandValues | None, BandValues | None] | None = None
+        self._values: dict[str, BandValues | None] = {}
 
     @property
-    def sides(self) -> tuple[Side, ...]:
+    def sides(self) -> dict[str, Side]:
+        """By slot: "source", "target" and what else training reads."""
         raise NotImplementedError
 
     @property
-    def values(self) -> tuple[BandValues | None, BandValues | None]:
-        """Ranges of the values of sources and targets, None for 8-bit pictures; found at first use, by reading some of
-        the images. Raises ImageError or DataError where one of them cannot be read."""
-        if self._values is None:
-            kinds = (self.about.source_kind, self.about.target_kind)
-            limits = (self.about.source_range, self.about.target_range)
-            if kinds == (None, None):
-                self._values = (None, None)
-            else:
-                source, target = (
-                    None if side.kind is None else side_values(side.images, side.rows, kind=side.kind, limits=own)
-                    for side, own in zip(self.sides, limits, strict=True)
-                )
-                self._values = source, target
+    def values_by_slot(self) -> dict[str, BandValues | None]:
+        """Ranges of the values of each slot, None for 8-bit pictures; found at first use, by reading some of the
+        images. Raises ImageError or DataError where one of them cannot be read."""
+        if not self._values:
+            limits = {"source": self.about.source_range, "target": self.about.target_range}
+            self._values = {"source": None, "target": None}
+            for name, (images, rows, _, _, kind, _) in self.sides.items():
+                if kind is not None:
+                    self._values[name] = side_values(images, rows, kind=kind, limits=limits.get(name))
         return self._values
+
+    @property
+    def scales(self) -> dict[str, int]:
+        """Pixels of each slot for one of the sources, a side."""
+        return {name: side.scale for name, side in self.sides.items()}
+
+    @property
+    def values(self) -> tuple[BandValues | None, BandValues | None]:
+        """Of sources and targets alone."""
+        return self.values_by_slot["source"], self.values_by_slot["target"]
 
     @property
     def _of_what(self) -> str:
@@ -127,10 +138,12 @@ class PairedData(_Opened):
         rows: Sequence[int],
         *,
         about: About,
+        extras: Mapping[str, Stack] | None = None,
     ) -> None:
         super().__init__(about)
         self._source = source
         self._target = target
+        self._extras = dict(extras or {})
         self._rows = np.asarray(rows, dtype=np.int64)
         self.corrupter = about.corrupter
 
@@ -138,16 +151,21 @@ class PairedData(_Opened):
     def description(self) -> str:
         if self.corrupter is not None:
             return f"{len(self)} pictures: {self._target.title}, each with {self.corrupter.description} as its source"
-        return f"{len(self)} pairs: {self._source.title} (source) and {self._target.title} (target){self._of_what}"
+        others = "".join(f", {images.title} ({name})" for name, images in self._extras.items())
+        pairs = f"{self._source.title} (source) and {self._target.title} (target){others}"
+        return f"{len(self)} pairs: {pairs}{self._of_what}"
 
     @property
-    def sides(self) -> tuple[Side, ...]:
-        """Sources and targets, or targets alone of which sources are made; pair ``index`` is place ``index`` in all."""
-        about = self.about
-        targets = Side.of(self._target, self._rows, bands=about.out_channels, kind=about.target_kind)
+    def sides(self) -> dict[str, Side]:
+        """Sources, targets and what else training reads, or targets alone of which sources are made; pair ``index`` is
+        place ``index`` in all."""
+        about, rows = self.about, self._rows
+        target = {"bands": about.out_channels, "kind": about.target_kind, "scale": about.scale}
+        targets = {"target": Side.of(self._target, rows, **target)}  # type: ignore[arg-type]
         if self.corrupter is not None:
-            return (targets,)
-        return Side.of(self._source, self._rows, bands=about.in_channels, kind=about.source_kind), targets
+            return targets
+        sources = {"source": Side.of(self._source, rows, bands=about.in_channels, kind=about.source_kind)}
+        return sources | targets | {name: _of_stack(images, rows) for name, images in self._extras.items()}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -170,13 +188,14 @@ class PairedData(_Opened):
             picture = cast(Image.Image, self.target(index))
             return self.corrupter.of_image(picture, int(self._rows[index])), picture
         source, target = self.source(index), self.target(index)
-        if source.size != target.size:
-            row = int(self._rows[index])
-            raise DataError(
-                f"a pair has two sizes: {self._source.where(row)} is {source.width}x{source.height}, "
-                f"{self._target.where(row)} is {target.width}x{target.height}: resize or delete them"
-            )
+        row = int(self._rows[index])
+        check_sizes(source, target, scale=self.about.scale, where=(self._source.where(row), self._target.where(row)))
         return source, target
+
+    def images(self, index: int) -> tuple[AnyImage, ...]:
+        """Source and target ``index``, and what else training reads of that row, in the order of ``sides``."""
+        row, (source, target) = int(self._rows[index]), self.pair(index)
+        return source, target, *extra_images(self._extras, row, source, where=self._source.where(row))
 
     def name(self, index: int) -> str:
         """The file's path below its folder without the ending, or the row's number."""
@@ -189,7 +208,30 @@ class PairedData(_Opened):
             self._target,
             self._rows[np.asarray(indices, dtype=np.int64)].tolist(),
             about=replace(self.about, split=split or self.split),
+            extras=self._extras,
         )
+
+
+def check_sizes(source: AnyImage, other: AnyImage, *, scale: int, where: tuple[str, str]) -> None:
+    """Refuse a partner that is not ``scale`` times as large. Raises DataError that names both."""
+    if other.size == (source.width * scale, source.height * scale):
+        return
+    sizes = [f"{name} is {image.width}x{image.height}" for name, image in zip(where, (source, other), strict=True)]
+    if scale == 1:
+        raise DataError(f"a pair has two sizes: {', '.join(sizes)}: resize or delete them")
+    raise DataError(f"{', '.join(sizes)}, which is not {scale} times the size: resize or delete them")
+
+
+def extra_images(extras: Mapping[str, Stack], row: Any, source: AnyImage, *, where: str) -> Iterator[AnyImage]:
+    """What else training reads of a row. Raises DataError where one is of another size than the source's and its."""
+    for images in extras.values():
+        image = images.read(row, channels=images.channels, kind=images.whole)
+        check_sizes(source, image, scale=images.scale, where=(where, images.where(row)))
+        yield image
+
+
+def _of_stack(images: Stack, rows: np.ndarray) -> Side:
+    return Side.of(images, rows, bands=images.channels, kind=images.whole, scale=images.scale)
 
 
 class UnpairedData(_Opened):
@@ -229,13 +271,13 @@ class UnpairedData(_Opened):
         )
 
     @property
-    def sides(self) -> tuple[Side, ...]:
+    def sides(self) -> dict[str, Side]:
         """Sources and targets, of ``num_source`` and ``num_target`` images."""
         about = self.about
-        return (
-            Side.of(self._source, self._source_rows, bands=about.in_channels, kind=about.source_kind),
-            Side.of(self._target, self._target_rows, bands=about.out_channels, kind=about.target_kind),
-        )
+        return {
+            "source": Side.of(self._source, self._source_rows, bands=about.in_channels, kind=about.source_kind),
+            "target": Side.of(self._target, self._target_rows, bands=about.out_channels, kind=about.target_kind),
+        }
 
     def __len__(self) -> int:
         return max(self.num_source, self.num_target)

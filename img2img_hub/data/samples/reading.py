@@ -15,7 +15,7 @@ from img2img_hub.errors import listing
 from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError, name_of
 from img2img_hub.images.kinds import kind_of
 from img2img_hub.images.raster import AnyImage, Raster, RasterKind
-from img2img_hub.images.read import read_image, read_raster
+from img2img_hub.images.read import read_class_numbers, read_image, read_mask, read_raster
 from img2img_hub.images.remarks import look_at
 
 
@@ -144,6 +144,8 @@ class Half:
 
 def read_as(content: str | bytes, *, channels: int, kind: RasterKind | None, name: str | None = None) -> AnyImage:
     """A file, by path or bytes, as a picture of so many channels or a raster of that kind."""
+    if kind is not None and kind.meaning != "values":  # which are dark as pictures, and ought to be
+        return (read_class_numbers if kind.meaning == "labels" else read_mask)(content, name=name)
     image: AnyImage = (
         read_image(content, channels=channels, name=name)
         if kind is None

@@ -1,4 +1,5 @@
-"""Several lists of images as one: of each row, the images of all lists, band behind band.
+"""Several lists of images as one: of each row, the images of all lists, band behind band. A list whose kind is said, of
+class numbers or masks, is one by itself.
 
 python -m img2img_hub check-data --dataset rooms --source_column rgb depth --target_column normals
 """
@@ -19,10 +20,15 @@ _LOOKED_AT = 4  # images of each list whose headers are read
 
 
 class Stack:
-    """Lists of equal length, partner beside partner, by what each is called."""
+    """Lists of equal length, partner beside partner, by what each is called.
 
-    def __init__(self, parts: Mapping[str, Images]) -> None:
+    Args:
+        declared: what is known of some of them without a look.
+    """
+
+    def __init__(self, parts: Mapping[str, Images], *, declared: Mapping[str, Slot] | None = None) -> None:
         self.parts = dict(parts)
+        self.declared = dict(declared or {})
         self.title = " + ".join(images.title for images in self.parts.values())
         self.left_out = "; ".join(filter(None, (images.left_out for images in self.parts.values())))
 
@@ -31,7 +37,16 @@ class Stack:
         """What the images of each list are, in what a few of them have in common."""
         return {name: self._kind_of_part(name, images) for name, images in self.parts.items()}
 
+    def like(self, other: Stack) -> Stack:
+        """The same lists, of which another look told what they are."""
+        known = Stack(self.parts, declared=self.declared)
+        known._kinds = other._kinds
+        return known
+
     def _kind_of_part(self, name: str, images: Images) -> RasterKind:
+        said = self.declared.get(name)
+        if said is not None and said.kind in ("labels", "mask"):
+            return RasterKind(bands=1, dtype=said.dtype, masked=False, meaning=said.kind)
         kinds = []
         for row in spread(len(images), _LOOKED_AT):
             try:  # with a value for no data even a picture is a raster, and says its bands
@@ -42,8 +57,10 @@ class Stack:
         pictures = [kind.bands for kind, picture in kinds if picture and kind is not None]
         rasters = [kind for kind, picture in kinds if not picture and kind is not None]
         if pictures or not rasters:
-            bands = max(pictures, default=3)
+            bands = max(pictures, default=3) if said is None else said.bands or max(pictures, default=3)
             return RasterKind(bands=bands, dtype="uint8", masked=False)
+        if said is not None and said.kind == "picture":
+            raise DataError(f"{images.title} has {rasters[0].describe()}, and {name} is a picture: save 8-bit pictures")
         for other in rasters[1:]:
             if (other.bands, other.dtype) != (rasters[0].bands, rasters[0].dtype):
                 raise DataError(
@@ -54,10 +71,38 @@ class Stack:
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
-        return tuple(Slot(name=name, bands=kind.bands, dtype=kind.dtype) for name, kind in self._kinds.items())
+        return tuple(
+            Slot(
+                name=name,
+                kind=None if kind.meaning == "values" else kind.meaning,
+                bands=kind.bands,
+                dtype=kind.dtype,
+                classes=self.declared[name].classes if kind.meaning == "labels" else 0,
+            )
+            for name, kind in self._kinds.items()
+        )
+
+    @property
+    def channels(self) -> int:
+        """What a network sees of a row."""
+        return sum(slot.channels for slot in self.slots)
+
+    @property
+    def whole(self) -> RasterKind:
+        """What a row is."""
+        return RasterKind(
+            bands=sum(slot.bands for slot in self.slots),
+            dtype=common_type(self.slots),
+            masked=any(kind.masked for kind in self._kinds.values()),
+        )
 
     def kind_of(self, name: str) -> RasterKind:
         return self._kinds[name]
+
+    @property
+    def scale(self) -> int:
+        """Pixels for one of a source."""
+        return next(iter(self.declared.values())).scale if self.declared else 1
 
     def __len__(self) -> int:
         return len(next(iter(self.parts.values())))
@@ -65,7 +110,7 @@ class Stack:
     def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
         images = {
             slot.name: self.parts[slot.name].read(
-                row, channels=slot.bands, kind=None if slot.is_picture else self._kinds[slot.name]
+                row, channels=slot.bands, kind=None if slot.kind == "picture" else self._kinds[slot.name]
             )
             for slot in self.slots
         }
@@ -80,11 +125,7 @@ class Stack:
         return stacked(images, self.slots)
 
     def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
-        return RasterKind(
-            bands=sum(slot.bands for slot in self.slots),
-            dtype=common_type(self.slots),
-            masked=any(kind.masked for kind in self._kinds.values()),
-        )
+        return self.whole
 
     def name(self, row: int) -> str:
         return next(iter(self.parts.values())).name(row)

@@ -13,7 +13,7 @@ and in a resumed run, and is drawn anew every epoch; nothing about the data has 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,15 +31,16 @@ _JITTER_STREAM, _ORDER_STREAM = 1, 2
 
 
 class TrainingDataset(Dataset[dict[str, Tensor]]):
-    """Jittered samples {"source", "target"}, each (C, H, W) float32 in [-1, 1], indexed by (epoch, index).
+    """Jittered samples {"source", "target"}, each (C, H, W) float32 in [-1, 1], indexed by (epoch, index), and what
+    else the method reads, by its slots' names. Class numbers are a channel of 1 and 0 for each class.
 
     Beside rasters that have pixels without data, which are 0 in all bands, stands "source_valid" or "target_valid",
     (1, H, W), 1 where there is data and 0 elsewhere.
 
     As both papers do: resize to ``load_size`` x ``load_size`` (bicubic), crop ``image_size`` x ``image_size`` at
-    random, flip left-right every other time. Both halves of a pair get the same draw; a source that is made of its
-    target (``DataConfig.corrupt``) is made of the crop, anew every time. Without pairs the source goes by index, the
-    target is drawn at random, and each has a draw of its own; an epoch is as long as the longer side.
+    random, flip left-right every other time. All images of a pair get the same draw, each at its scale; a source that
+    is made of its target (``DataConfig.corrupt``) is made of the crop, anew every time. Without pairs the source goes
+    by index, the target is drawn at random, and each has a draw of its own; an epoch is as long as the longer side.
 
     Args:
         data: what ``open_data`` gave.
@@ -74,7 +75,7 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         self.load_size = load_size
         self.flip = flip
         self.seed = seed
-        self._values = dict(zip(("source", "target"), data.values, strict=True))  # read now, not in every worker
+        self._values, self._scales = data.values_by_slot, data.scales  # read now, not in every worker
         self._uncropped, self._uncropped_from = self.images, sys.maxsize
 
     def stop_cropping(self, *, from_sample: int, cache: ResizedImages | None = None) -> None:
@@ -97,19 +98,22 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         random = np.random.default_rng([_JITTER_STREAM, self.seed, epoch, index])
         images = self._uncropped if epoch >= self._uncropped_from else self.images
         if isinstance(self.data, PairedData):
-            return self._pair(*images.pair(index), random, self.data.corrupter)
+            return self._row(images.pair(index), random, self.data.corrupter)
         target_index = int(random.integers(self.data.num_target))
         source = self._side("source", images.source(index), random)
         return source | self._side("target", images.target(target_index), random)
 
-    def _pair(
-        self, source: np.ndarray, target: np.ndarray, random: np.random.Generator, corrupter: Corrupter | None
+    def _row(
+        self, row: Sequence[np.ndarray], random: np.random.Generator, corrupter: Corrupter | None
     ) -> dict[str, Tensor]:
-        draw = self._draw(target, random)
-        wanted = self._side("target", target, draw)
-        if corrupter is None:
-            return self._side("source", source, draw) | wanted
-        return {"source": corrupter.of_sample(wanted["target"], random)} | wanted
+        draw = self._draw(row[0], random)
+        if corrupter is not None:
+            wanted = self._side("target", row[1], draw)
+            return {"source": corrupter.of_sample(wanted["target"], random)} | wanted
+        sample: dict[str, Tensor] = {}
+        for name, pixels in zip(self._values, row, strict=True):
+            sample |= self._side(name, pixels, draw)
+        return sample
 
     def _side(
         self, name: str, pixels: np.ndarray, draw: np.random.Generator | tuple[int, int, bool]
@@ -117,11 +121,11 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         """One side of a sample, by a draw of its own or one that was made."""
         if isinstance(draw, np.random.Generator):
             draw = self._draw(pixels, draw)
-        values = self._values[name]
+        values, scale = self._values[name], self._scales.get(name, 1)
+        left, top, side, mirror = scale * draw[0], scale * draw[1], scale * self.image_size, draw[2]
+        window = pixels[:, top : top + side, left : left + side]
         if values is None:
-            return {name: self._jitter(pixels, *draw)}
-        left, top, mirror = draw
-        window = pixels[:, top : top + self.image_size, left : left + self.image_size]
+            return {name: _picture(window, mirror=mirror)}
         window = window[:, :, ::-1] if mirror else window
         if len(window) == values.bands:
             return {name: values.to_network(window)}
@@ -135,11 +139,12 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         left, top = (int(value) for value in random.integers(pixels.shape[-1] - self.image_size + 1, size=2))
         return left, top, bool(random.random() < 0.5) and self.flip
 
-    def _jitter(self, pixels: np.ndarray, left: int, top: int, mirror: bool) -> Tensor:
-        # A copy, for pixels of a cache are read-only. Mirrored as bytes, a quarter of the floats.
-        window = torch.from_numpy(pixels[:, top : top + self.image_size, left : left + self.image_size].copy())
-        window = window.flip(-1) if mirror else window
-        return window.float().div_(255).sub_(0.5).div_(0.5)  # bit for bit as images.to_tensor has it
+
+def _picture(window: np.ndarray, *, mirror: bool) -> Tensor:
+    # A copy, for pixels of a cache are read-only. Mirrored as bytes, a quarter of the floats.
+    pixels = torch.from_numpy(window.copy())
+    pixels = pixels.flip(-1) if mirror else pixels
+    return pixels.float().div_(255).sub_(0.5).div_(0.5)  # bit for bit as images.to_tensor has it
 
 
 @dataclass(eq=False, kw_only=True)

@@ -49,12 +49,13 @@ class StreamedDataset(TrainingDataset):
         random = np.random.default_rng([_STREAM_JITTER, self.seed, sample[0]])
         images = self.data.images(sample)
         size = self.image_size if sample[0] >= self._uncropped_from else self.load_size
-        about = self.data.about
-        target = training_array(images[1], load_size=size, kind=about.target_kind)
-        source = target if images[0] is images[1] else training_array(images[0], load_size=size, kind=about.source_kind)
+        if self.data.corrupter is not None:
+            return self._row([training_array(images[1], load_size=size)] * 2, random, self.data.corrupter)
+        of_each = zip(images, self.data.kinds, self.data.scales.values(), strict=True)
+        row = [training_array(image, load_size=size * scale, kind=kind) for image, kind, scale in of_each]
         if self.data.paired:
-            return self._pair(source, target, random, self.data.corrupter)
-        return self._side("source", source, random) | self._side("target", target, random)
+            return self._row(row, random, self.data.corrupter)
+        return self._side("source", row[0], random) | self._side("target", row[1], random)
 
     def stop_cropping(self, *, from_sample: int, cache: object = None) -> None:
         """As of TrainingDataset, from this sample of the run on."""

@@ -12,17 +12,18 @@ cannot go on where it stopped (its state leaves out what the buffer holds).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from img2img_hub.data.find.config import DataError, reason
-from img2img_hub.data.samples.opened import About, ImageData
-from img2img_hub.data.samples.reading import Half, Images, read_as
-from img2img_hub.images.kinds import kind_of
+from img2img_hub.data.samples.opened import About, ImageData, check_sizes, extra_images
+from img2img_hub.data.samples.reading import Images
+from img2img_hub.data.samples.stack import Stack
+from img2img_hub.data.stream.columns import Row, StreamedColumn, cell, columns_of
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.values import BandValues
 
@@ -35,45 +36,8 @@ _MOST_SHARDS = 256
 _ROWS_A_PIECE = 50  # of a table in memory, of which each piece holds at most 2 GiB
 
 
-class Cell(NamedTuple):
-    """An encoded image of a stream, and where in its split it lies."""
-
-    content: bytes | None
-    place: str
-
-
-Sample = tuple[int, Cell, Cell]
-"""The number of a sample in the whole run, over all ranks, and its source and target."""
-
-
-class StreamedColumn:
-    """The images of one column of a stream. Where other lists of images take a row's number, it takes a Cell."""
-
-    left_out = ""
-
-    def __init__(self, dataset: IterableDataset, column: str, *, title: str) -> None:
-        self.dataset = dataset
-        self.column = column
-        self.title = title
-
-    def __len__(self) -> int:
-        """Rows in the split; 0 where the data set's card does not tell."""
-        known = (self.dataset.info.splits or {}).get(str(self.dataset.split))
-        return known.num_examples if known else 0
-
-    def read(self, row: Any, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
-        if row.content is None:
-            raise DataError(f"{self.where(row)} holds no image: delete the row or fill it")
-        return read_as(row.content, channels=channels, kind=kind, name=self.where(row))
-
-    def kind(self, row: Any, *, no_data: float | None, bands: int | None) -> RasterKind | None:
-        return kind_of(row.content, no_data=no_data, bands=bands, name=self.where(row))
-
-    def name(self, row: Any) -> str:
-        return row.place
-
-    def where(self, row: Any) -> str:
-        return f"{row.place} of {self.title}"
+Sample = tuple[int, Row, Row]
+"""The number of a sample in the whole run, over all ranks, and the rows of its source and target, one row of pairs."""
 
 
 class StreamedData:
@@ -95,17 +59,18 @@ class StreamedData:
         shuffle_buffer: int,
         first: ImageData | None,
         preview: Callable[[], ImageData],
+        extras: Mapping[str, Stack] | None = None,
     ) -> None:
-        self._source, self._target = source, target
+        self._source, self._target, self._extras = source, target, dict(extras or {})
         self._max_samples, self._shuffle_buffer = max_samples, shuffle_buffer
         self.id, self.hub_ids, self.split = about.id, about.hub_ids, about.split
         self.corrupter = about.corrupter
         self.about = about
         self.in_channels, self.out_channels = about.in_channels, about.out_channels
-        self._values: tuple[BandValues | None, BandValues | None] | None = None
+        self._values: dict[str, BandValues | None] = {}
         self.paired = paired
         self.first, self.preview = first, preview
-        lengths = [_limited(len(_column(images)), max_samples) for images in (source, target)]
+        lengths = [_limited(len(columns_of(images)[0]), max_samples) for images in (source, target)]
         self.num_samples = max(lengths) if all(lengths) else None
 
     @property
@@ -120,7 +85,7 @@ class StreamedData:
     @property
     def shards(self) -> int:
         """Files, or groups of files, that the source and, of unpaired data, the target are read in."""
-        columns = {id(column.dataset): column for column in (_column(self._source), _column(self._target))}
+        columns = {id(column.dataset): column for column in (*columns_of(self._source), *columns_of(self._target))}
         return sum(column.dataset.num_shards for column in columns.values())
 
     def samples(self, *, seed: int, rank: int, world_size: int, start: int) -> Iterator[Sample]:
@@ -131,8 +96,8 @@ class StreamedData:
         rows = [stream.rows(rank=rank, world_size=world_size, start=start) for stream in self._streams(seed)]
         number = start * world_size + rank
         while True:
-            source, target = [cell for cells in rows for cell in next(cells)]
-            yield number, source, target
+            both = [next(each) for each in rows]
+            yield number, both[0], both[-1]
             number += world_size
 
     def describe_reading(self, *, world_size: int) -> str:
@@ -152,7 +117,8 @@ class StreamedData:
 
     def _streams(self, seed: int) -> list[_Stream]:
         """One of pairs, or one for each side."""
-        columns = [_column(self._source), _column(self._target)]
+        sides = [columns_of(self._source), columns_of(self._target)]
+        row = [column for images in (*sides, *map(columns_of, self._extras.values())) for column in images]
         return [
             _Stream(
                 columns=side,
@@ -161,19 +127,36 @@ class StreamedData:
                 max_rows=self._max_samples,
                 only_filled=not self.paired,  # of two columns of one table the shorter is filled up with nothing
             )
-            for number, side in enumerate([columns] if self.paired else [columns[:1], columns[1:]])
+            for number, side in enumerate([row] if self.paired else sides)
         ]
 
     @property
-    def values(self) -> tuple[BandValues | None, BandValues | None]:
+    def values_by_slot(self) -> dict[str, BandValues | None]:
         """Ranges of values as of PairedData, of the first few images."""
-        if self._values is None:
-            pictures = self.about.source_kind is None and self.about.target_kind is None
-            self._values = (None, None) if pictures else self.preview().values
+        if not self._values:
+            pictures = self.about.source_kind is None and self.about.target_kind is None and not self._extras
+            self._values = {"source": None, "target": None} if pictures else self.preview().values_by_slot
         return self._values
 
-    def images(self, sample: Sample) -> tuple[AnyImage, AnyImage]:
-        """Source and target, "RGB" or "L", or rasters; twice the target where sources are made of it.
+    @property
+    def values(self) -> tuple[BandValues | None, BandValues | None]:
+        """Of sources and targets alone."""
+        return self.values_by_slot["source"], self.values_by_slot["target"]
+
+    @property
+    def kinds(self) -> list[RasterKind | None]:
+        """What the images of a sample are."""
+        return [self.about.source_kind, self.about.target_kind, *(images.whole for images in self._extras.values())]
+
+    @property
+    def scales(self) -> dict[str, int]:
+        """As of PairedData."""
+        extras = {name: images.scale for name, images in self._extras.items()}
+        return {"source": 1, "target": self.about.scale, **extras}
+
+    def images(self, sample: Sample) -> tuple[AnyImage, ...]:
+        """Source and target, "RGB" or "L", or rasters, and what else training reads; twice the target where sources are
+        made of it.
 
         Raises ImageError or DataError naming the row; pairs must have one size.
         """
@@ -186,12 +169,10 @@ class StreamedData:
         about = self.about
         source = self._source.read(first, channels=about.in_channels, kind=about.source_kind)
         target = self._target.read(second, channels=about.out_channels, kind=about.target_kind)
-        if self.paired and source.size != target.size:
-            raise DataError(
-                f"a pair has two sizes: {self._source.where(first)} is {source.width}x{source.height}, "
-                f"{self._target.where(second)} is {target.width}x{target.height}: resize or delete them"
-            )
-        return source, target
+        if self.paired:
+            where = (self._source.where(first), self._target.where(second))
+            check_sizes(source, target, scale=about.scale, where=where)
+        return source, target, *extra_images(self._extras, first, source, where=self._source.where(first))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +185,7 @@ class _Stream:
     max_rows: int | None
     only_filled: bool
 
-    def rows(self, *, rank: int, world_size: int, start: int) -> Iterator[list[Cell]]:
+    def rows(self, *, rank: int, world_size: int, start: int) -> Iterator[Row]:
         """This rank's rows without end, from its ``start``-th on.
 
         Shards that can be dealt out evenly are: then each rank reads its own, an epoch is as many rows on each, and a
@@ -224,13 +205,13 @@ class _Stream:
             while not count or count < length:
                 before = count
                 random = np.random.default_rng([*self.seed, epoch])
-                for cells in islice(self._shuffled(dataset, shards, mine, random), length - count if length else None):
+                for row in islice(self._shuffled(dataset, shards, mine, random), length - count if length else None):
                     count += 1
                     if skip:
                         skip -= 1
                     else:
                         skip = stride - 1
-                        yield cells
+                        yield row
                 if count == before:
                     raise DataError(f"{self.columns[0].title} holds no images: type --train_split with another split")
             # The first pass tells how long all are, so that no other has to be read only to be skipped.
@@ -251,27 +232,27 @@ class _Stream:
 
     def _shuffled(
         self, dataset: IterableDataset, shards: int, mine: Sequence[int], random: np.random.Generator
-    ) -> Iterator[list[Cell]]:
+    ) -> Iterator[Row]:
         """One pass: the shards in a random order, and each row drawn from a buffer of those that come next."""
-        buffer: list[list[Cell]] = []
+        buffer: list[Row] = []
         for shard in random.permutation(mine).tolist():
-            for cells in self._read(dataset, shard, shards):
+            for row in self._read(dataset, shard, shards):
                 if len(buffer) < self.buffer:
-                    buffer.append(cells)
+                    buffer.append(row)
                     continue
                 drawn = random.integers(self.buffer)
-                buffer[drawn], cells = cells, buffer[drawn]
-                yield cells
+                buffer[drawn], row = row, buffer[drawn]
+                yield row
         yield from (buffer[index] for index in random.permutation(len(buffer)))
 
-    def _read(self, dataset: IterableDataset, shard: int, shards: int) -> Iterator[list[Cell]]:
+    def _read(self, dataset: IterableDataset, shard: int, shards: int) -> Iterator[Row]:
         """The rows of one shard in its order."""
-        title = self.columns[0].title
-        for number, row in enumerate(reading(dataset.shard(num_shards=shards, index=shard), title=title)):
+        first, title = self.columns[0].column, self.columns[0].title
+        for number, values in enumerate(reading(dataset.shard(num_shards=shards, index=shard), title=title)):
             place = f"row {number}" if shards == 1 else f"row {number} of shard {shard} (of 0 to {shards - 1})"
-            cells = [_cell(row[column.column], place, title=title) for column in self.columns]
-            if not self.only_filled or cells[0].content is not None:
-                yield cells
+            row = {column.column: cell(values[column.column], place, title=title) for column in self.columns}
+            if not self.only_filled or row[first].content is not None:
+                yield row
 
 
 def is_stream(dataset: Dataset | IterableDataset) -> TypeGuard[IterableDataset]:
@@ -304,23 +285,6 @@ def reading(dataset: IterableDataset, *, title: str) -> Iterator[dict[str, Any]]
             f"{title} cannot be read any further ({reason(error)}): if the Hub was out of reach, --resume goes on from "
             f"the last checkpoint; if not, leave out --streaming to have every file downloaded and checked"
         ) from error
-
-
-def _cell(value: Any, place: str, *, title: str) -> Cell:
-    value = value if value is not None else {"bytes": None, "path": None}
-    if not isinstance(value, dict) or (value["bytes"] is None and value["path"] is not None):
-        raise DataError(
-            f"{title} holds files of images, of which a stream would fetch one after the other: leave out --streaming, "
-            f"or type --dataset_revision refs/convert/parquet if the Hub has that"
-        )
-    path = value["path"]
-    return Cell(value["bytes"], f"{place} ({path})" if path else place)
-
-
-def _column(images: Images) -> StreamedColumn:
-    column = images.both.images if isinstance(images, Half) else images
-    assert isinstance(column, StreamedColumn)
-    return column
 
 
 def _limited(length: int, most: int | None) -> int:

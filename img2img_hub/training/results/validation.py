@@ -65,7 +65,8 @@ class Evaluation:
         self._check_loaded()
 
     def _metric_names(self, extra: Sequence[str]) -> tuple[str, ...]:
-        return metric_names(paired=self.family.paired, cycles=self.family.has_cycles, extra=extra)
+        family = self.family
+        return metric_names(paired=family.paired, cycles=family.has_cycles, extra=extra, own=family.metrics)
 
     def _check_names(self) -> None:
         config, best = self.config, self.config.best_metric

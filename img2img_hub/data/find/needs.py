@@ -1,0 +1,82 @@
+"""What a method reads, by its slots, as columns or subfolders of a data set: what it declares, and what the user says.
+
+from img2img_hub.data.find.needs import Needs
+from img2img_hub.data.find.config import DataConfig
+
+print(Needs.of(DataConfig(dataset="street", labels=("12",)), slots=()).sources)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from img2img_hub.data.find.config import DataConfig, DataError
+from img2img_hub.images.slots import Slot
+
+SOURCE, TARGET = Slot(name="source"), Slot(name="target")
+PICTURES = (SOURCE, TARGET)
+"""What most methods read: one image, and one to make of it, both as the files are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """Where each slot's images are, and what is known of them before any is looked at."""
+
+    config: DataConfig
+    """The user's, with the columns that the method names."""
+    sources: dict[str, Slot]
+    """{column, or "source" for the only one: what it is} of the sources of which that is said."""
+    target: Slot
+    extras: dict[str, Slot]
+    """{column: what it is} of what training alone reads."""
+
+    @classmethod
+    def of(cls, config: DataConfig, *, slots: Sequence[Slot]) -> Needs:
+        """Raises DataError where the user says something of no source, or too little."""
+        slots = slots or PICTURES
+        target = next((slot for slot in slots if slot.name == "target"), TARGET)
+        extras = {config.column_of(slot.name): slot for slot in slots if slot.training_only}
+        inputs = [slot for slot in slots if slot.name != "target" and not slot.training_only]
+        if unknown := sorted({text.split("=")[0] for text in config.columns} - {slot.name for slot in slots}):
+            names = ", ".join(slot.name for slot in slots)
+            raise DataError(f"--columns names {unknown[0]}, which this method does not read: it reads {names}")
+        if config.corrupt and (extras or target.scale != 1 or inputs != [SOURCE]):
+            raise DataError("--corrupt makes sources of targets, which this method does not take: leave it out")
+        if inputs != [SOURCE]:
+            config, sources = _declared(config, inputs)
+        else:
+            sources = {}
+        said = {name if config.sources else "source": slot for name, slot in config.kinds.items()}
+        known = set(config.sources) or {"source", *filter(None, [config.source_name])}
+        if foreign := sorted(set(config.kinds) - known):
+            raise DataError(
+                f"--labels or --masks say what {foreign[0]} is, which is none of the sources "
+                f"({', '.join(sorted(known))}): name one of these"
+            )
+        for column, slot in said.items():
+            sources[column] = replace(slot, name=sources[column].name if column in sources else slot.name)
+        for slot in (*sources.values(), *extras.values()):
+            if slot.kind == "labels" and not slot.classes:
+                how = f"--labels {slot.name}=NUMBER" if config.sources else "--labels NUMBER"
+                raise DataError(
+                    f"{slot.name} holds class numbers, and how many classes there are nobody said: type {how}"
+                )
+        return cls(config=config, sources=sources, target=target, extras=extras)
+
+
+def _declared(config: DataConfig, inputs: Sequence[Slot]) -> tuple[DataConfig, dict[str, Slot]]:
+    """The columns of what the method reads, and what they are."""
+    if len(inputs) == 1:
+        (slot,) = inputs
+        if config.source_column is None and slot.name != "source":
+            target = config.target_column or config.column_of("target")
+            config = replace(config, source_column=config.column_of(slot.name), target_column=target)
+        return config, {} if slot.kind is None and slot.name == "source" else {"source": slot}
+    names = config.sources or tuple(config.column_of(slot.name) for slot in inputs)
+    if len(names) != len(inputs):
+        wanted = " ".join(slot.name for slot in inputs)
+        raise DataError(f"--source_column names {len(names)} images, and this method reads {wanted}: name each")
+    target = config.target_column or config.column_of("target")
+    config = replace(config, source_column=names, target_column=target)
+    return config, dict(zip(names, inputs, strict=True))
