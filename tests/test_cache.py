@@ -177,7 +177,7 @@ def test_whatever_changes_a_pixel_changes_the_name(pairs: Path, domains: Path) -
 
     data = opened(pairs)
     assert isinstance(data, PairedData)
-    source, target = (side.images for side in data.sides)
+    source, target = (side.images for side in data.sides.values())
     about = About(id=data.id, hub_ids=(), split="train")
     one_by_one = UnpairedData(source, target, range(NUMBER), range(NUMBER), about=about)
     names = [

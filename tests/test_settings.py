@@ -46,11 +46,11 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
         ("format_version", 3, "format_version is 3, this version reads 2"),
         ("format_version", True, "format_version is True"),
         ("inputs", {"name": "rgb"}, "inputs must be a list of at most 100 objects"),
-        ("inputs", [{"name": "rgb"}], "inputs: an object with name, bands and dtype was expected"),
+        ("inputs", [{"name": "rgb"}], "inputs: an object with name, kind, bands, dtype, classes was expected"),
         ("inputs", [{"name": "rgb", "bands": 0, "dtype": "uint8"}], "inputs: bands must be a whole number from 1"),
         ("inputs", [{"name": "", "bands": 3, "dtype": "uint8"}], "inputs: name must be a short text"),
         ("inputs", [{"name": "rgb", "bands": 3, "dtype": "str"}], "inputs: dtype must be one of"),
-        ("inputs", [{"name": "rgb", "bands": 3, "dtype": "uint8"}], "inputs have 3 bands in all"),
+        ("inputs", [{"name": "rgb", "bands": 3, "dtype": "uint8"}], "inputs have 3 channels in all"),
         ("family", 3, "family must be a short text"),
         ("value_min", -1, "value_min and value_max must be 0 and 255"),
         ("value_max", 65535, "value_min and value_max must be 0 and 255"),
@@ -88,7 +88,7 @@ def test_several_inputs_are_kept_and_have_to_be_several(tmp_path: Path) -> None:
         "bands": 1,
         "dtype": "uint16",
     }
-    with pytest.raises(ValueError, match="inputs must be two or more of different names"):
+    with pytest.raises(ValueError, match="inputs must be of different names"):
         replace(settings, inputs=(rgb, replace(depth, name="rgb")))
 
 

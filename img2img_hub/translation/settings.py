@@ -12,7 +12,8 @@ from typing import Any, Literal, Self, get_args
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from img2img_hub.errors import is_whole
+from img2img_hub.errors import check_range, is_whole
+from img2img_hub.images.raster import MAX_BANDS
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
@@ -74,11 +75,15 @@ class TranslationSettings:
         if self.inputs:
             channels = sum(slot.channels for slot in self.inputs)
             if channels != self.source_channels or self.source_values is None:
-                raise ValueError(f"inputs have {channels} channels, and source_channels is {self.source_channels}")
+                raise ValueError(
+                    f"inputs have {channels} channels in all, and source_channels is {self.source_channels}"
+                )
             if sum(slot.bands for slot in self.inputs) != self.source_values.bands:
                 raise ValueError(f"inputs have other bands than source_values, which are {self.source_values.bands}")
             if len({slot.name for slot in self.inputs}) < len(self.inputs):
                 raise ValueError("inputs must be of different names")
+            if len(self.inputs) == 1 and not self.inputs[0].by_nearest:
+                raise ValueError("inputs must be two or more, or class numbers or a mask, or left out")
         if self.target_values is not None and self.target_values.classes:
             raise ValueError("target_values has classes, and no network here makes class numbers")
         _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))
@@ -193,10 +198,11 @@ def _slots(values: Any) -> tuple[Slot, ...]:
         raise ValueError(f"inputs must be a list of at most 100 objects, got {values!r:.60}")
     slots = []
     for each in values:
-        if not isinstance(each, dict) or not {"name", "bands"} <= set(each) <= set(_OF_AN_INPUT) or not each["bands"]:
+        if not isinstance(each, dict) or not {"name", "bands"} <= set(each) <= set(_OF_AN_INPUT):
             raise ValueError(f"inputs: an object with {', '.join(_OF_AN_INPUT)} was expected, got {each!r:.60}")
         try:
             slots.append(Slot(**each))
+            check_range(bands=(slots[-1].bands, 1, MAX_BANDS))
         except ValueError as error:
             raise ValueError(f"inputs: {error}") from None
     return tuple(slots)
