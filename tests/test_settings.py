@@ -85,9 +85,14 @@ def test_several_inputs_are_kept_and_have_to_be_several(tmp_path: Path) -> None:
     assert TranslationSettings.load(tmp_path) == settings
     assert json.loads((tmp_path / "translation.json").read_text())["inputs"][1] == {
         "name": "depth",
+        "kind": "raster",
         "bands": 1,
         "dtype": "uint16",
+        "classes": 0,
     }
+    named = {"format_version": 2, "source_channels": 4, "source_values": settings.to_dict()["source_values"]}
+    first = [{"name": "rgb", "bands": 3, "dtype": "uint8"}, {"name": "depth", "bands": 1, "dtype": "uint16"}]
+    assert TranslationSettings.from_dict(named | {"inputs": first}) == settings, "kinds are told by bands and type"
     with pytest.raises(ValueError, match="inputs must be of different names"):
         replace(settings, inputs=(rgb, replace(depth, name="rgb")))
 

@@ -162,7 +162,7 @@ def test_a_generator_of_another_scale_gives_no_corner_of_its_output():
     image = picture(seed=1, size=(32, 20))
     made = Translator(network)(image)
     assert made.size == (64, 40)
-    whole = network(torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None] / 127.5 - 1)
+    whole = network(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1)
     assert np.abs(np.asarray(made) / 127.5 - 1 - whole[0].detach().permute(1, 2, 0).numpy()).max() < 0.005
 
 
