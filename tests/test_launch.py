@@ -93,7 +93,7 @@ who, place, call, *settings = sys.argv[1:]
 owner, name = (loop.Stepper, "step") if place == "step" else (loop, place)
 original, calls = getattr(owner, name), []
 setattr(owner, name, dies)
-sys.exit(train_accelerate.main(settings))
+train_accelerate.leave(train_accelerate.main(settings))
 """
 
 
