@@ -17,6 +17,7 @@ from torch import Tensor
 
 from img2img_hub.strips.feature_maps import BYTES
 from img2img_hub.strips.layers import Convolution, Layer, Normalise, Pointwise, Rows, Source, Transposed
+from img2img_hub.translation.stop import Stop
 
 Given = Callable[[Layer, Rows], Tensor]
 """Reads (N, channels, rows, width) of a layer that is not computed: the image, or one that is kept."""
@@ -52,12 +53,20 @@ def wanted_rows(layers: Sequence[Layer], target: Layer, rows: Rows) -> dict[Laye
     return {layer: wanted[layer] for layer in layers if layer in wanted}
 
 
-def compute_rows(layers: Sequence[Layer], target: Layer, rows: Rows, given: Given) -> Tensor:
-    """(N, channels, rows, width) of `target`. What no later layer asks for is let go at once."""
+def compute_rows(
+    layers: Sequence[Layer], target: Layer, rows: Rows, given: Given, *, stop: Stop | None = None
+) -> Tensor:
+    """(N, channels, rows, width) of `target`. What no later layer asks for is let go at once.
+
+    Raises:
+        Stopped: `stop` was set.
+    """
     wanted = wanted_rows(layers, target, rows)
     to_read = Counter(before for layer in wanted if not _is_given(layer, target) for before in layer.inputs)
     values: dict[Layer, Tensor] = {}
     for layer, needed in wanted.items():
+        if stop is not None:
+            stop.check()
         if _is_given(layer, target):
             values[layer] = given(layer, needed)
             continue
