@@ -27,8 +27,8 @@ from torch import Tensor
 from img2img_hub.networks import Network
 from img2img_hub.strips.feature_maps import FeatureMap
 from img2img_hub.strips.layers import Layer, Normalise, Rows, Source
-from img2img_hub.strips.plan import best_plan, compute_rows, cost, to_measure
-from img2img_hub.strips.record import NotByRows, record
+from img2img_hub.strips.recording import NotByRows, record
+from img2img_hub.strips.stages import best_stages, compute_rows, cost, to_measure
 from img2img_hub.translation.stop import Stop
 
 Tiles = Literal["fast", "exact"]
@@ -83,7 +83,7 @@ def translate_strips(
             return torch.zeros(1, layer.channels, rows[1] - rows[0], layer.width, device=device)
         return maps[layer].read(*rows)
 
-    stages = best_plan(layers, memory=memory)
+    stages = best_stages(layers, memory=memory)
     for norm in _norms(layers):
         if norm.inputs[0].kept:
             norm.statistics = None  # its pass measures it anyway, before anybody asks

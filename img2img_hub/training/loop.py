@@ -60,13 +60,12 @@ def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, 
     Raises:
         ValueError: settings or data that cannot work, each with what to do instead.
     """
+    opening = "open_pairs" if family.paired else "open_unpaired"
     if isinstance(data, TrainingData):
         if data.paired != family.paired:
-            opening = "open_pairs" if family.paired else "open_unpaired"
             raise ValueError(f"{family.title} does not train on these data: open them by {opening}")
         data = data.config
     if not isinstance(data, DataConfig):
-        opening = "open_pairs" if family.paired else "open_unpaired"
         raise ValueError(f"data is a {type(data).__name__}: give {opening}(…) or DataConfig(dataset=…)")
     folder = RunFolder(family=family, config=config, data=data, architecture=architecture or Architecture())
     with closing(folder), errors_of_writing(folder.checkpoints):

@@ -25,7 +25,7 @@ from img2img_hub.errors import first_line, one_line
 from img2img_hub.images.resize import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
-from img2img_hub.strips.record import NotByRows
+from img2img_hub.strips.recording import NotByRows
 from img2img_hub.strips.translate import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
 from img2img_hub.translation.stop import Stop
 
