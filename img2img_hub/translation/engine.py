@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, Self, get_args
 
 import torch
@@ -273,8 +273,10 @@ class Engine:
         """One call at a time, in eval mode; what does not fit is said in words."""
         size = f"{width}×{height} pixels"
         try:
-            with self._lock, torch.inference_mode(), self._evaluating(), self._looking_up():
-                yield
+            with self._lock, torch.inference_mode(), self._evaluating():
+                own = self.network if self._forward is self.network else None
+                with nullcontext() if self._stop is None else self._stop.checked_by(own):
+                    yield
         except NotByRows:
             needed = self._gib(height, width)
             raise ValueError(
@@ -303,22 +305,6 @@ class Engine:
             yield
         finally:
             self.network.train(training)
-
-    @contextmanager
-    def _looking_up(self) -> Iterator[None]:
-        """For the call each layer looks whether it is to stop, where somebody may want that."""
-        if self._stop is None:
-            yield
-            return
-        check = self._stop.check
-        check()
-        layers = self.network.modules() if self._forward is self.network else ()
-        hooks = [layer.register_forward_pre_hook(lambda *_: check()) for layer in layers]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _vary(self, source: Tensor, *, seed: int) -> Tensor:
         """One padded image with dropout and noise drawn from `seed`; the global generators are left as they were."""

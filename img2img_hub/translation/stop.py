@@ -4,6 +4,10 @@ python -c "from img2img_hub.translation.stop import Stop; stop = Stop(); stop.ch
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
 
 
 class Stopped(BaseException):
@@ -17,3 +21,15 @@ class Stop(threading.Event):
         """Raise Stopped where it is set."""
         if self.is_set():
             raise Stopped
+
+    @contextmanager
+    def checked_by(self, network: nn.Module | None) -> Iterator[None]:
+        """Check now and, in this context, before each layer of the network; None: where no layers are called."""
+        self.check()
+        layers = () if network is None else network.modules()
+        hooks = [layer.register_forward_pre_hook(lambda *_: self.check()) for layer in layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
