@@ -22,7 +22,7 @@ import numpy as np
 from img2img_hub.data.find.config import DataError, reason
 from img2img_hub.data.samples.opened import About, ImageData
 from img2img_hub.data.samples.reading import Half, Images, read_as
-from img2img_hub.images.kinds import kind_of
+from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.values import BandValues
 

@@ -1,6 +1,6 @@
 """A generator written down as a list of layers.
 
-    python -c "from img2img_hub import UNetGenerator as U; from img2img_hub.strips.record import record; \
+    python -c "from img2img_hub import UNetGenerator as U; from img2img_hub.strips.recording import record; \
     print([type(layer).__name__ for layer in record(U(levels=3), height=64, width=64)])"
 
 The network itself is run, once, on a stand-in that holds no pixels and notes what is done to it. So every network that
@@ -17,16 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img_hub.networks import Network
-from img2img_hub.strips.layers import (
-    Average,
-    Border,
-    Convolution,
-    Layer,
-    Normalise,
-    Pointwise,
-    Source,
-    Transposed,
-)
+from img2img_hub.strips.layers import Average, Border, Convolution, Layer, Normalise, Pointwise, Source, Transposed
 
 
 class NotByRows(Exception):
