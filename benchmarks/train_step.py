@@ -35,6 +35,7 @@ from img2img_hub.images.read import read_image
 from img2img_hub.images.resize import resized
 from img2img_hub.networks import winograd
 from img2img_hub.training.results.logs import Logs
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.training.run.folder import RunFolder
 from img2img_hub.training.run.launch import has_bfloat16_instructions, start_accelerator
 from img2img_hub.training.run.plan import Plan
@@ -234,7 +235,17 @@ def our_step(settings: dict[str, Any]) -> Callable[[], None]:
     stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state)
     folder = RunFolder(family=family, config=config, data=DataConfig(dataset="unused"), architecture=Architecture())
     plan = Plan.make(family, config, num_samples=1, world_size=1)
-    logs = Logs(folder, config=config, accelerator=accelerator, plan=plan, start_step=0)  # nothing is written
+    logs = Logs(  # nothing is written
+        RunContext(
+            folder=folder,
+            accelerator=accelerator,
+            state=state,
+            plan=plan,
+            train_data=None,  # type: ignore[arg-type]  # a step asks for its batches alone
+            validation_data=None,
+            repo_ids={},
+        )
+    )
     logs.bar.leave = False
     logs.bar.close()
     return lambda: stepper.step(batches, logs)

@@ -29,7 +29,7 @@ from PIL import Image, features
 import img2img_hub
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.images.formats import ImageError
-from img2img_hub.images.kinds import HeaderError, kind_of
+from img2img_hub.images.headers import HeaderError, kind_of
 from img2img_hub.images.raster import Raster
 from img2img_hub.images.read import read_alpha, read_image, read_raster
 from img2img_hub.images.values import BandValues

@@ -130,7 +130,7 @@ def test_a_run_that_stops_does_not_wait_for_a_hub_that_hangs(
         children = psutil.Process().children()
         run.offer(6)
     assert run.said == ["The push of step 5 to alice/maps was broken off."]
-    assert not any(child.is_running() and "img2img_hub.hub.pushing.apart" in child.cmdline() for child in children)
+    assert not any(child.is_running() and "img2img_hub.hub.pushing.process" in child.cmdline() for child in children)
     assert not (run.root / ".push").exists()
     run.offer(7)  # after the end nothing begins anew
     assert not (run.root / ".push").exists()

@@ -95,7 +95,7 @@ def test_a_run_pushes_on_the_way_and_loses_no_step_to_a_hub_that_fails(
         wait_until(lambda: any("/preupload/" in request for request in hub_server.requests[before:]), said)
         reached = step_of(folder)
         wait_until(lambda: step_of(folder) > reached + 20, said)
-        pushing = [p for p in psutil.Process(run.pid).children() if "img2img_hub.hub.pushing.apart" in p.cmdline()]
+        pushing = [p for p in psutil.Process(run.pid).children() if "img2img_hub.hub.pushing.process" in p.cmdline()]
         run.send_signal(signal.SIGTERM)
         assert run.wait(timeout=60) == 0
         wait_until(lambda: any("Stopped at step" in line for line in said), said)

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from img2img_hub.hub.pushing.apart import Apart, CallFailed
 from img2img_hub.hub.pushing.patience import HubTrouble, Patience, patiently
+from img2img_hub.hub.pushing.process import CallFailed, ProcessCall
 from tests.hub import HubServer, run_client
 from tests.hub.faults import Fault
 from tests.hub.fixtures import ALICE
@@ -24,7 +24,7 @@ from tests.pushing import SHORT, SHORTEST, count, generator, titles, wait_until
 
 
 def push(folder: Path, *, patience: Patience = SHORT, repo_id: str = "alice/maps") -> str:
-    return Apart("push_folder", patience=patience, folder=str(folder), repo_id=repo_id).result()
+    return ProcessCall("push_folder", patience=patience, folder=str(folder), repo_id=repo_id).result()
 
 
 def refused(folder: Path, *, patience: Patience = SHORT, repo_id: str = "alice/maps") -> CallFailed:
@@ -227,12 +227,12 @@ def test_without_a_folder_for_temporary_files_the_call_fails_in_words(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(CallFailed, match=r"no process could be started \(.*missing"):
-        Apart("check_push", name="maps")
+        ProcessCall("check_push", name="maps")
 
 
 def test_a_push_that_is_stopped_leaves_no_process(as_alice: None, hub_server: HubServer, tmp_path: Path) -> None:
     hub_server.fail_next("PUT /_lfs/", "timeout", times=10_000)
-    push = Apart("push_folder", folder=str(generator(tmp_path / "run")), repo_id="alice/maps")
+    push = ProcessCall("push_folder", folder=str(generator(tmp_path / "run")), repo_id="alice/maps")
     wait_until(lambda: count(hub_server, "PUT /_lfs/") == 2)
     threading.Timer(0.1, push.stop).start()
     with pytest.raises(CallFailed, match="it was stopped"):
@@ -243,10 +243,10 @@ def test_a_push_that_is_stopped_leaves_no_process(as_alice: None, hub_server: Hu
 def test_a_push_ends_with_the_run_that_was_killed(as_alice: None, hub_server: HubServer, tmp_path: Path) -> None:
     hub_server.fail_next("POST .*/commit/", "timeout", times=10_000)
     code = f"""
-from img2img_hub.hub.pushing.apart import Apart
+from img2img_hub.hub.pushing.process import ProcessCall
 from img2img_hub.hub.pushing.patience import Patience
 endless = Patience(silence=1000)
-push = Apart("push_folder", patience=endless, folder={str(generator(tmp_path / "run"))!r}, repo_id="alice/maps")
+push = ProcessCall("push_folder", patience=endless, folder={str(generator(tmp_path / "run"))!r}, repo_id="alice/maps")
 print(push._process.pid, flush=True)
 push.result()
 """
@@ -260,4 +260,4 @@ push.result()
 
 def test_pushing_needs_no_torch() -> None:
     """It would take seconds and a gigabyte from the training that goes on beside."""
-    run_client("import sys, img2img_hub.hub.pushing.apart; assert 'torch' not in sys.modules", dict(os.environ))
+    run_client("import sys, img2img_hub.hub.pushing.process; assert 'torch' not in sys.modules", dict(os.environ))

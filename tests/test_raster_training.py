@@ -20,7 +20,7 @@ from img2img_hub.data.find.sources import (
 )
 from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.evaluation.measure import draw_samples, evaluate_paired, evaluate_unpaired
-from img2img_hub.evaluation.sides import prepared
+from img2img_hub.evaluation.measured_images import prepared
 from img2img_hub.families import Outputs
 from img2img_hub.families.cyclegan import CycleGAN
 from img2img_hub.families.options import Architecture

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from img2img_hub.images.formats import ImageError
-from img2img_hub.images.kinds import HeaderError, kind_of
+from img2img_hub.images.headers import HeaderError, kind_of
 from img2img_hub.images.raster import DTYPES, Raster
 from img2img_hub.images.read import Decoded, read_alpha, read_image, read_raster
 from img2img_hub.images.resize import resized_bands

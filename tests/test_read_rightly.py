@@ -17,7 +17,7 @@ from PIL import Image
 
 from img2img_hub.data.find.sources import DataError
 from img2img_hub.images.formats import ImageError
-from img2img_hub.images.kinds import kind_of
+from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import Raster, RasterKind
 from img2img_hub.images.read import read_alpha, read_image, read_raster
 from img2img_hub.images.remarks import noted, told

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from img2img_hub.images.formats import FORMATS, ImageError, open_bytes, open_file
-from img2img_hub.images.kinds import kind_of
+from img2img_hub.images.headers import kind_of
 from img2img_hub.images.read import read_image, read_raster
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.translator import Translator

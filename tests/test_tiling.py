@@ -18,11 +18,11 @@ from img2img_hub import CoarseToFineGenerator, ResNetGenerator, Translator, UNet
 from img2img_hub.images.picture import to_tensor
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import BatchNorm2d, set_norm_statistics
-from img2img_hub.strips import plan as strips
+from img2img_hub.strips import stages as strips
 from img2img_hub.strips import translate as tiling
 from img2img_hub.strips.feature_maps import FeatureMap
 from img2img_hub.strips.layers import Border, Normalise
-from img2img_hub.strips.record import NotByRows, record
+from img2img_hub.strips.recording import NotByRows, record
 from img2img_hub.translation import engine as engine_module
 from img2img_hub.translation.engine import Engine
 from img2img_hub.translation.settings import TranslationSettings
@@ -188,7 +188,7 @@ def test_memory_decides_what_is_kept_and_how_high_strips_are():
     heights, kept = [], []
     for memory in (2**27, 2**30):
         layers = record(network, height=4096, width=4096)
-        stages = strips.best_plan(layers, memory=memory)
+        stages = strips.best_stages(layers, memory=memory)
         for stage in stages:
             for rows in stage.strips[:: max(len(stage.strips) - 1, 1)]:
                 assert strips.cost(layers, stage.target, rows).bytes <= memory

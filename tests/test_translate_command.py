@@ -23,6 +23,7 @@ from img2img_hub.cli import main
 from img2img_hub.data.find.search import MARK
 from img2img_hub.images.read import read_raster
 from img2img_hub.images.values import BandValues
+from img2img_hub.strips.layers import Convolution
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
 from tests.browser.serving import ROOT
@@ -408,28 +409,43 @@ def test_ctrl_c_leaves_whole_images_only(here: Path):
             output.load()
 
 
-def test_ctrl_c_does_not_wait_for_the_network():
-    translator = Translator.from_pretrained("model")
-    began, ended = threading.Event(), threading.Event()
+@pytest.mark.parametrize("by_strips", [False, True], ids=["at once", "by strips"])
+def test_ctrl_c_does_not_wait_for_the_network(by_strips: bool, monkeypatch: pytest.MonkeyPatch):
+    """It is heard between two layers. Here each of them takes seconds, and all together minutes."""
+    if by_strips:
+        draw("large/a.png", size=(600, 500))  # more than fits in any case
+    folder, count = ("large", 1) if by_strips else ("photos", 4)
+    translator = Translator.from_pretrained("model", memory=1e-6)
+    began, pressed, ended = threading.Event(), threading.Event(), threading.Event()
+    layers, hooks = [], []
 
-    def minutes_in_the_network(*_: object) -> None:
+    def seconds_in_a_layer(*_: object) -> None:
+        layers.append(0)
         began.set()
-        for _ in range(1200):
-            time.sleep(0.1)
-        ended.set()
+        pressed.wait(60)
+        time.sleep(3)
 
     def press() -> None:
         began.wait()
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        pressed.set()
 
-    hook = translator.network.register_forward_pre_hook(minutes_in_the_network)
-    threading.Thread(target=press).start()
-    with pytest.raises(KeyboardInterrupt):
-        translate_folder(translator, "photos", output="out", recursive=True)
+    with monkeypatch.context() as slow:
+        if by_strips:
+            compute = Convolution.compute
+            slow.setattr(Convolution, "compute", lambda *given: (seconds_in_a_layer(), compute(*given))[1])
+        else:
+            hooks = [layer.register_forward_pre_hook(seconds_in_a_layer) for layer in translator.network.modules()]
+            hooks.append(translator.network.register_forward_hook(lambda *_: ended.set()))
+        threading.Thread(target=press).start()
+        with pytest.raises(KeyboardInterrupt):
+            translate_folder(translator, folder, output="out", recursive=True)
     assert not ended.is_set()
+    assert len(layers) < 3
     assert files() == []
-    hook.remove()
-    assert len(translate_folder(translator, "photos", output="out", recursive=True).written) == 4
+    for hook in hooks:
+        hook.remove()
+    assert len(translate_folder(translator, folder, output="out", recursive=True).written) == count
 
 
 def test_a_mistake_of_ours_ends_the_work_and_is_raised(monkeypatch):

@@ -74,8 +74,8 @@ def evaluate(
         smallest_set,
     )
     from img2img_hub.evaluation.metrics import METRICS, metric_names
-    from img2img_hub.evaluation.origin import difference_from_training
     from img2img_hub.evaluation.perceptual import Perceptual
+    from img2img_hub.evaluation.training_flags import difference_from_training
     from img2img_hub.families import FAMILIES
     from img2img_hub.networks.blocks import constant_kernels
     from img2img_hub.training.run.memory import keep_freed_memory

@@ -21,9 +21,7 @@ from tqdm import tqdm
 
 from img2img_hub.data.find.sources import ImageData, PairedData, UnpairedData
 from img2img_hub.evaluation import metrics
-from img2img_hub.evaluation.perceptual import Perceptual
-from img2img_hub.evaluation.sheets import sample_sheet
-from img2img_hub.evaluation.sides import (
+from img2img_hub.evaluation.measured_images import (
     as_tensors,
     family_of,
     prepared,
@@ -34,6 +32,8 @@ from img2img_hub.evaluation.sides import (
     unit,
     where_known,
 )
+from img2img_hub.evaluation.perceptual import Perceptual
+from img2img_hub.evaluation.sheets import sample_sheet
 from img2img_hub.translation.translator import Translator
 
 MAX_PSNR = 100.0  # dB, what an output equal to its target counts in the mean, where it would be infinite

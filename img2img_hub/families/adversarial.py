@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from img2img_hub.families.base import Family, Terms
+from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
 from img2img_hub.families.options import PREFIX, arguments_for
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Discriminator, Generator, UNetGenerator
 from img2img_hub.objectives.augment import augment, parse_policy
@@ -55,6 +55,14 @@ class AdversarialFamily(Family):
     @property
     def discriminator_repeats(self) -> int:
         return self.critic_steps or (5 if self.adversarial_loss == "wgangp" else 1)
+
+    def discriminator_phase(self, *discriminators: str) -> Phase:
+        """All of them in one step, by `discriminator_loss`."""
+        loss, repeats = self.discriminator_loss, self.discriminator_repeats
+        return Phase(name="discriminator", trains=discriminators, loss=loss, repeats=repeats)
+
+    def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
+        raise NotImplementedError
 
     @property
     def differentiates_twice(self) -> bool:

@@ -94,12 +94,7 @@ class CUT(AdversarialFamily):
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator first, then the generator with the heads against it, on the same fakes."""
         return (
-            Phase(
-                name="discriminator",
-                trains=("discriminator",),
-                loss=self.discriminator_loss,
-                repeats=self.discriminator_repeats,
-            ),
+            self.discriminator_phase("discriminator"),
             Phase(
                 name="generator", trains=("generator", "heads"), freezes=("discriminator",), loss=self.generator_loss
             ),

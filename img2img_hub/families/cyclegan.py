@@ -94,12 +94,7 @@ class CycleGAN(AdversarialFamily):
                 freezes=discriminators,
                 loss=self.generator_loss,
             ),
-            Phase(
-                name="discriminator",
-                trains=discriminators,
-                loss=self.discriminator_loss,
-                repeats=self.discriminator_repeats,
-            ),
+            self.discriminator_phase(*discriminators),
         )
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:

@@ -53,12 +53,7 @@ class Pix2Pix(AdversarialFamily):
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator first, then the generator against it (section 3.3: one step each, alternating)."""
         return (
-            Phase(
-                name="discriminator",
-                trains=("discriminator",),
-                loss=self.discriminator_loss,
-                repeats=self.discriminator_repeats,
-            ),
+            self.discriminator_phase("discriminator"),
             Phase(name="generator", trains=("generator",), freezes=("discriminator",), loss=self.generator_loss),
         )
 

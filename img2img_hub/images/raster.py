@@ -40,7 +40,7 @@ class RasterKind:
     """Whether pixels may be without data: floats may be NaN, whole numbers have a value that says so."""
     no_data: float | None = None
     """That value, in all files; None: what each file says."""
-    meaning: Literal["values", "labels", "mask"] = "values"
+    meaning: Literal["values", "labels", "mask"] = field(default="values", repr=False)
     """labels: class numbers, of a file with a palette its numbers and not its colours. mask: black and white."""
 
     def describe(self) -> str:

@@ -1,6 +1,6 @@
 """The layers of a generator, of any of which any rows can be computed from the rows that they see.
 
-    python -c "from img2img_hub import ResNetGenerator as R; from img2img_hub.strips.record import record; \
+    python -c "from img2img_hub import ResNetGenerator as R; from img2img_hub.strips.recording import record; \
     print(len(record(R(width=8), height=4096, width=4096)), 'layers')"
 
 `recording` makes them from a network. Rows are whole rows: what happens at the left and the right border is the
@@ -188,15 +188,10 @@ class Convolution(Layer):
 
 
 @dataclass(eq=False, kw_only=True)
-class Transposed(Layer):
+class Transposed(Convolution):
     """A transposed convolution."""
 
-    weight: Tensor
-    bias: Tensor | None
-    stride: int
-    padding: int
     output_padding: int
-    groups: int = 1
 
     def needs(self, rows: Rows) -> Rows:
         reach = self.weight.shape[2] - 1 - self.padding

@@ -27,8 +27,9 @@ from torch import Tensor
 from img2img_hub.networks import Network
 from img2img_hub.strips.feature_maps import FeatureMap
 from img2img_hub.strips.layers import Layer, Normalise, Rows, Source
-from img2img_hub.strips.plan import best_plan, compute_rows, cost, to_measure
-from img2img_hub.strips.record import NotByRows, record
+from img2img_hub.strips.recording import NotByRows, record
+from img2img_hub.strips.stages import best_stages, compute_rows, cost, to_measure
+from img2img_hub.translation.stop import Stop
 
 Tiles = Literal["fast", "exact"]
 Read = Callable[[int, int], Tensor]
@@ -50,17 +51,26 @@ _CGROUPS = (
 
 
 def translate_strips(
-    network: Network, read: Read, write: Write, *, height: int, width: int, tiles: Tiles, memory: int
+    network: Network,
+    read: Read,
+    write: Write,
+    *,
+    height: int,
+    width: int,
+    tiles: Tiles,
+    memory: int,
+    stop: Stop | None = None,
 ) -> None:
     """Translate one image of a size that the network takes, in eval mode, in about `memory` bytes beside the images.
 
     Raises:
+        Stopped: `stop` was set.
         NotByRows: a layer looks at the whole image, as self-attention does.
         ValueError: no space for a temporary file.
     """
     layers = record(network, height=height, width=width)
     if tiles == "fast":
-        estimated = estimate_statistics(network, read, height=height, width=width, memory=memory)
+        estimated = estimate_statistics(network, read, height=height, width=width, memory=memory, stop=stop)
         for norm, statistics in zip(_norms(layers), estimated, strict=True):
             norm.statistics = statistics
     device = next(network.parameters()).device
@@ -73,7 +83,7 @@ def translate_strips(
             return torch.zeros(1, layer.channels, rows[1] - rows[0], layer.width, device=device)
         return maps[layer].read(*rows)
 
-    stages = best_plan(layers, memory=memory)
+    stages = best_stages(layers, memory=memory)
     for norm in _norms(layers):
         if norm.inputs[0].kept:
             norm.statistics = None  # its pass measures it anyway, before anybody asks
@@ -85,7 +95,7 @@ def translate_strips(
             shape = (target.channels, target.height, target.width)
             maps[target] = FeatureMap(shape, device=device, in_memory=stage.in_memory)
         for rows in stage.strips:
-            made = compute_rows(layers, target, rows, given)
+            made = compute_rows(layers, target, rows, given, stop=stop)
             if norms:
                 gathered.add(made)
             if target.kept:
@@ -98,7 +108,9 @@ def translate_strips(
             del maps[layer]
 
 
-def estimate_statistics(network: Network, read: Read, *, height: int, width: int, memory: int) -> list[Statistics]:
+def estimate_statistics(
+    network: Network, read: Read, *, height: int, width: int, memory: int, stop: Stop | None = None
+) -> list[Statistics]:
     """Each norm layer's statistics over square pieces of the image, which are normalised as if they were one image."""
     multiple, least = int(network.multiple), int(network.min_size)  # type: ignore[arg-type]
     memory_of_a_pixel = bytes_a_pixel(network)
@@ -117,7 +129,8 @@ def estimate_statistics(network: Network, read: Read, *, height: int, width: int
     def given(layer: Layer, rows: Rows) -> Tensor:
         return sample if layer is layers[0] else sample.new_zeros(len(sample), layer.channels, side, side)
 
-    compute_rows(layers, layers[-1], (0, side), given)  # a norm layer without statistics takes those of its input
+    # A norm layer without statistics takes those of its input.
+    compute_rows(layers, layers[-1], (0, side), given, stop=stop)
     return [norm.statistics for norm in _norms(layers) if norm.statistics is not None]
 
 

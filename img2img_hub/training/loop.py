@@ -23,6 +23,7 @@ from img2img_hub.training.results.push import Publisher, create_repos, find_repo
 from img2img_hub.training.results.results import Results
 from img2img_hub.training.results.run import Run
 from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.training.run.folder import RunFolder
 from img2img_hub.training.run.launch import (
     describe_speed,
@@ -59,13 +60,12 @@ def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, 
     Raises:
         ValueError: settings or data that cannot work, each with what to do instead.
     """
+    opening = "open_pairs" if family.paired else "open_unpaired"
     if isinstance(data, TrainingData):
         if data.paired != family.paired:
-            opening = "open_pairs" if family.paired else "open_unpaired"
             raise ValueError(f"{family.title} does not train on these data: open them by {opening}")
         data = data.config
     if not isinstance(data, DataConfig):
-        opening = "open_pairs" if family.paired else "open_unpaired"
         raise ValueError(f"data is a {type(data).__name__}: give {opening}(…) or DataConfig(dataset=…)")
     folder = RunFolder(family=family, config=config, data=data, architecture=architecture or Architecture())
     with closing(folder), errors_of_writing(folder.checkpoints):
@@ -124,18 +124,19 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     )
     if checkpoint is not None:
         load_checkpoint(checkpoint, state, accelerator)
-    results = Results(
-        folder,
+    run = RunContext(
+        folder=folder,
         accelerator=accelerator,
         state=state,
+        plan=plan,
         train_data=train_data,
         validation_data=validation_data,
-        plan=plan,
         repo_ids=repo_ids,
     )
+    results = Results(run)
     said += create_repos(repo_ids, config, accelerator, origin=folder.origin)
     folder.open(from_step=state.step)
-    logs = Logs(folder, config=config, accelerator=accelerator, plan=plan, start_step=state.step)
+    logs = Logs(run)
     logs.say(f"{family.title} on {train_data.description}")
     for line in [
         *(findings(train_data) if accelerator.is_main_process else []),
@@ -180,17 +181,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         results.begin(logs)
         if start.missing and config.discriminator_warmup_steps:
             set_learning_rates(optimizers, family, config, factor=1.0)
-            warm_up(
-                family,
-                config,
-                dataset=dataset,
-                accelerator=accelerator,
-                stepper=stepper,
-                state=state,
-                plan=plan,
-                logs=logs,
-                stop=stop,
-            )
+            warm_up(run, dataset=dataset, stepper=stepper, logs=logs, stop=stop)
             if stop.agreed():
                 logs.say("Stopped in the warm-up; the same command with --resume begins it again.")
                 logs.close()

@@ -9,32 +9,17 @@ import time
 from contextlib import closing
 from dataclasses import replace
 
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from img2img_hub.data.samples.transforms import TrainingDataset
-from img2img_hub.families import Family
 from img2img_hub.training.batches import open_stream
 from img2img_hub.training.results.logs import Logs
-from img2img_hub.training.run.config import TrainConfig
-from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.training.run.signals import StopRequest
-from img2img_hub.training.state.checkpoints import RunState
 from img2img_hub.training.step import Stepper
 
 
-def warm_up(
-    family: Family,
-    config: TrainConfig,
-    *,
-    dataset: TrainingDataset,
-    accelerator: Accelerator,
-    stepper: Stepper,
-    state: RunState,
-    plan: Plan,
-    logs: Logs,
-    stop: StopRequest,
-) -> None:
+def warm_up(run: RunContext, *, dataset: TrainingDataset, stepper: Stepper, logs: Logs, stop: StopRequest) -> None:
     """Run `discriminator_warmup_steps` steps of the phases that train discriminators; left early if `stop` is asked.
 
     Generators, their averages and batch norm statistics, and the step count stay as they are; optimizers and pools of
@@ -43,14 +28,15 @@ def warm_up(
     There are no checkpoints before step 0: a warm-up that was cut short is made again, and comes to the same.
     """
     began = time.perf_counter()
-    phases = family.judging_phases
-    kept = {name: _buffers(state.networks[name]) for name in family.published.values()}
+    config, state = run.config, run.state
+    phases = run.family.judging_phases
+    kept = {name: _buffers(state.networks[name]) for name in run.family.published.values()}
     batches = open_stream(
         dataset,
         config=replace(config, seed=(config.seed + 1) % 2**31),
-        accelerator=accelerator,
+        accelerator=run.accelerator,
         start=0,
-        stop=config.discriminator_warmup_steps * plan.batches_per_step,
+        stop=config.discriminator_warmup_steps * run.plan.batches_per_step,
     )
     averages: dict[str, float] = {}
     with closing(batches):

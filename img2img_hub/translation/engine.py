@@ -4,7 +4,7 @@
     Engine; print(Engine(U(width=8))(torch.zeros(1, 3, 300, 200)).shape)"
 
 What images become before and after is the Translator's business. An image that does not fit into the memory goes
-through strip by strip, see `tiling`.
+through strip by strip, see `strips.translate`.
 """
 
 import copy
@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, Self, get_args
 
 import torch
@@ -25,8 +25,9 @@ from img2img_hub.errors import first_line, one_line
 from img2img_hub.images.resize import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import set_variation
-from img2img_hub.strips.record import NotByRows
+from img2img_hub.strips.recording import NotByRows
 from img2img_hub.strips.translate import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
+from img2img_hub.translation.stop import Stop
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -53,7 +54,7 @@ class Engine:
         dtype: of convolutions, by autocast: "float16" and "bfloat16" take half of the memory and, where the processor
             computes in them, about half of the time. What goes in strips is float32 all the same.
         tiles: where an image does not fit into the memory: "fast" estimates the statistics that its norm layers
-            normalise with, "exact" gathers them, see `tiling`.
+            normalise with, "exact" gathers them, see `strips.translate`.
         memory: GiB that a translation may take beside the program and the images; None: half of what is free.
 
     Raises:
@@ -86,6 +87,7 @@ class Engine:
         self._calls = 0
         self._paces: deque[float] = deque(maxlen=7)  # seconds a pixel of the latest calls
         self._lock = threading.Lock()
+        self._stop: Stop | None = None
 
     def __call__(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
         """(N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, scale · H, scale · W), on the
@@ -132,6 +134,13 @@ class Engine:
         other = copy.copy(self)  # with the same lock
         other._forward, other.dtype = self.network if forward is None else forward, dtype
         other._pixel_bytes, other._calls, other._paces = 0.0, 0, deque(maxlen=self._paces.maxlen)
+        return other
+
+    def heeding(self, stop: Stop) -> Self:
+        """This engine with calls that end as soon as `stop` is set: before the next layer, or of another runtime before
+        the next batch. The two share the network and take turns."""
+        other = copy.copy(self)  # with the same lock
+        other._stop = stop
         return other
 
     def forecast(self, height: int, width: int) -> float | None:
@@ -204,6 +213,7 @@ class Engine:
                 width=len(columns),
                 tiles=self.tiles,
                 memory=int(self._budget()),
+                stop=self._stop,
             )
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -275,7 +285,9 @@ class Engine:
         size = f"{width}×{height} pixels"
         try:
             with self._lock, torch.inference_mode(), self._evaluating():
-                yield
+                own = self.network if self._forward is self.network else None
+                with nullcontext() if self._stop is None else self._stop.checked_by(own):
+                    yield
         except NotByRows:
             needed = self._gib(height, width)
             raise ValueError(

@@ -7,12 +7,10 @@ A few threads each take a batch through all of it: read, translate, save. The en
 network, so that the others read and save meanwhile.
 """
 
-import ctypes
+import copy
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +31,7 @@ from img2img_hub.translation.outputs import (
     save_output,
 )
 from img2img_hub.translation.settings import Resize
+from img2img_hub.translation.stop import Stop
 from img2img_hub.translation.translator import Input, Translator
 
 MOST_BATCH_PIXELS = 2**20
@@ -90,7 +89,8 @@ def translate_folder(
         overwrite: whether outputs may be there already. An input is never overwritten.
         progress: whether to draw a bar on stderr; or what to call with (images done, images in all) in its place.
 
-    Ctrl-C ends it after the images that are just being saved; no half image stays.
+    Ctrl-C ends it after the layer or strip that is just being computed, and the images that are just being read or
+    saved; no half image stays.
 
     Raises:
         ValueError: before any image is read: a bad option, an input that is missing, two that would become one output,
@@ -213,12 +213,9 @@ def _bytes(path: Path) -> int:
 # --- the threads ------------------------------------------------------------------------------------------------------
 
 
-class _Stopped(BaseException):
-    """Raised in a thread that computes when the work is given up. No Exception, or it might pass for a bad image."""
-
-
 class _Crew:
-    """A few threads, each with a batch from file to file."""
+    """A few threads, each with a batch from file to file. When the work is given up, all end: a large image takes
+    minutes."""
 
     def __init__(
         self,
@@ -228,14 +225,13 @@ class _Crew:
         resize: Resize | None,
         seed: int | None,
     ) -> None:
-        self.translator = translator
+        self.stop = Stop()
+        self.translator = copy.copy(translator)
+        self.translator.engine = translator.engine.heeding(self.stop)
         self.partners = partners
         self.resize = resize
         self.seed = seed
         self.notes: list[Note] = []
-        self._lock = threading.Lock()
-        self._computing: set[int] = set()
-        self._stopped = False
 
     def run(self, batches: Iterable[_Batch]) -> Iterator[list[tuple[Path, str | None]]]:
         """[(input, None or why it failed)] of each batch, as they come. What is no image's fault is raised."""
@@ -250,7 +246,7 @@ class _Crew:
                 while running:
                     yield from self._finished(running)
             finally:
-                self._stop()
+                self.stop.set()
 
     @staticmethod
     def _finished(
@@ -276,8 +272,7 @@ class _Crew:
         for source, destination in batch.jobs:
             try:
                 output = found.pop(source) if found else self._translated([sources.pop(source)])[0]
-                if self._stopped:
-                    raise _Stopped
+                self.stop.check()
                 with noted() as notes:
                     save_output(output, destination)
                 self.notes += notes
@@ -291,30 +286,11 @@ class _Crew:
         return Decoded(source) if partners is None else {name: Decoded(path) for name, path in partners.items()}
 
     def _translated(self, sources: list[Input]) -> list[AnyImage]:
-        with noted() as notes, self._interruptible():
+        self.stop.check()
+        with noted() as notes:
             made = self.translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
         self.notes += notes
         return made
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Here `_stop` may raise _Stopped, as Ctrl-C raises KeyboardInterrupt in the main thread."""
-        with self._lock:
-            if self._stopped:
-                raise _Stopped
-            self._computing.add(threading.get_ident())
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._computing.discard(threading.get_ident())
-
-    def _stop(self) -> None:
-        """Let no thread begin anything more, and those that compute end at once: a large image takes minutes."""
-        with self._lock:
-            self._stopped = True
-            for thread in self._computing:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Stopped))
 
 
 def _in_words(error: Exception, source: Path) -> str:

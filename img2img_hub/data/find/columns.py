@@ -13,7 +13,7 @@ import numpy as np
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.reading import read_as
 from img2img_hub.errors import counted, listing
-from img2img_hub.images.kinds import kind_of
+from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import AnyImage, RasterKind
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images

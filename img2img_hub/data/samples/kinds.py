@@ -16,7 +16,7 @@ import numpy as np
 from img2img_hub.data.find.config import DataConfig, DataError
 from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.stack import Stack
-from img2img_hub.images.kinds import HeaderError
+from img2img_hub.images.headers import HeaderError
 from img2img_hub.images.raster import Raster, RasterKind
 from img2img_hub.images.values import BandValues, measured, spread
 

@@ -13,7 +13,7 @@ from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.search import images_below, is_run
 from img2img_hub.errors import listing
 from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError, name_of
-from img2img_hub.images.kinds import kind_of
+from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import AnyImage, Raster, RasterKind
 from img2img_hub.images.read import read_class_numbers, read_image, read_mask, read_raster
 from img2img_hub.images.remarks import look_at

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.reading import Images
-from img2img_hub.images.kinds import HeaderError
+from img2img_hub.images.headers import HeaderError
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.slots import Slot, common_type, stacked
 from img2img_hub.images.values import spread

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.reading import Half, Images, read_as
 from img2img_hub.data.samples.stack import Stack
-from img2img_hub.images.kinds import kind_of
+from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import AnyImage, RasterKind
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images

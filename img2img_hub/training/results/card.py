@@ -16,29 +16,21 @@ import psutil
 import torch
 from accelerate import Accelerator
 
-from img2img_hub.data.find.sources import ImageData, StreamedData
 from img2img_hub.errors import counted
 from img2img_hub.evaluation.metrics import METRICS
 from img2img_hub.families import Direction
 from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
 from img2img_hub.hub.local_paths import shortened
-from img2img_hub.training.run.folder import RunFolder
-from img2img_hub.training.run.plan import Plan
-from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.translation.translator import Translator
 
 
 def write_card(
     folder: Path,
-    *,
-    run: RunFolder,
+    run: RunContext,
     direction: Direction,
+    *,
     translator: Translator,
-    accelerator: Accelerator,
-    plan: Plan,
-    state: RunState,
-    train_data: ImageData | StreamedData,
-    validation_data: ImageData | None,
     numbers: dict[str, float],
     which: Literal["last", "best"],
     weights: str,
@@ -49,13 +41,13 @@ def write_card(
 
     Args:
         direction: which of the run's generators it is.
-        numbers: measured on validation_data.
+        numbers: measured on the run's validation data.
         which, weights: of the last step or the best one, as a word for the list of results and in a sentence.
         repo_id, reverse: where it and the opposite direction will be on the Hub, if that is known.
     """
-    family, config = run.family, run.config
-    name = (run.path.resolve().name, direction.folder, "best" if which == "best" else "")
-    epochs = plan.epochs(state.step)
+    family, config, data, validation = run.family, run.config, run.train_data, run.validation_data
+    name = (run.folder.path.resolve().name, direction.folder, "best" if which == "best" else "")
+    epochs = run.plan.epochs(run.state.step)
     average = f", exponential moving average of the weights ({config.ema_decay:g})" if config.ema_decay else ""
     facts = CardFacts(
         model_name=repo_id.split("/")[-1] if repo_id else "-".join(part for part in name if part),
@@ -65,25 +57,25 @@ def write_card(
         direction=_direction(run, direction),
         architecture=translator.network.config,
         parameters=translator.network.parameter_count,
-        datasets=train_data.hub_ids,
-        data_description=train_data.description,
+        datasets=data.hub_ids,
+        data_description=data.description,
         dataset_note=config.dataset_note,
         license=config.license,
         license_name=config.license_name,
         license_link=config.license_link,
         training_command=_equal_command(run) if _is_interactive() else training_command(),
-        hardware=describe_hardware(accelerator),
-        steps=state.step,
+        hardware=describe_hardware(run.accelerator),
+        steps=run.state.step,
         epochs=None if epochs is None else round(epochs, 2),
-        batch_size=plan.global_batch,
+        batch_size=run.plan.global_batch,
         image_size=config.image_size,
-        training_seconds=round(state.seconds),
-        precision=f"{_PRECISIONS[accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
+        training_seconds=round(run.state.seconds),
+        precision=f"{_PRECISIONS[run.accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
         torch_version=torch.__version__,
         metrics=tuple(
-            CardMetric(key, value, validation_data.split, validation_data.id, which, label=METRICS[key].label)
+            CardMetric(key, value, validation.split, validation.id, which, label=METRICS[key].label)
             for key, value in numbers.items()
-            if validation_data is not None
+            if validation is not None
         ),
         weights=weights,
         norm_statistics=translator.settings.norm_statistics if translator.network.config.get("norm") == "batch" else "",
@@ -114,7 +106,7 @@ def _endings(translator: Translator) -> tuple[str, str]:
     return "png" if source is None else "tif", "png" if target is None or target.is_picture else "tif"
 
 
-def _direction(run: RunFolder, direction: Direction) -> str:
+def _direction(run: RunContext, direction: Direction) -> str:
     """Such as "label map to photo", "" where the run was not told what its images are."""
     names = [run.config.source_name, run.config.target_name]
     if names == ["source", "target"]:
@@ -139,11 +131,11 @@ def _is_interactive() -> bool:
     return Path(sys.argv[0]).name in ("", "-c", "ipykernel_launcher.py", "colab_kernel_launcher.py")
 
 
-def _equal_command(run: RunFolder) -> str:
+def _equal_command(run: RunContext) -> str:
     """The command line that trains the same as a call of `train` did: every field that is not at its default."""
     words = ["accelerate", "launch", "train_accelerate.py", run.family.name]
     defaults = run.config.defaults_of(run.family)
-    for part in (run.family, run.architecture, run.data, run.config):
+    for part in (run.family, run.folder.architecture, run.folder.data, run.config):
         for item in fields(part):
             value, default = getattr(part, item.name), item.default
             if part is run.config:

@@ -1,49 +1,31 @@
 """A run's generators as they would be published now: their type, the average if there is one, the test-time settings.
 
-translator = Generators(run_folder, accelerator=accelerator, state=state, values=data.values).translators()["generator"]
+translator = Generators(run).translators()["generator"]
 """
 
 import json
 from pathlib import Path
 
-from accelerate import Accelerator
 from torch import distributed, nn
 
 from img2img_hub.families import Direction
 from img2img_hub.hub.local_paths import shortened_everywhere
-from img2img_hub.images.slots import Slot
-from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network, UNetGenerator
 from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
-from img2img_hub.training.run.folder import RunFolder
-from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator
 
 
 class Generators:
-    """Copies of the generators, as translators or as folders.
+    """Copies of the generators, as translators or as folders."""
 
-    Args:
-        values: what the values of sources and targets are (`ImageData.values`).
-        inputs: what the sources are made of (`About.inputs`).
-    """
-
-    def __init__(
-        self,
-        folder: RunFolder,
-        *,
-        accelerator: Accelerator,
-        state: RunState,
-        values: tuple[BandValues | None, BandValues | None],
-        inputs: tuple[Slot, ...] = (),
-    ) -> None:
-        self.folder = folder
-        self.family = folder.family
-        self.config = folder.config
-        self.accelerator = accelerator
-        self.state = state
-        self.values, self.inputs = values, inputs
+    def __init__(self, run: RunContext) -> None:
+        self.run = run
+        self.family = run.family
+        self.config = run.config
+        self.accelerator = run.accelerator
+        self.state = run.state
 
     def translators(self, *, alike: bool = False) -> dict[str, Translator]:
         """{name: translator} of every published generator.
@@ -70,7 +52,7 @@ class Generators:
             destination = root / direction.folder
             self._as_saved(direction.generator).save_weights(destination, dtype=self.config.save_dtype)
             self.settings(direction, reverse=self.reverse(direction, repo_ids)).save(destination)
-            text = json.dumps(shortened_everywhere(self.folder.settings()), indent=2)
+            text = json.dumps(shortened_everywhere(self.run.folder.settings()), indent=2)
             (destination / "training_config.json").write_text(text + "\n", encoding="utf-8")
             for name in direction.beside:
                 network = self.state.networks[name]
@@ -86,8 +68,9 @@ class Generators:
         """What translation.json says of this generator."""
         network = self.state.networks[direction.generator]
         assert isinstance(network, Network)
-        inputs = self.inputs if direction.source == "source" else ()
-        source_values, target_values = reversed(self.values) if direction.source == "target" else self.values
+        data = self.run.train_data
+        inputs = data.about.inputs if direction.source == "source" else ()
+        source_values, target_values = reversed(data.values) if direction.source == "target" else data.values
         return TranslationSettings(
             family=self.family.name,
             source_channels=network.in_channels,

@@ -10,48 +10,41 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from PIL import Image
 from tqdm.auto import tqdm
 
 from img2img_hub.families import Terms
 from img2img_hub.training.results.collapse import CollapseWatch
-from img2img_hub.training.run.config import TrainConfig
-from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.training.state.checkpoints import way_out_of_divergence
-
-if TYPE_CHECKING:
-    from img2img_hub.training.run.folder import RunFolder
 
 
 class Logs:
     """Losses are averaged on the device since the last line; nothing waits for them in between."""
 
-    def __init__(
-        self, folder: "RunFolder", *, config: TrainConfig, accelerator: Accelerator, plan: Plan, start_step: int
-    ) -> None:
-        self.folder = folder
-        self.accelerator = accelerator
-        self.plan = plan
+    def __init__(self, run: RunContext) -> None:
+        config, start_step = run.config, run.state.step
+        self.run = run
+        self.accelerator = run.accelerator
         self._sums: dict[str, torch.Tensor] = {}
         self._counts: dict[str, int] = {}
         self._since = (time.perf_counter(), start_step)
-        self._collapse = CollapseWatch(folder.family, start_step=start_step)
+        self._collapse = CollapseWatch(run.family, start_step=start_step)
         self.bar = tqdm(
-            total=plan.total_steps,
+            total=run.plan.total_steps,
             initial=start_step,
             unit="step",
-            disable=not accelerator.is_main_process,
+            disable=not self.accelerator.is_main_process,
             dynamic_ncols=True,
         )
         if config.report_to:
             flat = {key: value for key, value in asdict(config).items() if isinstance(value, str | int | float)}
             flat.pop("hub_token", None)
-            accelerator.init_trackers("img2img_hub", config=flat)
+            self.accelerator.init_trackers("img2img_hub", config=flat)
 
     def say(self, text: str) -> None:
         if self.accelerator.is_main_process:
@@ -70,7 +63,7 @@ class Logs:
             if not math.isfinite(total.item()):
                 raise ValueError(
                     f"the loss {key} is {total.item()} at step {step}: training has diverged; "
-                    + way_out_of_divergence(self.folder.checkpoints)
+                    + way_out_of_divergence(self.run.folder.checkpoints)
                 )
 
     def take_averages(self, step: int) -> dict[str, float]:
@@ -90,7 +83,7 @@ class Logs:
         losses = self.take_averages(step)
         now = time.perf_counter()
         began, first = self._since
-        speed = (step - first) * self.plan.samples_per_step / max(now - began, 1e-9)
+        speed = (step - first) * self.run.plan.samples_per_step / max(now - began, 1e-9)
         self._since = (now, step)
         self.bar.update(step - self.bar.n)
         short = {
@@ -117,7 +110,7 @@ class Logs:
     def record(self, step: int, values: Mapping[str, Any], *, about: Mapping[str, Any] | None = None) -> None:
         """A line of metrics.jsonl, and the numbers for the trackers; `about` says in the line what the numbers are."""
         if self.accelerator.is_main_process:
-            with self.folder.metrics.open("a", encoding="utf-8") as file:
+            with self.run.folder.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **(about or {}), **values}) + "\n")
         self.accelerator.log(dict(values), step=step)
 

@@ -2,7 +2,7 @@
 
 accelerate launch train_accelerate.py cyclegan … --push_to_hub --hub_model_id user/name --push_every 5000
 
-Everything that asks the Hub runs in a process of its own (`hub.pushing.apart`): a Hub that fails, hangs or refuses
+Everything that asks the Hub runs in a process of its own (`hub.pushing.process`): a Hub that fails, hangs or refuses
 costs a line in the log, never a step.
 """
 
@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 from img2img_hub.families import Family
 from img2img_hub.hub.privacy import Origin
 from img2img_hub.hub.publish import check_repo_id
-from img2img_hub.hub.pushing.apart import Apart, CallFailed
 from img2img_hub.hub.pushing.patience import AT_START, Patience
+from img2img_hub.hub.pushing.process import CallFailed, ProcessCall
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.run.record import remove_made
 
@@ -47,7 +47,7 @@ def find_repo_ids(
     name = config.hub_model_id or Path(config.output_dir).resolve().name
 
     def ask() -> str:
-        for repo_id in _ids(family, name).values():
+        for repo_id in repo_ids_of(family, name).values():
             check_repo_id(repo_id)
         facts = {key: getattr(config, key) for key in ("license", "license_name", "license_link")}
         asked = {"name": name, "token": config.hub_token, **facts}
@@ -59,7 +59,7 @@ def find_repo_ids(
             )
         return full
 
-    return _ids(family, _on_main_process(accelerator, ask))
+    return repo_ids_of(family, _on_main_process(accelerator, ask))
 
 
 def create_repos(
@@ -104,7 +104,8 @@ def create_repos(
     return [line] if (line := _on_main_process(accelerator, ask)) else []
 
 
-def _ids(family: Family, repo_id: str) -> dict[str, str]:
+def repo_ids_of(family: Family, repo_id: str) -> dict[str, str]:
+    """{folder of a generator: its repo}, each a repo of its own where there are several."""
     return {folder: f"{repo_id}-{folder}" if folder else repo_id for folder in family.published}
 
 
@@ -119,7 +120,7 @@ def _ask(
 ) -> Any:
     """The answer; `otherwise` where the Hub gives none and a run is to go on."""
     try:
-        return Apart(call, patience=patience, **arguments).result()
+        return ProcessCall(call, patience=patience, **arguments).result()
     except CallFailed as error:
         if not error.may_pass:
             raise
@@ -181,7 +182,7 @@ class Publisher:
         self._folder = root / _SNAPSHOTS
         self._lock = threading.Condition()
         self._waiting: _Snapshot | None = None
-        self._call: Apart | None = None  # under way
+        self._call: ProcessCall | None = None  # under way
         self._closed = False
         self._thread: threading.Thread | None = None
         if repo_ids:
@@ -315,8 +316,10 @@ def push_all(
     return urls
 
 
-def _start_push(folder: Path, repo_id: str, *, config: TrainConfig, patience: Patience | None, message: str) -> Apart:
-    return Apart(
+def _start_push(
+    folder: Path, repo_id: str, *, config: TrainConfig, patience: Patience | None, message: str
+) -> ProcessCall:
+    return ProcessCall(
         "push_folder",
         patience=patience,
         folder=str(folder),

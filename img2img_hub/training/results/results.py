@@ -10,9 +10,6 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from accelerate import Accelerator
-
-from img2img_hub.data.find.sources import ImageData, StreamedData
 from img2img_hub.evaluation.metrics import METRICS
 from img2img_hub.families import Direction
 from img2img_hub.files import write_text
@@ -20,10 +17,8 @@ from img2img_hub.training.results.card import write_card
 from img2img_hub.training.results.generators import Generators
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.results.validation import MEASURED_ON_THE_WAY, Evaluation
-from img2img_hub.training.run.folder import RunFolder
-from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.training.state.best import Best
-from img2img_hub.training.state.checkpoints import RunState
 from img2img_hub.translation.translator import Translator
 
 Numbers = dict[str, float]
@@ -36,38 +31,18 @@ class Results:
         ValueError: what is to be measured cannot be: before anything is written.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        *,
-        accelerator: Accelerator,
-        state: RunState,
-        train_data: ImageData | StreamedData,
-        validation_data: ImageData | None,
-        plan: Plan,
-        repo_ids: dict[str, str],
-    ) -> None:
-        self.folder = folder
-        self.family = folder.family
-        self.config = folder.config
-        self.accelerator = accelerator
-        self.state = state
-        self.train_data = train_data
-        self.validation_data = validation_data
-        self.plan = plan
-        self.repo_ids = repo_ids
-        self.generators = Generators(
-            folder,
-            accelerator=accelerator,
-            state=state,
-            values=train_data.values,
-            inputs=train_data.about.inputs,
-        )
-        self.evaluation = Evaluation(
-            self.family, self.config, accelerator=accelerator, train_data=train_data, validation_data=validation_data
-        )
-        metric = self.config.best_metric
-        self.best = None if metric is None else Best(folder.path, metric=metric)
+    def __init__(self, run: RunContext) -> None:
+        self.run = run
+        self.folder = run.folder
+        self.family = run.family
+        self.config = run.config
+        self.accelerator = run.accelerator
+        self.state = run.state
+        self.plan = run.plan
+        self.generators = Generators(run)
+        self.evaluation = Evaluation(run)
+        metric = run.config.best_metric
+        self.best = None if metric is None else Best(run.folder.path, metric=metric)
 
     # --- on the way -------------------------------------------------------------------------------------------------
 
@@ -170,7 +145,7 @@ class Results:
         if self.accelerator.is_main_process:
             self.folder.claim_results()
             self.folder.unmark_finished()
-            self.generators.save(root, repo_ids=self.repo_ids)
+            self.generators.save(root, repo_ids=self.run.repo_ids)
             translators = {
                 name: Translator.from_pretrained(root / folder, device=self.accelerator.device)
                 for folder, name in self.family.published.items()
@@ -182,7 +157,7 @@ class Results:
                 logs.record(step, line, about=self.evaluation.about())
             if numbers:
                 logs.record(step, _prefixed("final", numbers), about=self.evaluation.about())
-            self._describe(root, translators, numbers=numbers, which="last", repo_ids=self.repo_ids)
+            self._describe(root, translators, numbers=numbers, which="last", repo_ids=self.run.repo_ids)
             self.folder.mark_finished(step)
             logs.say(f"Finished: {', '.join(str(root / folder) for folder in self.family.published)}")
         self.accelerator.wait_for_everyone()
@@ -191,7 +166,7 @@ class Results:
 
     def write_snapshot(self, root: Path) -> None:
         """Write the generators as they stand below `root`, cards and all, to be pushed. Main process only."""
-        self._write(root, self.generators.translators(), numbers={}, which="last", repo_ids=self.repo_ids)
+        self._write(root, self.generators.translators(), numbers={}, which="last", repo_ids=self.run.repo_ids)
 
     def _write(
         self,
@@ -221,14 +196,9 @@ class Results:
             self.evaluation.draw(translators, direction).save(root / folder / "sample_sheet.png")
             write_card(
                 root / folder,
-                run=self.folder,
-                direction=direction,
+                self.run,
+                direction,
                 translator=translators[name],
-                accelerator=self.accelerator,
-                plan=self.plan,
-                state=self.state,
-                train_data=self.train_data,
-                validation_data=self.validation_data,
                 numbers={_seen_from(direction, key): value for key, value in numbers.items()},
                 which=which,
                 weights=self._weights_in_words(which, direction),

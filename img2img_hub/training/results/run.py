@@ -18,7 +18,7 @@ from PIL import Image
 
 from img2img_hub.families import Family
 from img2img_hub.images.formats import open_file
-from img2img_hub.training.results.push import push_all
+from img2img_hub.training.results.push import push_all, repo_ids_of
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.translation.translator import Translator
 
@@ -90,7 +90,7 @@ class Run:
             ValueError: the run was stopped, or a push failed: why, and what to type.
         """
         self._refuse_unfinished()
-        repo_ids = {folder: f"{repo_id}-{folder}" if folder else repo_id for folder in self.family.published}
+        repo_ids = repo_ids_of(self.family, repo_id)
         return push_all(self.path, repo_ids, config=replace(self.config, hub_private=private, hub_token=token))
 
     def _refuse_unfinished(self) -> None:

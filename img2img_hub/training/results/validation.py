@@ -10,7 +10,6 @@ process waits for another so long that the group's time-out strikes.
 from collections.abc import Sequence
 from functools import cached_property
 
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 from PIL import Image
 
@@ -25,8 +24,8 @@ from img2img_hub.evaluation.measure import (
 )
 from img2img_hub.evaluation.metrics import METRICS, metric_names
 from img2img_hub.evaluation.perceptual import Perceptual
-from img2img_hub.families import Direction, Family
-from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.families import Direction
+from img2img_hub.training.run.context import RunContext
 from img2img_hub.translation.translator import Translator
 
 # Validation images measured at sample steps where there is no --eval_every.
@@ -40,20 +39,13 @@ class Evaluation:
         ValueError: --eval_every, --best_metric or --extra_metrics ask for what these data cannot give.
     """
 
-    def __init__(
-        self,
-        family: Family,
-        config: TrainConfig,
-        *,
-        accelerator: Accelerator,
-        train_data: ImageData | StreamedData,
-        validation_data: ImageData | None,
-    ) -> None:
-        self.family = family
+    def __init__(self, run: RunContext) -> None:
+        config, accelerator = run.config, run.accelerator
+        self.family = run.family
         self.config = config
         self.accelerator = accelerator
-        self.train_data = train_data
-        self.data = validation_data
+        self.train_data = run.train_data
+        self.data = run.validation_data
         self.size = config.working_size or config.image_size  # as `evaluate` takes it of the finished generator
         self._check_names()
         # Weights are downloaded now, not after hours: by one process of a machine, then found by the others.

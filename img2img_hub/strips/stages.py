@@ -1,7 +1,7 @@
 """Any rows of any layer's output, and what they cost: the arithmetic of translating strip by strip.
 
-    python -c "from img2img_hub import ResNetGenerator as R; from img2img_hub.strips.record import record; \
-    from img2img_hub.strips.plan import cost; layers = record(R(width=8).eval(), height=512, width=512); \
+    python -c "from img2img_hub import ResNetGenerator as R; from img2img_hub.strips.recording import record; \
+    from img2img_hub.strips.stages import cost; layers = record(R(width=8).eval(), height=512, width=512); \
     print(cost(layers, layers[-1], (0, 512)))"
 """
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from img2img_hub.strips.feature_maps import BYTES
-from img2img_hub.strips.layers import Convolution, Layer, Normalise, Pointwise, Rows, Source, Transposed
+from img2img_hub.strips.layers import Convolution, Layer, Normalise, Pointwise, Rows, Source
+from img2img_hub.translation.stop import Stop
 
 Given = Callable[[Layer, Rows], Tensor]
 """Reads (N, channels, rows, width) of a layer that is not computed: the image, or one that is kept."""
@@ -52,12 +53,20 @@ def wanted_rows(layers: Sequence[Layer], target: Layer, rows: Rows) -> dict[Laye
     return {layer: wanted[layer] for layer in layers if layer in wanted}
 
 
-def compute_rows(layers: Sequence[Layer], target: Layer, rows: Rows, given: Given) -> Tensor:
-    """(N, channels, rows, width) of `target`. What no later layer asks for is let go at once."""
+def compute_rows(
+    layers: Sequence[Layer], target: Layer, rows: Rows, given: Given, *, stop: Stop | None = None
+) -> Tensor:
+    """(N, channels, rows, width) of `target`. What no later layer asks for is let go at once.
+
+    Raises:
+        Stopped: `stop` was set.
+    """
     wanted = wanted_rows(layers, target, rows)
     to_read = Counter(before for layer in wanted if not _is_given(layer, target) for before in layer.inputs)
     values: dict[Layer, Tensor] = {}
     for layer, needed in wanted.items():
+        if stop is not None:
+            stop.check()
         if _is_given(layer, target):
             values[layer] = given(layer, needed)
             continue
@@ -83,7 +92,7 @@ def cost(layers: Sequence[Layer], target: Layer, rows: Rows) -> Cost:
         in_place = bool(read) and layer.overwrites
         alive[layer] = 0 if in_place else BYTES * values
         # A convolution's library arranges its input and output in another order, beside them.
-        arranged = isinstance(layer, Convolution | Transposed)
+        arranged = isinstance(layer, Convolution)
         moment = sum(alive.values()) + alive[layer] * layer.kept  # a copy on the way to and from a file
         if arranged and read:
             moment += alive[layer] + alive[read[0]]
@@ -111,7 +120,7 @@ class Stage:
     done: frozenset[Layer]  # what was kept and is read no more afterwards
 
 
-def best_plan(layers: Sequence[Layer], *, memory: int) -> list[Stage]:
+def best_stages(layers: Sequence[Layer], *, memory: int) -> list[Stage]:
     """The faster of two: what is expensive is kept, for which up to half of `memory` is set aside; or of that only what
     is small, which needs wider halos, and for each norm layer to be measured a computation from farther back.
 
@@ -134,7 +143,7 @@ def keep_expensive(layers: Sequence[Layer], *, up_to: float = math.inf) -> None:
         before = sum(efforts[one] * one.values for one in layer.inputs)
         efforts[layer] = layer.effort + before / layer.values
         is_sum = isinstance(layer, Pointwise) and layer.function is torch.add
-        may_be = is_sum or isinstance(layer, Convolution | Transposed)
+        may_be = is_sum or isinstance(layer, Convolution)
         layer.kept = may_be and efforts[layer] >= _KEEP_FROM and layer.values <= up_to and layer is not layers[-1]
         if layer.kept:
             efforts[layer] = _READ

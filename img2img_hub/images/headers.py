@@ -1,6 +1,6 @@
 """What an image file is, from its header alone: an 8-bit picture, or a raster of so many bands of which type.
 
-python -c "from img2img_hub.images.kinds import kind_of; print(kind_of('scene.tif'))"
+python -c "from img2img_hub.images.headers import kind_of; print(kind_of('scene.tif'))"
 """
 
 from __future__ import annotations

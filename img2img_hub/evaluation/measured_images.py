@@ -1,6 +1,6 @@
 """The images of one side of a translator, for whoever measures or draws them: prepared, translated, as numbers, shown.
 
-    from img2img_hub.evaluation.sides import prepared, translated
+    from img2img_hub.evaluation.measured_images import prepared, translated
     output = translated(translator, prepared(data.source(0), translator, "source", 256))
 
 A side is "source" or "target", as the translator has them; its images are 8-bit pictures or rasters.

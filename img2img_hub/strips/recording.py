@@ -1,6 +1,6 @@
 """A generator written down as a list of layers.
 
-    python -c "from img2img_hub import UNetGenerator as U; from img2img_hub.strips.record import record; \
+    python -c "from img2img_hub import UNetGenerator as U; from img2img_hub.strips.recording import record; \
     print([type(layer).__name__ for layer in record(U(levels=3), height=64, width=64)])"
 
 The network itself is run, once, on a stand-in that holds no pixels and notes what is done to it. So every network that

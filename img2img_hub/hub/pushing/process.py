@@ -1,6 +1,6 @@
 """What is asked of the Hub beside a training, in a process of its own that can be ended at any moment.
 
-    python -c "from img2img_hub.hub.pushing.apart import Apart; print(Apart('check_push', name='my-model').result())"
+    python -c "from img2img_hub.hub.pushing.process import ProcessCall as C; print(C('check_push', name='m').result())"
 
 Why no thread: an upload hangs in threads that Python waits for when it exits, so that a Hub that does not answer would
 hold a run that was told to stop; and the time limits of `one_try_a_request` are the whole process's.
@@ -32,14 +32,14 @@ _PACKAGES = Path(__file__).resolve().parents[3]
 
 
 class CallFailed(ValueError):
-    """What a call apart came to; `may_pass`: the Hub's trouble, for which a later try may go better."""
+    """What such a call came to; `may_pass`: the Hub's trouble, for which a later try may go better."""
 
     def __init__(self, message: str, *, may_pass: bool = False) -> None:
         super().__init__(message)
         self.may_pass = may_pass
 
 
-class Apart:
+class ProcessCall:
     """A call under way: check_push, create_repos or push_folder by name, with JSON for arguments."""
 
     def __init__(self, call: str, *, patience: Patience | None = None, **arguments: Any) -> None:
@@ -53,7 +53,7 @@ class Apart:
             self._stderr = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
             self._process = subprocess.Popen(
                 # -P: what lies in the current folder is no module of ours
-                [sys.executable, "-P", "-m", "img2img_hub.hub.pushing.apart"],
+                [sys.executable, "-P", "-m", "img2img_hub.hub.pushing.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
