@@ -206,8 +206,8 @@ def test_a_table_of_tiffs_is_read_as_rasters_downloaded_or_as_a_stream(tmp_path:
             _, source, target = sample = next(data.samples(seed=0, rank=0, world_size=1, start=0))
             made = data.images(sample)
             assert [image.array.dtype.name for image in made] == ["uint16", "float32"]  # type: ignore[union-attr]
-            assert source.content in [cell["bytes"] for cell in columns["source"]]
-            assert target.content in [cell["bytes"] for cell in columns["target"]]
+            assert source["source"].content in [cell["bytes"] for cell in columns["source"]]
+            assert target["target"].content in [cell["bytes"] for cell in columns["target"]]
 
 
 def test_a_damaged_file_among_those_looked_at_makes_no_pictures_of_the_others(tmp_path: Path) -> None:
