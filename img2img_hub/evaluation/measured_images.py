@@ -13,7 +13,7 @@ from torch import Tensor
 
 from img2img_hub.families import FAMILIES, Family
 from img2img_hub.images.formats import ImageError
-from img2img_hub.images.picture import to_image, to_tensor
+from img2img_hub.images.picture import MODES, to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_raster
 from img2img_hub.images.resize import enlarged, resized
@@ -44,8 +44,10 @@ def translated(translator: Translator, image: AnyImage) -> AnyImage:
     """The translation of a prepared image, of the type that a user gets."""
     made = translator.translate_tensor(translator.pixels.tensor(image, size=image.size)[None])
     output = translator.pixels.finished(made[0].cpu(), original=image, source=image)
-    if isinstance(output, Raster) or translator.settings.target_values is None:
+    if isinstance(output, Raster):
         return output
+    if translator.settings.target_values is None:
+        return output.convert(MODES[translator.network.out_channels])
     return read_raster(output)  # a picture's alpha says what is missing
 
 
