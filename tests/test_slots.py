@@ -312,6 +312,21 @@ def _digest(images):
     return b"".join((each.array if isinstance(each, Raster) else np.asarray(each)).tobytes() for each in images)
 
 
+def test_people_see_classes_in_colours_and_read_what_each_image_is(quilts, tmp_path, capsys):
+    for split in ("train", "test"):
+        for path in (quilts / split / "target").iterdir():
+            Image.open(path).resize((32, 32)).save(path)
+    line = ["check-data", "--dataset", str(quilts), "--source_column", "classes", "known", "--target_column", "target"]
+    line += ["--labels", "classes=4", "--masks", "known", "--sheet", str(tmp_path / "sheet.png")]
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert "classes (4 classes) and known (mask) to pictures" in said
+    assert "the sources have 2 bands of uint8: 4 classes, a mask" in said
+    assert "nearly black" not in said
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("HSV"))
+    assert (sheet[:, :40, 1] > 100).any(), "the first column is in colours"
+
+
 # --- declarations -----------------------------------------------------------------------------------------------------
 
 TARGET = Slot(name="target")

@@ -8,6 +8,7 @@
 `train` takes them in the place of a DataConfig.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from img2img_hub.data.find.config import DataConfig
 from img2img_hub.data.find.sources import ImageData, StreamedData, open_train_and_validation
 from img2img_hub.evaluation.sheets import sample_sheet
 from img2img_hub.images.picture import from_array
-from img2img_hub.images.raster import AnyImage, Raster
-from img2img_hub.images.slots import parted
+from img2img_hub.images.raster import MAX_BANDS, AnyImage, Raster
+from img2img_hub.images.slots import Slot, parted
+from img2img_hub.images.values import BandValues
 
 
 class TrainingData:
@@ -73,9 +75,16 @@ def draw_data(data: ImageData, *, rows: int = 4, cell: int = 256) -> Image.Image
     pictures = []
     for index in range(min(rows, len(data))):
         source = data.source(index)
-        sources = parted(source, slots).values() if isinstance(source, Raster) and slots else [source]
+        sources = _to_see(source, slots) if isinstance(source, Raster) and slots else [source]
         pictures.append([_small(image, cell) for image in (*sources, data.target(index))])
     return sample_sheet(pictures, titles=[*([slot.name for slot in slots] or ["source"]), "target"])
+
+
+def _to_see(source: Raster, slots: Sequence[Slot]) -> list[AnyImage]:
+    """The images that make a source, class numbers in colours."""
+    parts = parted(source, slots)
+    coloured = BandValues(dtype="uint8", low=(0,), high=(255,), classes=(MAX_BANDS,))
+    return [coloured.preview(parts[slot.name]) if slot.kind == "labels" else parts[slot.name] for slot in slots]
 
 
 def _small(image: AnyImage, cell: int) -> Image.Image:

@@ -25,6 +25,8 @@ from img2img_hub.images.raster import DTYPES, MAX_BANDS, Raster
 # A value is an outlier when it lies further beyond these percentiles than a tenth of the way between them.
 PERCENTILES = (0.1, 99.9)
 MARGIN = 0.1
+MASK = (-255.0, 255.0)
+"""Low and high of a mask of 0 and 255, which are 0 and 1 to the network."""
 UNLABELLED = 255
 """The class number of pixels that are of no class."""
 _MOST_VALUES = 10_000  # of an image, all bands together, drawn at random …
@@ -104,8 +106,9 @@ class BandValues:
     def describe(self) -> str:
         """ "2 bands of float32: -3.1 … 2.4, 0 … 950"."""
         ranges = [f"{low:.6g} … {high:.6g}" for low, high in zip(self.low, self.high, strict=True)]
-        for band, number in enumerate(self.classes):
-            ranges[band] = f"{number} classes" if number else ranges[band]
+        for band, number in enumerate(self.classes or (0,) * self.bands):
+            mask = (self.low[band], self.high[band]) == MASK
+            ranges[band] = f"{number} classes" if number else "a mask" if mask else ranges[band]
         return f"{counted(self.bands, 'band')} of {self.dtype}: {listing(ranges, limit=4)}"
 
     def to_network(self, bands: np.ndarray, valid: np.ndarray | None = None) -> Tensor:

@@ -18,7 +18,7 @@ from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.images.headers import HeaderError
 from img2img_hub.images.raster import Raster, RasterKind
-from img2img_hub.images.values import BandValues, measured, spread
+from img2img_hub.images.values import MASK, BandValues, measured, spread
 
 _LOOKED_AT = 4  # images of each side whose headers are read
 _MOST_LOOKED_AT = 100  # where some of them cannot be
@@ -118,8 +118,8 @@ def _stacked_values(images: Stack, rows: np.ndarray, *, kind: RasterKind) -> Ban
     for slot in images.slots:
         classes += [slot.classes] * slot.bands
         if slot.kind in ("picture", "labels", "mask"):
-            low += [-255.0 if slot.kind == "mask" else 0.0] * slot.bands  # so that a mask's 0 is 0 to the network
-            high += [255.0] * slot.bands
+            ends = MASK if slot.kind == "mask" else (0.0, 255.0)
+            low, high = low + [ends[0]] * slot.bands, high + [ends[1]] * slot.bands
             continue
         own = side_values(images.parts[slot.name], rows, kind=images.kind_of(slot.name), limits=None)
         low, high = [*low, *own.low], [*high, *own.high]

@@ -118,6 +118,8 @@ class _Opened:
         if kinds == (None, None):
             return ""
         words = ["pictures" if kind is None else kind.describe() for kind in kinds]
+        if self.about.inputs:
+            words[0] = " and ".join(slot.describe() for slot in self.about.inputs)
         return f", {words[0]} to {words[1]}"
 
 
