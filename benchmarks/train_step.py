@@ -7,7 +7,8 @@ The plain step has the same networks with the same weights, and does what the or
 for each term, Adam tensor by tensor. Ours is what train() runs. Each step has a process of its own, which does nothing
 while the other has its turn; so each has its own memory too, whose peak is compared as well. On a CPU both calculate in
 float32, with the same number of threads; where it computes in bfloat16, ours does so, too, as `accelerate launch
---mixed_precision bf16` has it, against the plain step in float32 and in bfloat16. On a GPU ours has bf16 and --compile.
+--mixed_precision bf16` has it, against the plain step in float32 and in bfloat16. On a GPU ours has bf16 and --compile. CUT's step
+stands beside CycleGAN's of the same networks, both ours: that one direction takes less is its paper's point.
 """
 
 import argparse
@@ -69,10 +70,14 @@ TASKS = [
 ]
 
 
+CUT_SPEED, CUT_MEMORY = 1 / 0.6, 0.7
+"""Of CUT's step against CycleGAN's, as its paper says."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="pairs side by side in DIR/train (default: synthetic)")
-    parser.add_argument("--only", choices=sorted({task.family for task in TASKS}), help="one family (default: both)")
+    parser.add_argument("--only", choices=["cut", "cyclegan", "pix2pix"], help="one family (default: all)")
     parser.add_argument("--turns", type=int, default=15, help="how often both steps take turns")
     parser.add_argument("--threads", type=int, default=cores(), help="of either step, on a CPU")
     parser.add_argument("--compile", action="store_true", help="compile our step on a CPU too")
@@ -87,7 +92,22 @@ def main() -> int:
     for task in TASKS:
         if arguments.only in (None, task.family):
             cases += measure_on_gpu(task, arguments) if gpu else measure_on_cpu(task, arguments)
+    if arguments.only in (None, "cut"):
+        cases += measure_cut(arguments, gpu=gpu)
     return report("train_step", cases)
+
+
+def measure_cut(arguments: argparse.Namespace, *, gpu: bool) -> list[Case]:
+    tasks = [Task(family=name, image_size=256 if gpu else 128, on_cpu=CUT_SPEED) for name in ("cyclegan", "cut")]
+    shared = {"data": str(arguments.data or ""), "gpu": gpu, "threads": arguments.threads, "steps": 50 if gpu else 1}
+    children = [Child(shared | {"task": asdict(task), "step": "ours"}) for task in tasks]
+    first, second = children
+    name = f"{tasks[1]} beside CycleGAN"
+    speed = compare(
+        f"{name}, images a second", plain=first.turn, ours=second.turn, target=CUT_SPEED, turns=arguments.turns
+    )
+    peaks = [child.finish() for child in children]
+    return [speed, summary(f"{name}, peak memory", [peaks[1] / peaks[0]] * 2, target=CUT_MEMORY, at_most=True)]
 
 
 def measure_on_gpu(task: Task, arguments: argparse.Namespace) -> list[Case]:
