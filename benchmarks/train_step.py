@@ -7,8 +7,8 @@ The plain step has the same networks with the same weights, and does what the or
 for each term, Adam tensor by tensor. Ours is what train() runs. Each step has a process of its own, which does nothing
 while the other has its turn; so each has its own memory too, whose peak is compared as well. On a CPU both calculate in
 float32, with the same number of threads; where it computes in bfloat16, ours does so, too, as `accelerate launch
---mixed_precision bf16` has it, against the plain step in float32 and in bfloat16. On a GPU ours has bf16 and --compile. CUT's step
-stands beside CycleGAN's of the same networks, both ours: that one direction takes less is its paper's point.
+--mixed_precision bf16` has it, against the plain step in float32 and in bfloat16. On a GPU ours has bf16 and --compile.
+CUT's step stands beside CycleGAN's of the same networks, both ours: that one direction takes less is its paper's point.
 """
 
 import argparse
