@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from img2img_hub.training.step import Stepper
+from tests.warm import run_python
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,6 +57,8 @@ def environment(**extra):
 
 def run(*arguments, launcher=None, script=ROOT / "train_accelerate.py", **extra):
     """A training to its end: its exit status and what it said."""
+    if launcher is None:
+        return run_python(command(*arguments, script=script)[1:], env=environment(**extra), timeout=300)
     return subprocess.run(
         command(*arguments, launcher=launcher, script=script),
         env=environment(**extra),
