@@ -12,8 +12,9 @@ PORT ?= 7860
 demo: $(VENV)/.installed
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
-# All tests but the soak tests: a process a core, each with one thread, for files that share what they set up.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# All tests but the soak tests: a process a core, each with one thread, for files that share what they set up, the
+# longest first as tests/conftest.py has them and not those of most tests.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev browser
 	$(PYTEST)

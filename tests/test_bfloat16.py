@@ -169,6 +169,14 @@ def page(model, tmp_path, monkeypatch) -> Translator:
     return Translator.from_pretrained(tmp_path / "model", device="cpu")
 
 
+@pytest.fixture
+def at_once(monkeypatch) -> list[str]:
+    """What the page makes in another process is made in this one: what was asked for each time."""
+    asked: list[str] = []
+    monkeypatch.setattr(preparing, "_apart", lambda page, dtype: asked.append(dtype) or preparing.make(page, dtype))
+    return asked
+
+
 def files() -> list[str]:
     return sorted(path.suffix for path in kept_export(UNetGenerator(levels=2, width=1)).parent.glob("*"))
 
@@ -188,20 +196,17 @@ def test_the_page_takes_bfloat16_where_the_examples_keep_forty_decibels(page):
         assert json.loads(record.read_text()) == said
 
 
-def test_the_page_takes_float32_where_they_do_not_and_remembers(page, monkeypatch):
+def test_the_page_takes_float32_where_they_do_not_and_remembers(page, at_once, monkeypatch):
     monkeypatch.setattr(preparing, "ENOUGH", 99.0)
-    # In this process, where that can be changed.
-    monkeypatch.setattr(preparing, "_apart", lambda one, asked: calls.append(asked) or preparing.make(one, asked))
-    calls: list[str] = []
     for _ in range(2):
         assert prepare(page, "auto") == "float32"
-    assert calls == (["auto"] if KNOWN else ["float32"]), "measured once"
+    assert at_once == (["auto"] if KNOWN else ["float32"]), "measured once"
     assert not has_export(page.network, dtype="bfloat16"), "what nobody runs is not kept"
     assert has_export(page.network)
 
 
 @pytest.mark.parametrize("examples", ["none", "broken"])
-def test_without_an_example_there_is_nothing_to_trust_it_by(page, tmp_path, examples):
+def test_without_an_example_there_is_nothing_to_trust_it_by(page, at_once, tmp_path, examples):
     shutil.rmtree(tmp_path / "model" / "examples")
     if examples == "broken":
         (tmp_path / "model" / "examples").mkdir()
@@ -210,7 +215,7 @@ def test_without_an_example_there_is_nothing_to_trust_it_by(page, tmp_path, exam
     assert files() == ([".json", ".onnx"] if KNOWN else [".onnx"])
 
 
-def test_what_the_owner_asks_for_is_not_measured(page):
+def test_what_the_owner_asks_for_is_not_measured(page, at_once):
     assert prepare(page, "float32") == "float32"
     assert files() == [".onnx"]
     if KNOWN:

@@ -62,6 +62,7 @@ def test_without_a_compiler_nothing_is_begun(paired_folder, tmp_path):
         tmp_path / "run",
         "--compile",
         *TINY,
+        warm=False,
         CXX="/no/such/compiler",
         TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"),
     )

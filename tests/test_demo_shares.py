@@ -18,8 +18,7 @@ from gradio_client import Client, handle_file
 
 from img2img_hub.demo.shares import visitor
 from tests.browser.serving import picture, serve, write_model
-from tests.test_security import ask, upload
-from tests.test_security_tabs import named
+from tests.strangers import ask, named, upload
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.browser.serving import picture, serve, write_model, write_noisy, write_pair, write_rooms
-from tests.test_security import ask, upload
-from tests.test_security_tabs import CALLS, call, named
+from tests.browser.serving import picture
+from tests.strangers import CALLS, ask, call, named, open_to_strangers, upload
 
 META = {"_type": "gradio.FileData"}
 MISSING = "/no/such/file.png"
@@ -66,13 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, server: Path) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder / "stripes2dots")
-    write_model(folder / "maps", card="# Maps\n")
-    write_noisy(folder / "noisy")
-    write_pair(folder)
-    write_rooms(folder / "rooms")
-    with serve(f"{folder}, owner/name", folder=server, env={"IMG2IMG_ALLOW_ANY_MODEL": "1"}) as url:
+    with open_to_strangers(tmp_path_factory.mktemp("models"), server) as url:
         yield url
 
 

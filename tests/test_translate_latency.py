@@ -22,15 +22,17 @@ def test_both_sides_have_the_same_weights_and_a_difference_stops_it(tmp_path, mo
     assert [case.case.split()[:2] for case in cases] == [["tiny", precision] for precision in precisions]
     assert "plain ONNX file" in cases[1].case
     assert all(case.at_most and case.ratio > 0 for case in cases)
+
+    for write in ("write_onnx", "export_plainly"):
+        monkeypatch.setattr(translate_latency, write, lambda *_, **__: None)  # the files of before
+    before = (tmp_path / "tiny_int8.onnx").read_bytes()
+    monkeypatch.setattr(translate_latency, "quantise", lambda *_: before)
     targets = Targets(float32=None, bfloat16=0.5, int8=0.5)
     case = latency("tiny", original(), images, targets, folder=tmp_path, turns=2)[0]
     assert "share of the machine's measured peak" in case.case
     assert not case.at_most
     assert 0 < case.ratio < 1, "a tiny network is far from it"
 
-    monkeypatch.setattr(translate_latency, "write_onnx", lambda *_, **__: None)  # the files of before
-    before = (tmp_path / "tiny_int8.onnx").read_bytes()
-    monkeypatch.setattr(translate_latency, "quantise", lambda *_: before)
     monkeypatch.setattr(translate_latency, "TOLERANCE", -1.0)
     with pytest.raises(AssertionError, match="differs by"), torch.no_grad():
         latency("tiny", original(), images, targets, folder=tmp_path, turns=2)

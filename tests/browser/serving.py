@@ -7,12 +7,11 @@ import hashlib
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from img2img_hub import Network, ResNetGenerator, UNetGenerator
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
+from tests.warm import start_python
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT = 30_000  # milliseconds; the machine may be busy
@@ -138,17 +138,16 @@ def serve(
     environment |= {"XDG_CACHE_HOME": str(folder / "xdg"), "IMG2IMG_BACKEND": "torch"}
     environment |= env or {}
     log = folder / "server.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, str(app)], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
+    log.touch()
+    server = start_python([str(app)], env=environment, cwd=folder, stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_for(address, server, log)
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.join(20)
+        assert server.exitcode is not None, "it does not end"
 
 
 def find_chromium() -> str:
@@ -167,11 +166,11 @@ def find_chromium() -> str:
     )
 
 
-def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path, *, seconds: float = 90) -> None:
+def _wait_for(address: str, server: BaseProcess, log: Path, *, seconds: float = 90) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if server.poll() is not None:
+        if server.exitcode is not None:
             break
         with contextlib.suppress(urllib.error.URLError, OSError), opener.open(address, timeout=5):
             return

@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.warm import run_python
 
 if TYPE_CHECKING:
     from tests.hub.server import HubServer
@@ -50,9 +51,7 @@ def run_client(
     arguments = (
         ["-c", textwrap.dedent(code_or_args)] if isinstance(code_or_args, str) else [str(a) for a in code_or_args]
     )
-    done = subprocess.run(
-        [sys.executable, *arguments], env=env, cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
-    )
+    done = run_python(arguments, env=env, cwd=cwd, timeout=timeout)
     if check and done.returncode != 0:
         raise AssertionError(f"The client ended with status {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
