@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from img2img_hub.errors import check_range, counted
-from img2img_hub.images.formats import ImageError, name_of
+from img2img_hub.images.formats import ImageError
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster
-from img2img_hub.images.read import read_class_numbers, read_image, read_mask, read_raster
+from img2img_hub.images.read import Decoded, read_class_numbers, read_image, read_mask, read_raster
 from img2img_hub.images.values import UNLABELLED
 
 Kind = Literal["picture", "raster", "labels", "mask"]
@@ -145,8 +145,9 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
         got = ", ".join(map(str, images)) if isinstance(images, Mapping) else f"one {type(images).__name__}"
         wanted = ", ".join(f'"{name}": …' for name in needed)
         raise ImageError(f"{counted(len(slots), 'image')} make one input, and {got} came: give {{{wanted}}}")
-    read = [slot.read(images[slot.name]) for slot in slots]
-    names = [name_of(images[slot.name], None) for slot in slots]
+    given = [Decoded.of(images[slot.name]) for slot in slots]
+    read = [slot.read(decoded) for slot, decoded in zip(slots, given, strict=True)]
+    names = [decoded.name for decoded in given]
     names = [slot.name if name == "image" else name for slot, name in zip(slots, names, strict=True)]
     for image, name in zip(read[1:], names[1:], strict=True):
         if image.size != read[0].size:
@@ -155,7 +156,7 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
     rasters = [image if isinstance(image, Raster) else Raster(array=np.asarray(image)) for image in read]
     array = np.concatenate([raster.array.astype(common_type(slots), copy=False) for raster in rasters], axis=2)
     masks = [raster.valid for raster in rasters if raster.valid is not None]
-    places = [raster.georeference for raster in rasters if raster.georeference]
+    places = [decoded.georeference for decoded in given if decoded.georeference]
     made = Raster(array=array, georeference=places[0] if places else {}, by_nearest=by_nearest(slots), name=names[0])
     return replace(made, valid=np.logical_and.reduce(masks)) if masks else made
 
