@@ -477,6 +477,45 @@ def test_a_georeference_is_of_the_same_place():
     assert np.allclose(np.reshape(scaled, (4, 4)) @ (place * [4, 4, 1, 1]), np.reshape(matrix, (4, 4)) @ place)
 
 
+def test_where_a_place_is_a_pixels_middle_that_is_the_middle_of_several():
+    from img2img_hub.images.georeference import enlarged_georeference
+
+    keys = (3, 8, (1, 1, 0, 1, 1025, 0, 1, 2))  # RasterPixelIsPoint
+    made = enlarged_georeference({33922: (12, 6, (4.0, 6.0, 0.0, 500.0, 900.0, 0.0)), 34735: keys}, 2)
+    assert made[33922][2] == (8.5, 12.5, 0.0, 500.0, 900.0, 0.0)
+    matrix = tuple(float(number) for number in range(1, 17))
+    (_, _, scaled) = enlarged_georeference({34264: (12, 16, matrix), 34735: keys}, 4)[34264]
+    middle = np.array([3.0, 5.0, 0, 1])
+    assert np.allclose(
+        np.reshape(scaled, (4, 4)) @ (middle * [4, 4, 1, 1] + [1.5, 1.5, 0, 0]), np.reshape(matrix, (4, 4)) @ middle
+    )
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        (33550, 12, 1, 10.0),  # one number of three
+        (33550, 2, 4, "abc"),
+        (33550, 3, 3, (1, 1, 1)),
+        (33550, 5, 2, (1, 2, 1, 1)),  # a rational, of which libtiff ends the process when it is to write it
+        (33550, 7, 4, b"abcd"),
+        (33922, 12, 6, (float("nan"),) * 6),
+        (34264, 12, 1, 3.0),
+    ],
+)
+def test_what_is_no_georeference_is_left_out(tag, tmp_path):
+    import tifffile
+
+    from img2img_hub.translation.outputs import save_output
+
+    pixels = np.asarray(picture(seed=1, size=(12, 8)))
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[(*tag, True)])
+    made = twice_as_large()(tmp_path / "a.tif")
+    assert "georeference" not in made.info
+    save_output(made, tmp_path / "b.tif")
+    assert Image.open(tmp_path / "b.tif").size == (24, 16)
+
+
 def test_a_network_from_outside_that_enlarges_is_saved_and_loaded(tmp_path):
     translator = twice_as_large()
     translator.network.save_weights(tmp_path / "model")
