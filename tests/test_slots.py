@@ -253,6 +253,7 @@ def test_users_say_it_of_their_own_sources_and_a_plain_family_takes_it(quilts, s
     settings = json.loads((folder / "translation.json").read_text())
     assert settings["source_channels"] == CLASSES
     assert settings["inputs"] == [{"name": "source", "kind": "labels", "bands": 1, "dtype": "uint8", "classes": 4}]
+    assert 'translator("input.png").save("output.png")' in (folder / "README.md").read_text()
     translator = Translator.from_pretrained(folder)
     path = quilts / "test/classes/0.png"
     made = np.asarray(translator(path))
@@ -367,6 +368,9 @@ def test_it_trains_and_says_what_it_reads(run):
     assert last["final/known_l1"] < last["final/l1"]
     card = (run / "README.md").read_text()
     assert "L1, known" in card
+    assert 'translator({"classes": "classes.png", "known": "known.png"}).save("output.png")' in card
+    assert "an image of 2 times the size comes out" in card
+    assert "Input: classes (4 classes), known (mask). Output: 8-bit pictures." in card
     sheet = Image.open(run / "sample_sheet.png")
     assert sheet.width > 2 * 16 + 3 * 32, "classes, known, brightness, output and target"
     assert (run / "best/model.safetensors").is_file()

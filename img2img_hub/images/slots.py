@@ -82,6 +82,11 @@ class Slot:
         """Whether it is resized by nearest neighbours: between two classes there is no third."""
         return self.kind in ("labels", "mask")
 
+    @property
+    def ending(self) -> str:
+        """Of the name of a file that holds it."""
+        return "tif" if self.kind == "raster" else "png"
+
     def describe(self) -> str:
         """ "rgb (RGB)", "depth (1 band of uint16)", "labels (12 classes)", "holes (mask)"."""
         if self.kind == "picture":
