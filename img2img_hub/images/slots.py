@@ -51,8 +51,8 @@ class Slot:
     """Whether nobody needs it to translate, as a weight for each pixel: losses find it in the batch by its name."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not 0 < len(self.name) <= 100:
-            raise ValueError(f"name must be a short text such as 'depth', got {self.name!r:.60}")
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= 100 or not self.name.isprintable():
+            raise ValueError(f"name must be a short text in one line such as 'depth', got {self.name!r:.60}")
         if self.kind is not None and self.kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r:.60}")
         check_range(
