@@ -209,6 +209,10 @@ def test_other_slots_have_another_cache(quilts):
         (None, {"labels": ()}, r"classes holds class numbers, and how many classes .* type --labels classes=NUMBER"),
         (None, {"labels": ("many",)}, "--labels many does not say how many classes"),
         (None, {"labels": ("target=3",)}, r"--labels or --masks say what target is, .* none of the sources"),
+        (None, {"labels": ("classes=4", "classes=5")}, "say twice what classes is"),
+        (None, {"masks": ("classes",)}, "say twice what classes is"),
+        (None, {"labels": ("9" * 5000,)}, "does not say how many classes"),
+        (None, {"source_column": "classes", "labels": ("4",), "source_range": (0, 4)}, "--source_range is for values"),
         (None, {"columns": ("wrong",)}, "--columns wrong is not NAME=COLUMN"),
         (
             None,
@@ -233,6 +237,22 @@ def test_an_image_of_another_size_is_named(quilts, name, size):
     picture(seed=1, size=size).convert("L" if name == "weights" else "RGB").save(quilts / f"train/{name}/1.png")
     with pytest.raises(DataError, match=rf"{name}/1\.png is {size[0]}x{size[1]}, which is not 2 times the size"):
         opened(quilts).images(1)
+
+
+def test_one_source_is_said_once(quilts):
+    with pytest.raises(DataError, match="say twice what source and classes is"):
+        open_data(
+            config(quilts, source_column="classes", target_column="target", labels=("4", "classes=5")),
+            paired=True,
+            split="train",
+        )
+
+
+def test_columns_of_the_familys_names_may_be_typed_in_any_order(quilts):
+    mixed = opened(quilts, source_column=("known", "classes"), target_column="target")
+    plain = opened(quilts)
+    assert mixed.about.inputs == plain.about.inputs
+    assert np.array_equal(mixed.source(1).array, plain.source(1).array)
 
 
 def test_columns_may_be_called_otherwise(quilts):
@@ -264,6 +284,16 @@ def test_users_say_it_of_their_own_sources_and_a_plain_family_takes_it(quilts, s
     assert np.array_equal(made, np.asarray(translator(quilts / "black.png"))), "colours of a palette say nothing"
     with pytest.raises(ImageError, match="holds colours"):
         translator(picture(seed=1, size=(32, 32)))
+    out = quilts / "out"
+    assert main(["translate", str(quilts / "test/classes"), "--model", str(folder), "--output", str(out)]) == 0
+    assert np.array_equal(np.asarray(Image.open(out / "0.png")), made), "one input needs no name"
+
+
+@pytest.mark.parametrize("said", [{"labels": ("4",)}, {"masks": ("source",)}])
+def test_who_makes_sources_too_takes_pictures(quilts, start, said):
+    data = config(quilts, source_column="classes", target_column="target", **{"labels": ()} | said)
+    with pytest.raises(ValueError, match=r"CycleGAN makes sources, too, .*leave out --labels and --masks"):
+        start(CycleGAN(lambda_identity=0), "run", data=data)
 
 
 @pytest.fixture
@@ -329,6 +359,8 @@ TARGET = Slot(name="target")
         (CycleGAN, (Slot(name="source"), Slot(name="more"), TARGET), "has no pairs"),
         (CycleGAN, (Slot(name="source"), Slot(name="target", scale=2)), "has no pairs"),
         (CycleGAN, (Slot(name="source", kind="labels"), TARGET), "makes sources, too, and they are labels"),
+        (Quilt, (Slot(name="a"), TARGET, Slot(name="source", training_only=True)), "source is in every batch already"),
+        (Quilt, (Slot(name="a"), TARGET, Slot(name="target_valid", training_only=True)), "in every batch already"),
     ],
 )
 def test_a_family_whose_slots_do_not_fit_is_no_class(family, slots, says):
@@ -411,6 +443,9 @@ def test_it_is_measured_and_exported_by_the_names_of_its_inputs(run, quilts, tmp
     assert main(["evaluate", "--model", str(run), *data, "--image_size", "32"]) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert 0 < report["known_l1"] < report["l1"]
+    swapped = ["--source_column", "classes", "known", "--target_column", "target", "--labels", "known=4", "--masks"]
+    assert main(["evaluate", "--model", str(run), *data, *swapped, "classes"]) == 2
+    assert "the data have classes (mask), known (4 classes), and" in capsys.readouterr().err
     path = tmp_path / "quilt.onnx"
     assert main(["export", "--model", str(run), "--output", str(path), "--dynamic"]) == 0
     import onnxruntime

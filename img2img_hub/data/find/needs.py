@@ -54,6 +54,8 @@ class Needs:
                 f"--labels or --masks say what {foreign[0]} is, which is none of the sources "
                 f"({', '.join(sorted(known))}): name one of these"
             )
+        if len(said) < len(config.kinds):
+            raise DataError(f"--labels and --masks say twice what {' and '.join(config.kinds)} is: say it once")
         for column, slot in said.items():
             sources[column] = replace(slot, name=sources[column].name if column in sources else slot.name)
         for slot in (*sources.values(), *extras.values()):
@@ -73,7 +75,10 @@ def _declared(config: DataConfig, inputs: Sequence[Slot]) -> tuple[DataConfig, d
             target = config.target_column or config.column_of("target")
             config = replace(config, source_column=config.column_of(slot.name), target_column=target)
         return config, {} if slot.kind is None and slot.name == "source" else {"source": slot}
-    names = config.sources or tuple(config.column_of(slot.name) for slot in inputs)
+    called = tuple(config.column_of(slot.name) for slot in inputs)
+    names = config.sources or called
+    if set(names) == set(called):  # in whatever order they were typed
+        names = called
     if len(names) != len(inputs):
         wanted = " ".join(slot.name for slot in inputs)
         raise DataError(f"--source_column names {len(names)} images, and this method reads {wanted}: name each")
