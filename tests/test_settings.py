@@ -98,6 +98,8 @@ def test_several_inputs_are_kept_and_have_to_be_several(tmp_path: Path) -> None:
     assert TranslationSettings.from_dict(named | {"inputs": first}) == settings, "kinds are told by bands and type"
     with pytest.raises(ValueError, match="inputs must be of different names"):
         replace(settings, inputs=(rgb, replace(depth, name="rgb")))
+    with pytest.raises(ValueError, match="inputs has a target"):
+        replace(settings, inputs=(rgb, replace(depth, name="target")))
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ def test_what_cannot_be_is_refused(rooms, options, says):
 def test_a_target_has_to_be_named_and_unpaired_data_have_one_source(rooms):
     with pytest.raises(DataError, match="type --target_column, too"):
         DataConfig(dataset=str(rooms), source_column=NAMES)
+    with pytest.raises(DataError, match="outputs are called target everywhere, so rename that column"):
+        DataConfig(dataset=str(rooms), source_column=("target", "depth"), target_column="rgb")
     with pytest.raises(DataError, match="unpaired data are wanted: name one"):
         open_data(config(rooms), paired=False, split="train")
 

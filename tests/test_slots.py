@@ -239,6 +239,51 @@ def test_an_image_of_another_size_is_named(quilts, name, size):
         opened(quilts).images(1)
 
 
+@pytest.mark.parametrize(
+    ("slots", "bands"),
+    [
+        ((Slot(name="target", kind="picture", bands=1), Slot(name="source", kind="picture")), (3, 1)),
+        ((Slot(name="target", kind="picture", bands=3), Slot(name="source", kind="picture", bands=1)), (1, 3)),
+        ((Slot(name="target"), Slot(name="known", kind="picture", bands=1)), (1, 3)),
+    ],
+)
+def test_one_source_and_the_target_have_the_bands_that_the_family_says(quilts, slots, bands):
+    named = {"source_column": "known", "target_column": "classes"} if slots[1].name == "source" else {}
+    data = open_data(
+        config(quilts, labels=(), columns=("target=classes",), **named), paired=True, split="train", slots=slots
+    )
+    assert (data.in_channels, data.out_channels) == bands
+    assert [len(image.getbands()) for image in data.pair(0)] == list(bands)
+
+
+@pytest.mark.parametrize(
+    ("slot", "says"),
+    [
+        (
+            {"kind": "raster", "bands": 5, "dtype": "float32"},
+            "has 8-bit pictures of 3 bands, and this method reads raste",
+        ),
+        (
+            {"kind": "picture", "bands": 1},
+            "has 8-bit pictures of 3 bands, and this method reads 8-bit pictures of 1 band",
+        ),
+    ],
+)
+def test_what_the_family_does_not_read_is_refused(quilts, slot, says):
+    slots = (Slot(name="known", **slot), Slot(name="target", scale=2))
+    with pytest.raises(DataError, match=says):
+        open_data(config(quilts, labels=(), in_channels=3), paired=True, split="train", slots=slots)
+
+
+def test_classes_of_what_training_alone_reads_are_said_by_name(quilts):
+    slots = (Slot(name="known"), Slot(name="target", scale=2), Slot(name="classes", kind="labels", training_only=True))
+    with pytest.raises(DataError, match="type --labels classes=NUMBER"):
+        open_data(config(quilts, labels=()), paired=True, split="train", slots=slots)
+    data = open_data(config(quilts), paired=True, split="train", slots=slots)
+    sample = TrainingDataset(data, image_size=32, load_size=32, flip=False, seed=0)[(0, 1)]
+    assert np.array_equal(sample["classes"].numpy(), one_hot(Image.open(quilts / "train/classes/1.png")))
+
+
 def test_one_source_is_said_once(quilts):
     with pytest.raises(DataError, match="say twice what source and classes is"):
         open_data(
@@ -460,7 +505,8 @@ def test_it_is_measured_and_exported_by_the_names_of_its_inputs(run, quilts, tmp
         difference = np.asarray(other(named(quilts)), int) - np.asarray(translator(named(quilts)), int)
         assert np.abs(difference).max() <= 1
     int8 = tmp_path / "int8.onnx"
-    line = ["export", "--model", str(run), "--output", str(int8), "--int8", "--calibration", str(quilts)]
+    (quilts / "test/target").rename(quilts / "test/made")  # targets say nothing of sources
+    line = ["export", "--model", str(run), "--output", str(int8), "--int8", "--calibration", str(quilts / "test")]
     assert main(line) == 0
     assert "int8 PSNR" in capsys.readouterr().out
     made = Translator.from_pretrained(run, backend="onnx", onnx_file=int8)(named(quilts), resize="fit")

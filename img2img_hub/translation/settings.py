@@ -84,6 +84,8 @@ class TranslationSettings:
                 raise ValueError(f"inputs are of other types than source_values, which are {self.source_values.dtype}")
             if len({slot.name for slot in self.inputs}) < len(self.inputs):
                 raise ValueError("inputs must be of different names")
+            if any(slot.name == "target" for slot in self.inputs):
+                raise ValueError("inputs has a target, and that is what the output is called")
             if len(self.inputs) == 1 and not self.inputs[0].by_nearest:
                 raise ValueError("inputs must be two or more, or class numbers or a mask, or left out")
         classes = [slot.classes for slot in self.inputs for _ in range(slot.bands)]

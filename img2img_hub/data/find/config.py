@@ -180,6 +180,8 @@ class DataConfig:
         names = " ".join(self.sources)
         if len(set(self.sources)) < len(self.sources):
             raise DataError(f"--source_column {names} names one of them twice: type each once")
+        if "target" in self.sources:
+            raise DataError(f"--source_column {names}: outputs are called target everywhere, so rename that column")
         if self.target_column is None:
             raise DataError(f"--source_column {names}: type --target_column, too, which says what the target is")
         if self.target_column in self.sources:

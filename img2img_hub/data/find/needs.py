@@ -47,20 +47,25 @@ class Needs:
             config, sources = _declared(config, inputs)
         else:
             sources = {}
-        said = {name if config.sources else "source": slot for name, slot in config.kinds.items()}
         known = set(config.sources) or {"source", *filter(None, [config.source_name])}
-        if foreign := sorted(set(config.kinds) - known):
+        if foreign := sorted(set(config.kinds) - known - set(extras)):
             raise DataError(
                 f"--labels or --masks say what {foreign[0]} is, which is none of the sources "
                 f"({', '.join(sorted(known))}): name one of these"
             )
-        if len(said) < len(config.kinds):
-            raise DataError(f"--labels and --masks say twice what {' and '.join(config.kinds)} is: say it once")
-        for column, slot in said.items():
+        said = {name: slot for name, slot in config.kinds.items() if name not in extras}
+        by_column = {name if config.sources else "source": slot for name, slot in said.items()}
+        if len(by_column) < len(said):
+            raise DataError(f"--labels and --masks say twice what {' and '.join(said)} is: say it once")
+        for column, slot in by_column.items():
             sources[column] = replace(slot, name=sources[column].name if column in sources else slot.name)
+        for column, slot in config.kinds.items():
+            if column in extras:
+                extra = extras[column]
+                extras[column] = replace(slot, name=extra.name, scale=extra.scale, training_only=True)
         for slot in (*sources.values(), *extras.values()):
             if slot.kind == "labels" and not slot.classes:
-                how = f"--labels {slot.name}=NUMBER" if config.sources else "--labels NUMBER"
+                how = f"--labels {slot.name}=NUMBER" if config.sources or slot.training_only else "--labels NUMBER"
                 raise DataError(
                     f"{slot.name} holds class numbers, and how many classes there are nobody said: type {how}"
                 )
