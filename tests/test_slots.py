@@ -111,6 +111,13 @@ def test_a_mask_is_black_and_white_whatever_its_file_holds(white, tmp_path):
     assert np.array_equal(slot.read(Image.fromarray(half > 0)).array[:, :, 0], wanted)
 
 
+def test_no_class_number_is_beyond_the_range_of_training():
+    slots = (Slot(name="map", kind="labels", bands=1, dtype="uint16", classes=300), Slot(name="grey", bands=1))
+    numbers = np.full((4, 4), 299, np.uint16)
+    both = stacked({"map": numbers, "grey": numbers.astype(np.uint8)}, slots)
+    assert BandValues(dtype="uint16", low=(0, 50), high=(255, 255), classes=(300, 0)).outside(both) == [0.0, 1.0]
+
+
 def test_between_two_classes_there_is_no_third():
     slots = [Slot(name="map", kind="labels", bands=1, classes=200), Slot(name="grey", bands=1)]
     numbers = np.where(np.arange(32)[None] < 13, 3, 199).repeat(32, axis=0).astype(np.uint8)
@@ -372,6 +379,21 @@ def test_a_stream_gives_what_the_table_gives(table, by):
     samples = stream.samples(seed=0, rank=0, world_size=1, start=0)
     streamed = {_digest(stream.images(next(samples))) for _ in range(4)}
     assert streamed == {_digest(whole.images(index)) for index in range(4)}
+
+
+def test_a_stream_whose_first_row_lacks_an_image_says_so(table):
+    import datasets
+
+    (path,) = (table / "data").iterdir()
+    rows = datasets.Dataset.from_parquet(str(path))
+    encoded = rows.cast_column("classes", datasets.Image(decode=False))
+    holes = [None, *list(encoded["classes"])[1:]]
+    images = {name: rows.cast_column(name, datasets.Image(decode=False))[name] for name in ("known", "target")}
+    features = datasets.Features({name: datasets.Image() for name in ("classes", "known", "target")})
+    datasets.Dataset.from_dict({"classes": holes, **images}, features=features).to_parquet(str(path))
+    settings = {"source_column": ("classes", "known"), "target_column": "target", "validation_split": "none"}
+    with pytest.raises(DataError, match="column classes"):
+        open_train_and_validation(config(table, streaming=True, **settings), paired=True, seed=0)
 
 
 def test_it_trains_on_a_stream_and_resumes(start, table, monkeypatch):

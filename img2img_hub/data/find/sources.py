@@ -209,7 +209,8 @@ def _open_stream(opened: list[FolderSet | TableSet], needs: Needs, *, paired: bo
         except KindError:
             raise
         except ValueError:  # what cannot be read is for whoever reads all of it to say
-            continue
+            if rows == 1 and (extras or isinstance(source, Stack)):  # of which only a look tells how many bands
+                raise
     return StreamedData(
         source,
         target,
