@@ -70,6 +70,24 @@ def test_a_mask_with_a_palette_is_what_its_colours_or_else_its_numbers_say(colou
     assert np.array_equal(MASK.read(tmp_path / "a.png").array[:, :, 0], white * 255)
 
 
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_mask_in_the_alpha_band_is_refused(colour, tmp_path):
+    image = Image.new("RGB", (4, 4), (colour,) * 3)
+    image.putalpha(Image.fromarray(HALF * 255))
+    image.save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="a mask with transparent pixels"):
+        MASK.read(tmp_path / "a.png")
+    image.putalpha(255)
+    assert (MASK.read(image).array == colour).all()
+
+
+def test_a_palettes_transparent_colour_says_nothing(tmp_path):
+    image = Image.fromarray(HALF)
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(tmp_path / "a.png", transparency=0)
+    assert np.array_equal(MASK.read(tmp_path / "a.png").array[:, :, 0], HALF * 255)
+
+
 def test_a_mask_in_which_nothing_is_white_is_black_or_refused():
     assert not MASK.read(np.full((4, 4), 9, np.uint8)).array.any(), "what JPEG makes of black"
     with pytest.raises(ImageError, match="nothing in it is white, the brightest pixel being 100 of 255"):

@@ -170,8 +170,18 @@ class Decoded:
 
     def white(self) -> np.ndarray:
         """(H, W) bool, of a mask, as `read_mask` takes it. Raises ImageError."""
-        numbers, grey = self._class_numbers(), lambda: np.asarray(self.picture(channels=1))
-        return white_of(numbers, palette=self._has_palette(), grey=grey, name=self.name)
+
+        def grey() -> np.ndarray:
+            if self.alpha is not None:
+                raise ImageError(
+                    f"{self.name} is a mask with transparent pixels, which may be meant as its black or its white: "
+                    f"save it in black and white, without alpha"
+                )
+            return np.asarray(self.picture(channels=1))
+
+        numbers = self._class_numbers()
+        palette = self._has_palette() and self.alpha is None  # a transparent colour says nothing, its number does
+        return white_of(numbers, palette=palette, grey=grey, name=self.name)
 
     @property
     def georeference(self) -> Georeference:
