@@ -11,6 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from img2img_hub.demo.about_tab import HERE, describe_model
 from img2img_hub.demo.models import find_models
 from img2img_hub.demo.several import show_inputs
 from img2img_hub.demo.translate_tab import choose_model
@@ -46,6 +47,18 @@ def test_the_pictures_go_in_by_the_models_order(client: Client, folder: Path) ->
         assert np.array_equal(np.asarray(Image.open(made)), np.asarray(wanted))
     assert np.array_equal(np.asarray(Image.open(before)), np.asarray(Image.open(folder / "a.png")))
     assert "64 × 48 px" in line
+
+
+def test_the_calls_that_the_about_tab_shows_work(client, folder, tmp_path, monkeypatch, capsys) -> None:
+    _, python, call, *_ = describe_model(find_models(str(folder / "rooms")), "rooms")
+    for name, file in (("colours", "a.png"), ("edges", "b.png")):
+        (tmp_path / f"{name}.png").write_bytes((folder / file).read_bytes())
+    (tmp_path / "rooms").symlink_to(folder / "rooms")
+    monkeypatch.chdir(tmp_path)
+    exec(python, {})
+    exec(call.replace(HERE, client.src), {})
+    made = [Image.open(path) for path in (tmp_path / "translated.png", capsys.readouterr().out.splitlines()[-1])]
+    assert [image.size for image in made] == [(64, 48), (64, 48)]
 
 
 @pytest.mark.parametrize(

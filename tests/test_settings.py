@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
         ("inputs", [{"name": "rgb"}], "inputs: an object with name, kind, bands, dtype, classes was expected"),
         ("inputs", [{"name": "rgb", "bands": 0, "dtype": "uint8"}], "inputs: bands must be a whole number from 1"),
         ("inputs", [{"name": "", "bands": 3, "dtype": "uint8"}], "inputs: name must be a short text"),
+        ("inputs", [{"name": "\ud800", "bands": 3, "dtype": "uint8"}], "inputs: name must be a short text"),
+        ("inputs", [{"name": "a\n\x1b[2J", "bands": 3, "dtype": "uint8"}], "inputs: name must be a short text"),
         ("inputs", [{"name": "rgb", "bands": 3, "dtype": "str"}], "inputs: dtype must be one of"),
         ("inputs", [{"name": "rgb", "bands": 3, "dtype": "uint8"}], "inputs have 3 channels in all"),
         ("family", 3, "family must be a short text"),
@@ -95,6 +98,26 @@ def test_several_inputs_are_kept_and_have_to_be_several(tmp_path: Path) -> None:
     assert TranslationSettings.from_dict(named | {"inputs": first}) == settings, "kinds are told by bands and type"
     with pytest.raises(ValueError, match="inputs must be of different names"):
         replace(settings, inputs=(rgb, replace(depth, name="rgb")))
+    with pytest.raises(ValueError, match="inputs has a target"):
+        replace(settings, inputs=(rgb, replace(depth, name="target")))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"classes": (0, 4)}, r"inputs have other classes than source_values, which are \[0, 4\]"),
+        ({"dtype": "float32"}, "inputs are of other types than source_values, which are float32"),
+    ],
+)
+def test_inputs_are_what_their_values_are(change: dict[str, Any], says: str) -> None:
+    slots = (Slot(name="map", kind="labels", bands=1, classes=4), Slot(name="holes", kind="mask", bands=1))
+    values = BandValues(dtype="uint8", low=(0, -255), high=(255, 255), classes=(4, 0))
+    settings = TranslationSettings(source_channels=5, inputs=slots, source_values=values)
+    assert TranslationSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    with pytest.raises(ValueError, match=says):
+        replace(settings, source_values=replace(values, **change))
+    with pytest.raises(ValueError, match="inputs have other classes"):
+        replace(settings, inputs=())
 
 
 def test_the_first_format_is_read_for_ever(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Several images that make one source: python -m pytest tests/test_several_sources.py"""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from img2img_hub import Architecture, DataConfig, Pix2Pix, Translator, UNetGenerator
 from img2img_hub.cli import main
+from img2img_hub.cli.translate import _named
 from img2img_hub.data.cache.resized import cache_name, open_cache
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.identity import identity_of
@@ -101,6 +103,8 @@ def test_what_cannot_be_is_refused(rooms, options, says):
 def test_a_target_has_to_be_named_and_unpaired_data_have_one_source(rooms):
     with pytest.raises(DataError, match="type --target_column, too"):
         DataConfig(dataset=str(rooms), source_column=NAMES)
+    with pytest.raises(DataError, match="outputs are called target everywhere, so rename that column"):
+        DataConfig(dataset=str(rooms), source_column=("target", "depth"), target_column="rgb")
     with pytest.raises(DataError, match="unpaired data are wanted: name one"):
         open_data(config(rooms), paired=False, split="train")
 
@@ -203,6 +207,8 @@ def test_folders_are_matched_by_stem(rooms, translator, tmp_path):
 def test_no_image_that_is_read_is_written_over(rooms, translator):
     one, before = named(rooms), {path: path.read_bytes() for path in rooms.rglob("*.*")}
     folders = {name: rooms / "test" / name for name in ("edges", "depth", "rgb")}
+    assert _named((Path("depth-map=a/b"), Path("a picture=c"))) == {"depth-map": Path("a/b"), "a picture": Path("c")}
+    assert _named((Path("photos/a=b.png"), Path("c=d.png"))) == {}, "a path"
     with pytest.raises(ValueError, match="is the folder of the inputs"):
         translate_folder(translator, folders, output=rooms / "test/rgb", overwrite=True)
     for order in (("rgb", "depth", "edges"), ("depth", "rgb", "edges")):

@@ -111,6 +111,13 @@ def test_a_mask_is_black_and_white_whatever_its_file_holds(white, tmp_path):
     assert np.array_equal(slot.read(Image.fromarray(half > 0)).array[:, :, 0], wanted)
 
 
+def test_no_class_number_is_beyond_the_range_of_training():
+    slots = (Slot(name="map", kind="labels", bands=1, dtype="uint16", classes=300), Slot(name="grey", bands=1))
+    numbers = np.full((4, 4), 299, np.uint16)
+    both = stacked({"map": numbers, "grey": numbers.astype(np.uint8)}, slots)
+    assert BandValues(dtype="uint16", low=(0, 50), high=(255, 255), classes=(300, 0)).outside(both) == [0.0, 1.0]
+
+
 def test_between_two_classes_there_is_no_third():
     slots = [Slot(name="map", kind="labels", bands=1, classes=200), Slot(name="grey", bands=1)]
     numbers = np.where(np.arange(32)[None] < 13, 3, 199).repeat(32, axis=0).astype(np.uint8)
@@ -209,6 +216,10 @@ def test_other_slots_have_another_cache(quilts):
         (None, {"labels": ()}, r"classes holds class numbers, and how many classes .* type --labels classes=NUMBER"),
         (None, {"labels": ("many",)}, "--labels many does not say how many classes"),
         (None, {"labels": ("target=3",)}, r"--labels or --masks say what target is, .* none of the sources"),
+        (None, {"labels": ("classes=4", "classes=5")}, "say twice what classes is"),
+        (None, {"masks": ("classes",)}, "say twice what classes is"),
+        (None, {"labels": ("9" * 5000,)}, "does not say how many classes"),
+        (None, {"source_column": "classes", "labels": ("4",), "source_range": (0, 4)}, "--source_range is for values"),
         (None, {"columns": ("wrong",)}, "--columns wrong is not NAME=COLUMN"),
         (
             None,
@@ -235,6 +246,67 @@ def test_an_image_of_another_size_is_named(quilts, name, size):
         opened(quilts).images(1)
 
 
+@pytest.mark.parametrize(
+    ("slots", "bands"),
+    [
+        ((Slot(name="target", kind="picture", bands=1), Slot(name="source", kind="picture")), (3, 1)),
+        ((Slot(name="target", kind="picture", bands=3), Slot(name="source", kind="picture", bands=1)), (1, 3)),
+        ((Slot(name="target"), Slot(name="known", kind="picture", bands=1)), (1, 3)),
+    ],
+)
+def test_one_source_and_the_target_have_the_bands_that_the_family_says(quilts, slots, bands):
+    named = {"source_column": "known", "target_column": "classes"} if slots[1].name == "source" else {}
+    data = open_data(
+        config(quilts, labels=(), columns=("target=classes",), **named), paired=True, split="train", slots=slots
+    )
+    assert (data.in_channels, data.out_channels) == bands
+    assert [len(image.getbands()) for image in data.pair(0)] == list(bands)
+
+
+@pytest.mark.parametrize(
+    ("slot", "says"),
+    [
+        (
+            {"kind": "raster", "bands": 5, "dtype": "float32"},
+            "has 8-bit pictures of 3 bands, and this method reads raste",
+        ),
+        (
+            {"kind": "picture", "bands": 1},
+            "has 8-bit pictures of 3 bands, and this method reads 8-bit pictures of 1 band",
+        ),
+    ],
+)
+def test_what_the_family_does_not_read_is_refused(quilts, slot, says):
+    slots = (Slot(name="known", **slot), Slot(name="target", scale=2))
+    with pytest.raises(DataError, match=says):
+        open_data(config(quilts, labels=(), in_channels=3), paired=True, split="train", slots=slots)
+
+
+def test_classes_of_what_training_alone_reads_are_said_by_name(quilts):
+    slots = (Slot(name="known"), Slot(name="target", scale=2), Slot(name="classes", kind="labels", training_only=True))
+    with pytest.raises(DataError, match="type --labels classes=NUMBER"):
+        open_data(config(quilts, labels=()), paired=True, split="train", slots=slots)
+    data = open_data(config(quilts), paired=True, split="train", slots=slots)
+    sample = TrainingDataset(data, image_size=32, load_size=32, flip=False, seed=0)[(0, 1)]
+    assert np.array_equal(sample["classes"].numpy(), one_hot(Image.open(quilts / "train/classes/1.png")))
+
+
+def test_one_source_is_said_once(quilts):
+    with pytest.raises(DataError, match="say twice what source and classes is"):
+        open_data(
+            config(quilts, source_column="classes", target_column="target", labels=("4", "classes=5")),
+            paired=True,
+            split="train",
+        )
+
+
+def test_columns_of_the_familys_names_may_be_typed_in_any_order(quilts):
+    mixed = opened(quilts, source_column=("known", "classes"), target_column="target")
+    plain = opened(quilts)
+    assert mixed.about.inputs == plain.about.inputs
+    assert np.array_equal(mixed.source(1).array, plain.source(1).array)
+
+
 def test_columns_may_be_called_otherwise(quilts):
     for split in ("train", "test"):
         (quilts / split / "classes").rename(quilts / split / "ids")
@@ -253,6 +325,7 @@ def test_users_say_it_of_their_own_sources_and_a_plain_family_takes_it(quilts, s
     settings = json.loads((folder / "translation.json").read_text())
     assert settings["source_channels"] == CLASSES
     assert settings["inputs"] == [{"name": "source", "kind": "labels", "bands": 1, "dtype": "uint8", "classes": 4}]
+    assert 'translator("input.png").save("output.png")' in (folder / "README.md").read_text()
     translator = Translator.from_pretrained(folder)
     path = quilts / "test/classes/0.png"
     made = np.asarray(translator(path))
@@ -263,6 +336,16 @@ def test_users_say_it_of_their_own_sources_and_a_plain_family_takes_it(quilts, s
     assert np.array_equal(made, np.asarray(translator(quilts / "black.png"))), "colours of a palette say nothing"
     with pytest.raises(ImageError, match="holds colours"):
         translator(picture(seed=1, size=(32, 32)))
+    out = quilts / "out"
+    assert main(["translate", str(quilts / "test/classes"), "--model", str(folder), "--output", str(out)]) == 0
+    assert np.array_equal(np.asarray(Image.open(out / "0.png")), made), "one input needs no name"
+
+
+@pytest.mark.parametrize("said", [{"labels": ("4",)}, {"masks": ("source",)}])
+def test_who_makes_sources_too_takes_pictures(quilts, start, said):
+    data = config(quilts, source_column="classes", target_column="target", **{"labels": ()} | said)
+    with pytest.raises(ValueError, match=r"CycleGAN makes sources, too, .*leave out --labels and --masks"):
+        start(CycleGAN(lambda_identity=0), "run", data=data)
 
 
 @pytest.fixture
@@ -296,6 +379,21 @@ def test_a_stream_gives_what_the_table_gives(table, by):
     samples = stream.samples(seed=0, rank=0, world_size=1, start=0)
     streamed = {_digest(stream.images(next(samples))) for _ in range(4)}
     assert streamed == {_digest(whole.images(index)) for index in range(4)}
+
+
+def test_a_stream_whose_first_row_lacks_an_image_says_so(table):
+    import datasets
+
+    (path,) = (table / "data").iterdir()
+    rows = datasets.Dataset.from_parquet(str(path))
+    encoded = rows.cast_column("classes", datasets.Image(decode=False))
+    holes = [None, *list(encoded["classes"])[1:]]
+    images = {name: rows.cast_column(name, datasets.Image(decode=False))[name] for name in ("known", "target")}
+    features = datasets.Features({name: datasets.Image() for name in ("classes", "known", "target")})
+    datasets.Dataset.from_dict({"classes": holes, **images}, features=features).to_parquet(str(path))
+    settings = {"source_column": ("classes", "known"), "target_column": "target", "validation_split": "none"}
+    with pytest.raises(DataError, match="column classes"):
+        open_train_and_validation(config(table, streaming=True, **settings), paired=True, seed=0)
 
 
 def test_it_trains_on_a_stream_and_resumes(start, table, monkeypatch):
@@ -343,6 +441,8 @@ TARGET = Slot(name="target")
         (CycleGAN, (Slot(name="source"), Slot(name="more"), TARGET), "has no pairs"),
         (CycleGAN, (Slot(name="source"), Slot(name="target", scale=2)), "has no pairs"),
         (CycleGAN, (Slot(name="source", kind="labels"), TARGET), "makes sources, too, and they are labels"),
+        (Quilt, (Slot(name="a"), TARGET, Slot(name="source", training_only=True)), "source is in every batch already"),
+        (Quilt, (Slot(name="a"), TARGET, Slot(name="target_valid", training_only=True)), "in every batch already"),
     ],
 )
 def test_a_family_whose_slots_do_not_fit_is_no_class(family, slots, says):
@@ -382,6 +482,9 @@ def test_it_trains_and_says_what_it_reads(run):
     assert last["final/known_l1"] < last["final/l1"]
     card = (run / "README.md").read_text()
     assert "L1, known" in card
+    assert 'translator({"classes": "classes.png", "known": "known.png"}).save("output.png")' in card
+    assert "an image of 2 times the size comes out" in card
+    assert "Input: classes (4 classes), known (mask). Output: 8-bit pictures." in card
     sheet = Image.open(run / "sample_sheet.png")
     assert sheet.width > 2 * 16 + 3 * 32, "classes, known, brightness, output and target"
     assert (run / "best/model.safetensors").is_file()
@@ -422,6 +525,9 @@ def test_it_is_measured_and_exported_by_the_names_of_its_inputs(run, quilts, tmp
     assert main(["evaluate", "--model", str(run), *data, "--image_size", "32"]) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert 0 < report["known_l1"] < report["l1"]
+    swapped = ["--source_column", "classes", "known", "--target_column", "target", "--labels", "known=4", "--masks"]
+    assert main(["evaluate", "--model", str(run), *data, *swapped, "classes"]) == 2
+    assert "the data have classes (mask), known (4 classes), and" in capsys.readouterr().err
     path = tmp_path / "quilt.onnx"
     assert main(["export", "--model", str(run), "--output", str(path), "--dynamic"]) == 0
     import onnxruntime
@@ -436,7 +542,8 @@ def test_it_is_measured_and_exported_by_the_names_of_its_inputs(run, quilts, tmp
         difference = np.asarray(other(named(quilts)), int) - np.asarray(translator(named(quilts)), int)
         assert np.abs(difference).max() <= 1
     int8 = tmp_path / "int8.onnx"
-    line = ["export", "--model", str(run), "--output", str(int8), "--int8", "--calibration", str(quilts)]
+    (quilts / "test/target").rename(quilts / "test/made")  # targets say nothing of sources
+    line = ["export", "--model", str(run), "--output", str(int8), "--int8", "--calibration", str(quilts / "test")]
     assert main(line) == 0
     assert "int8 PSNR" in capsys.readouterr().out
     made = Translator.from_pretrained(run, backend="onnx", onnx_file=int8)(named(quilts), resize="fit")
@@ -490,6 +597,45 @@ def test_a_georeference_is_of_the_same_place():
     (_, _, scaled) = enlarged_georeference({34264: (12, 16, matrix)}, 4)[34264]
     place = np.array([3.0, 5.0, 0, 1])
     assert np.allclose(np.reshape(scaled, (4, 4)) @ (place * [4, 4, 1, 1]), np.reshape(matrix, (4, 4)) @ place)
+
+
+def test_where_a_place_is_a_pixels_middle_that_is_the_middle_of_several():
+    from img2img_hub.images.georeference import enlarged_georeference
+
+    keys = (3, 8, (1, 1, 0, 1, 1025, 0, 1, 2))  # RasterPixelIsPoint
+    made = enlarged_georeference({33922: (12, 6, (4.0, 6.0, 0.0, 500.0, 900.0, 0.0)), 34735: keys}, 2)
+    assert made[33922][2] == (8.5, 12.5, 0.0, 500.0, 900.0, 0.0)
+    matrix = tuple(float(number) for number in range(1, 17))
+    (_, _, scaled) = enlarged_georeference({34264: (12, 16, matrix), 34735: keys}, 4)[34264]
+    middle = np.array([3.0, 5.0, 0, 1])
+    assert np.allclose(
+        np.reshape(scaled, (4, 4)) @ (middle * [4, 4, 1, 1] + [1.5, 1.5, 0, 0]), np.reshape(matrix, (4, 4)) @ middle
+    )
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        (33550, 12, 1, 10.0),  # one number of three
+        (33550, 2, 4, "abc"),
+        (33550, 3, 3, (1, 1, 1)),
+        (33550, 5, 2, (1, 2, 1, 1)),  # a rational, of which libtiff ends the process when it is to write it
+        (33550, 7, 4, b"abcd"),
+        (33922, 12, 6, (float("nan"),) * 6),
+        (34264, 12, 1, 3.0),
+    ],
+)
+def test_what_is_no_georeference_is_left_out(tag, tmp_path):
+    import tifffile
+
+    from img2img_hub.translation.outputs import save_output
+
+    pixels = np.asarray(picture(seed=1, size=(12, 8)))
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[(*tag, True)])
+    made = twice_as_large()(tmp_path / "a.tif")
+    assert "georeference" not in made.info
+    save_output(made, tmp_path / "b.tif")
+    assert Image.open(tmp_path / "b.tif").size == (24, 16)
 
 
 def test_a_network_from_outside_that_enlarges_is_saved_and_loaded(tmp_path):

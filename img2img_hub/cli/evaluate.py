@@ -5,6 +5,8 @@ python -m img2img_hub evaluate --model runs/facades --dataset facades --side_by_
 
 import json
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +14,7 @@ from img2img_hub.cli.shared import HTTPError, explained, load_translator
 from img2img_hub.data.find.config import DataConfig
 
 if TYPE_CHECKING:
+    from img2img_hub.images.slots import Slot
     from img2img_hub.translation.translator import Translator
 
 
@@ -95,6 +98,7 @@ def evaluate(
         warnings.warn(difference, stacklevel=2)
     channels = {"in_channels": translator.settings.source_channels, "out_channels": translator.settings.target_channels}
     opened = open_data(data, paired=paired, split=split, slots=translator.slots, **channels)
+    _check_that_inputs_fit(translator, opened.about.inputs)
     print(f"{'data':18}{opened.description}")
     perceptual = Perceptual(extra_metrics, image_size=size, device=translator.device)
     for line in [*perceptual.problems, *perceptual.notes(smallest_set(opened, limit))]:
@@ -128,6 +132,17 @@ def evaluate(
         output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))
     return 0
+
+
+def _check_that_inputs_fit(translator: "Translator", found: Sequence["Slot"]) -> None:
+    """Refuse data whose images stand in another order than the model's, or are of other kinds."""
+    needed = translator.settings.inputs
+    if [replace(slot, name="x") for slot in found] != [replace(slot, name="x") for slot in needed]:
+        said, wanted = (", ".join(slot.describe() for slot in slots) or "one picture" for slots in (found, needed))
+        raise ValueError(
+            f"the data have {said}, and {translator.name} reads {wanted}: name the columns of these by "
+            "--source_column, in that order, and leave --labels and --masks out"
+        )
 
 
 def _load_reverse(translator: "Translator", reverse: str | None, **how: Any) -> "Translator | None":

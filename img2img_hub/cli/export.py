@@ -30,7 +30,8 @@ def export(
         dynamic: Take images of any size, and any number at once. Default: one, of the size of training.
         half: Weights and arithmetic in float16, for half the size.
         int8: Convolutions in int8, for a quarter of the size and speed on CPUs; the quality that is left is printed.
-        calibration: With --int8: folder of typical source images, or data set. Default: the model's own examples.
+        calibration: With --int8: folder of typical source images, of a model of several with a subfolder of each by its
+            name, or data set. Default: the model's own examples.
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace the file, and the description of one, that is there already.
     """

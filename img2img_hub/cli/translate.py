@@ -105,7 +105,9 @@ def translate(
 def _named(inputs: tuple[Path, ...]) -> dict[str, Path]:
     """rgb=photos/ depth=depths/ by name; {} where these are plain paths."""
     parts = {path: str(path).partition("=") for path in inputs}
-    if not all(name.isidentifier() and rest and not path.exists() for path, (name, _, rest) in parts.items()):
+    if not all(name and rest and not path.exists() for path, (name, _, rest) in parts.items()):
+        return {}
+    if any(letter in name for name, _, _ in parts.values() for letter in "/\\"):
         return {}
     names = [name for name, _, _ in parts.values()]
     if len(set(names)) < len(names):

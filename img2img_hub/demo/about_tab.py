@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from huggingface_hub.constants import ENDPOINT
 from img2img_hub.demo.cards import licence_of, metrics_of, render_card, split_card
 from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.requests import check_model
+from img2img_hub.demo.several import MOST
 from img2img_hub.demo.texts import T, say
+from img2img_hub.images.slots import Slot
 from img2img_hub.networks.base import CONFIG_FILE
-from img2img_hub.translation.settings import SETTINGS_FILE
+from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
 MAX_CONFIG = 20_000  # characters
 HERE = "http://127.0.0.1:7860"
@@ -82,32 +85,44 @@ def describe_model(models: Models, key: Any, request: gr.Request | None = None) 
         said = say("no_card_to_be_had", request, name=models.models[key].name, reason=models.reason(key, error))
         return f'<p role="alert">{html.escape(said)}</p>', "", "", "", ""
     head, _ = split_card(text)
-    ending = "tif" if _makes_rasters(folder) else "png"
+    settings = _settings(folder)
+    ending, inputs = "tif" if settings.target_values is not None else "png", settings.inputs
     return (
         _facts(key, head, request, address=f"{ENDPOINT}/{key}" if key in models.on_hub else None),
-        python_call(key, ending=ending),
-        api_call(key, address_of(request)),
+        python_call(key, ending=ending, inputs=inputs),
+        api_call(key, address_of(request), inputs=inputs),
         config.strip(),
         render_card(text, folder) if text.strip() else f"<p>{html.escape(say('no_card', request))}</p>",
     )
 
 
-def python_call(key: str, *, ending: str = "png") -> str:
-    """Three lines that translate a picture; of a model in a folder, `key` is the folder's name."""
+def python_call(key: str, *, ending: str = "png", inputs: Sequence[Slot] = ()) -> str:
+    """Three lines that translate a picture, or several; of a model in a folder, `key` is the folder's name."""
+    several = {slot.name: f"{slot.name}.{slot.ending}" for slot in inputs}
+    files = (
+        json.dumps(several, ensure_ascii=False) if len(inputs) > 1 else f'"picture.{ending if not inputs else "png"}"'
+    )
     return (
         "from img2img_hub import Translator\n\n"
         f"translator = Translator.from_pretrained({_quoted(key)})\n"
-        f'translator("picture.{ending}").save("translated.{ending}")'
+        f'translator({files}).save("translated.{ending}")'
     )
 
 
-def api_call(key: str, address: str) -> str:
+def api_call(key: str, address: str, *, inputs: Sequence[Slot] = ()) -> str:
     """The same over this page's API. `address`: of the page, or a Space's id."""
+    if len(inputs) > MOST:
+        return ""
+    arguments = 'handle_file("picture.png"), "fit", api_name="/translate"'
+    if len(inputs) > 1:
+        files = [f"handle_file({_quoted(f'{slot.name}.{slot.ending}')})" for slot in inputs]
+        files += ["None"] * (MOST - len(inputs))
+        arguments = f'"fit", {", ".join(files)}, api_name="/translate_several"'
     return (
         "from gradio_client import Client, handle_file\n\n"
         f"client = Client({_quoted(address)})\n"
         "_, translated, *_ = client.predict(\n"
-        f'    {_quoted(key)}, handle_file("picture.png"), "fit", api_name="/translate"\n'
+        f"    {_quoted(key)}, {arguments}\n"
         ")\n"
         "print(translated)  # the path of a PNG"
     )
@@ -125,11 +140,11 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _makes_rasters(folder: Path) -> bool:
+def _settings(folder: Path) -> TranslationSettings:
     try:
-        return json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8")).get("target_values") is not None
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return False
+        return TranslationSettings.from_dict(json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return TranslationSettings()
 
 
 def _linked(text: str, address: str | None) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 from img2img_hub.data.find.sources import DataConfig, UnpairedData, open_data
 from img2img_hub.families import FAMILIES
 from img2img_hub.images.formats import IMAGE_EXTENSIONS
-from img2img_hub.images.read import ImageLike
-from img2img_hub.translation.translator import Translator
+from img2img_hub.translation.outputs import find_partners
+from img2img_hub.translation.translator import Input, Translator
 
 MOST = 64
 """Images taken; the ranges of activations change little after some dozens."""
@@ -27,8 +27,8 @@ def calibration_batches(
 
     Args:
         translator: as loaded from its folder or Hub repo.
-        calibration: a folder of source images, or a data set (folder or Hub id) whose sources of the training split
-            are taken. None: the examples that come with the model.
+        calibration: a folder of source images, of a model of several with a subfolder of each, or a data set (folder
+            or Hub id) whose sources of the training split are taken. None: the examples that come with the model.
         revision: of the model's repo.
 
     Raises:
@@ -49,7 +49,7 @@ def calibration_batches(
     return batches
 
 
-def _images(translator: Translator, calibration: str | None, *, revision: str | None) -> Iterable[ImageLike]:
+def _images(translator: Translator, calibration: str | None, *, revision: str | None) -> Iterable[Input]:
     if calibration is None:
         if found := _in_folder(_examples(translator.name, revision=revision)):
             return found
@@ -59,6 +59,12 @@ def _images(translator: Translator, calibration: str | None, *, revision: str | 
         )
     if found := _in_folder(Path(calibration)):
         return found
+    folders: dict[str, str | Path] = {slot.name: Path(calibration, slot.name) for slot in translator.settings.inputs}
+    if len(folders) > 1 and all(
+        Path(folder).is_dir() for folder in folders.values()
+    ):  # whatever the targets are called
+        first = _in_folder(Path(next(iter(folders.values()))))
+        return [*find_partners(first, folders, recursive=False).values()]
     family, settings = FAMILIES.get(translator.settings.family), translator.settings
     data = open_data(
         DataConfig(dataset=calibration),
@@ -78,7 +84,7 @@ def _examples(where: str, *, revision: str | None) -> Path:
     return Path(snapshot_download(where, allow_patterns=["examples/*"], revision=revision), "examples")
 
 
-def _in_folder(folder: Path) -> list[ImageLike]:
+def _in_folder(folder: Path) -> list[Path]:
     """Its image files, evenly chosen of them where there are more than enough; none where there is no such folder."""
     if not folder.is_dir():
         return []

@@ -6,7 +6,7 @@ A new family is one new file in this folder with one subclass of Family; it is f
 is known as soon as its class is defined. What papers with a discriminator share is in adversarial.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
@@ -188,6 +188,17 @@ class Family:
         """Whether a loss holds a gradient of the judges. Compiled networks cannot be differentiated again."""
         return False
 
+    @classmethod
+    def check_inputs(cls, inputs: Sequence[Slot]) -> None:
+        """Refuse what the user says the sources are, where this makes sources, too. Raises ValueError."""
+        both_ways = any(direction.source != "source" for direction in cls.directions)
+        if both_ways and any(slot.by_nearest for slot in inputs):
+            said = ", ".join(slot.describe() for slot in inputs)
+            raise ValueError(
+                f"{cls.title} makes sources, too, and no network here makes {said}: leave out --labels and --masks, so "
+                "that sources are pictures, or train pix2pix on pairs"
+            )
+
     # --- asked of any family ------------------------------------------------------------------------------------------
 
     @property
@@ -221,5 +232,8 @@ def _check_slots(family: type[Family]) -> None:
     one_way = all(direction.source == "source" for direction in family.directions)
     if not family.paired and (extras or len(inputs) > 1 or targets[0].scale != 1):
         raise TypeError(f"{family.__name__} has no pairs: it reads one source, and makes a target of its size")
+    beside = {f"{name}_valid" for name in ("source", "target", *(slot.name for slot in extras))} | {"source"}
+    if taken := sorted(beside & {slot.name for slot in extras}):
+        raise TypeError(f"{family.__name__}.slots: {taken[0]} is in every batch already, call it otherwise")
     if not one_way and any(slot.kind in ("labels", "mask") for slot in inputs):
         raise TypeError(f"{family.__name__} makes sources, too, and they are {inputs[0].kind}")

@@ -6,6 +6,7 @@ A fact that is not known is left out, never printed empty. The text stands betwe
 `merge_card` replaces what stands between them and keeps what people wrote around it.
 """
 
+import json
 import math
 import re
 import shlex
@@ -112,6 +113,10 @@ class CardFacts:
     """Of a translator of rasters: bands, types and ranges of values, in a sentence or two."""
     endings: tuple[str, str] = ("png", "png")
     """Of the file names of an input and an output: "png" or "tif"."""
+    inputs: tuple[tuple[str, str], ...] = ()
+    """Where several images make one input, the name of each and the ending of its file name."""
+    scale: int = 1
+    """An output's pixels for one of the input, a side."""
     reverse: str | None = None
     """Hub id of the opposite direction."""
     sample_sheet: str | None = None
@@ -119,6 +124,12 @@ class CardFacts:
     limitations: str = ""
     citation: str = ""
     """The paper."""
+
+    @property
+    def example(self) -> str:
+        """What the card's example translates, as Python: "input.png" or {"rgb": "rgb.png", "depth": "depth.tif"}."""
+        files = {name: f"{name}.{ending}" for name, ending in self.inputs}
+        return json.dumps(files or f"input.{self.endings[0]}", ensure_ascii=False)
 
     def __post_init__(self) -> None:
         if not self.model_name.strip():

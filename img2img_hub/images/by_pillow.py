@@ -19,11 +19,12 @@ from img2img_hub.images.deep_png import bands_of_deep_png
 from img2img_hub.images.formats import BYTES, ImageError, damaged, open_bytes, open_file, refuse_irregular
 from img2img_hub.images.picture import from_array, from_bands, mask_image, to_eight_bits
 from img2img_hub.images.remarks import listening, look_at_alpha, look_at_depth, look_at_frames, note
-from img2img_hub.images.tiff import FilePixels, header_or_none, tiff_header
+from img2img_hub.images.tiff import FilePixels, header_or_none, tiff_header, tiff_tags
 from img2img_hub.images.tiff_pages import pages, passed_over
 
 _BITS, _PHOTOMETRIC, _FORMAT = 258, 262, 339
 _SIGNED = 2
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def open_upright(
@@ -87,6 +88,19 @@ def masked(image: Image.Image, mask: np.ndarray | None, *, name: str) -> Image.I
     return image
 
 
+def bits_of_grey(file: Any) -> int:
+    """Bits of a pixel of a grey PNG or TIFF, which Pillow spreads over 8 where they are fewer; 0 of what is another
+    file, in colour, with a palette, or no file."""
+    if not isinstance(file, (str, Path, *BYTES)):
+        return 0
+    with open_bytes(file) as stream:
+        header = stream.read(26)
+    if header.startswith(_PNG):
+        return header[24] if header[25] == 0 else 0
+    tags = tiff_tags(file)
+    return int(tags.get(_BITS, (1,))[0]) if tags is not None and tags.get(_PHOTOMETRIC) in (0, 1) else 0
+
+
 # --- inside -----------------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +137,7 @@ def _upright(opened: Image.Image, file: Any, *, name: str) -> Image.Image:
         key = opened.info.get("transparency")
         if opened.format == "PNG" and isinstance(key, tuple) and max(key) > 255:  # of 16 bits, as the pixels were
             image.info["transparency"] = tuple(value >> 8 for value in key)
-        elif opened.format == "PNG" and isinstance(key, int) and (bits := _bits_of_grey_png(file)) in (2, 4):
+        elif opened.format == "PNG" and isinstance(key, int) and (bits := bits_of_grey(file)) in (2, 4):
             image.info["transparency"] = key * 255 // (2**bits - 1)  # as its pixels were spread over 8 bits
         return image
     if listening() and (more := passed_over(pages(file))):
@@ -137,13 +151,6 @@ def _upright(opened: Image.Image, file: Any, *, name: str) -> Image.Image:
     elif listening() and bits == 16:
         _look_at_upper_bytes(image, name=name)
     return image
-
-
-def _bits_of_grey_png(file: Any) -> int:
-    """0 of one in colour, or with a palette."""
-    with open_bytes(file) as stream:
-        header = stream.read(26)
-    return header[24] if header[25] == 0 else 0
 
 
 def _refuse_negative(array: np.ndarray, *, name: str) -> None:

@@ -18,9 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 from img2img_hub.images import deep_png, picture, tiff
-from img2img_hub.images.by_pillow import masked, open_upright, tiff_picture
+from img2img_hub.images.by_pillow import bits_of_grey, masked, open_upright, tiff_picture
 from img2img_hub.images.formats import BYTES, NPY_MAGIC, ImageError, first_bytes, load_npy, name_of
 from img2img_hub.images.georeference import Georeference, georeference_from
+from img2img_hub.images.numbers import class_numbers, narrowed, white_of
 from img2img_hub.images.picture import MODES, converted, is_deep, is_grey, to_eight_bits
 from img2img_hub.images.raster import Raster, RasterKind, check_kind, where_valid
 from img2img_hub.images.remarks import Note, look_at_alpha, look_at_greys, note, with_notes
@@ -93,13 +94,14 @@ def read_class_numbers(content: ImageLike, *, name: str | None = None) -> Raster
 
 
 def read_mask(content: ImageLike, *, name: str | None = None) -> Raster:
-    """Read a mask: one band of uint8, 255 where it is white, 0 elsewhere. Files may hold 0 and 1, 0 and 255, or what
-    JPEG made of these. Raises ImageError where it cannot be read."""
+    """Read a mask: one band of uint8, 255 where it is white, 0 elsewhere. Files may hold 0 and 1, of any number of bits
+    or with a palette, 0 and 255, or what JPEG made of these. Raises ImageError where it cannot be read, or is neither
+    black nor white."""
     if isinstance(content, Raster) and content.bands == 1:
         grey = content.array[:, :, 0]
+        white = grey > (127 if grey.max() > 1 else 0)
     else:
-        grey = np.asarray(Decoded.of(content, name=name).picture(channels=1))
-    white = grey > (127 if grey.max() > 1 else 0)
+        white = Decoded.of(content, name=name).white()
     return Raster(array=np.where(white, 255, 0).astype(np.uint8), by_nearest=(0,), name=name_of(content, name))
 
 
@@ -164,21 +166,22 @@ class Decoded:
 
     def class_numbers(self) -> Raster:
         """As `read_class_numbers` gives it. Raises ImageError."""
-        array = self._class_numbers()
-        bands = 1 if array.ndim == 2 else array.shape[2]
-        if bands != 1:
-            raise ImageError(
-                f"{self.name} holds colours, {bands} bands of them, where each pixel's class number is needed: save it "
-                f"as grey or with a palette, numbered from 0"
-            )
-        low, high = float(array.min()), float(array.max())
-        if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
-            raise ImageError(f"{self.name} holds fractions, and class numbers are whole: give the map of classes")
-        if not 0 <= low <= high <= 65535:
-            raise ImageError(
-                f"{self.name} holds {low:g} to {high:g}, and class numbers go from 0 to 65535: renumber it"
-            )
-        return Raster(array=array.astype(np.uint8 if high < 256 else np.uint16), by_nearest=(0,), name=self.name)
+        return class_numbers(self._class_numbers(), name=self.name)
+
+    def white(self) -> np.ndarray:
+        """(H, W) bool, of a mask, as `read_mask` takes it. Raises ImageError."""
+
+        def grey() -> np.ndarray:
+            if self.alpha is not None:
+                raise ImageError(
+                    f"{self.name} is a mask with transparent pixels, which may be meant as its black or its white: "
+                    f"save it in black and white, without alpha"
+                )
+            return np.asarray(self.picture(channels=1))
+
+        numbers = self._class_numbers()
+        palette = self._has_palette() and self.alpha is None  # a transparent colour says nothing, its number does
+        return white_of(numbers, palette=palette, grey=grey, name=self.name)
 
     @property
     def georeference(self) -> Georeference:
@@ -284,15 +287,23 @@ class Decoded:
         return FilePixels(np.asarray(image), alpha, georeference=self.georeference)
 
     def _class_numbers(self) -> np.ndarray:
-        """(H, W) or (H, W, C), a palette's numbers undone."""
+        """(H, W) or (H, W, C), a palette's numbers undone, and those of few bits, which Pillow spreads over 8."""
         if isinstance(self.content, Raster):
             return self.content.array
         values = self._values().array
-        if np.atleast_3d(values).shape[2] == 3 and not isinstance(self.content, np.ndarray | Tensor):
+        if self._has_palette():
             image, _ = self._upright()
-            if image.mode in ("P", "PA"):
-                return np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+            return np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+        if not values.size:
+            raise ImageError(f"{self.name} has no pixels: give 1×1 or more")
+        if values.dtype == np.uint8 and "upright" in self._made:
+            bits = 1 if self._upright()[0].mode == "1" else bits_of_grey(self.content)
+            return narrowed(values, bits=bits)
         return values
+
+    def _has_palette(self) -> bool:
+        decoded = not isinstance(self.content, np.ndarray | Tensor) and "upright" in self._made
+        return decoded and self._upright()[0].mode in ("P", "PA")
 
     def _raster(self, bands: int | None) -> Raster:
         """With an alpha band that is the last of the `bands` that are wanted, or says where there is data."""

@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from img2img_hub.errors import check_range, counted
-from img2img_hub.images.formats import ImageError, name_of
+from img2img_hub.images.formats import ImageError
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster
-from img2img_hub.images.read import read_class_numbers, read_image, read_mask, read_raster
+from img2img_hub.images.read import Decoded, read_class_numbers, read_image, read_mask, read_raster
 from img2img_hub.images.values import UNLABELLED
 
 Kind = Literal["picture", "raster", "labels", "mask"]
@@ -51,8 +51,8 @@ class Slot:
     """Whether nobody needs it to translate, as a weight for each pixel: losses find it in the batch by its name."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not 0 < len(self.name) <= 100:
-            raise ValueError(f"name must be a short text such as 'depth', got {self.name!r:.60}")
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= 100 or not self.name.isprintable():
+            raise ValueError(f"name must be a short text in one line such as 'depth', got {self.name!r:.60}")
         if self.kind is not None and self.kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r:.60}")
         check_range(
@@ -81,6 +81,11 @@ class Slot:
     def by_nearest(self) -> bool:
         """Whether it is resized by nearest neighbours: between two classes there is no third."""
         return self.kind in ("labels", "mask")
+
+    @property
+    def ending(self) -> str:
+        """Of the name of a file that holds it."""
+        return "tif" if self.kind == "raster" else "png"
 
     def describe(self) -> str:
         """ "rgb (RGB)", "depth (1 band of uint16)", "labels (12 classes)", "holes (mask)"."""
@@ -145,8 +150,9 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
         got = ", ".join(map(str, images)) if isinstance(images, Mapping) else f"one {type(images).__name__}"
         wanted = ", ".join(f'"{name}": …' for name in needed)
         raise ImageError(f"{counted(len(slots), 'image')} make one input, and {got} came: give {{{wanted}}}")
-    read = [slot.read(images[slot.name]) for slot in slots]
-    names = [name_of(images[slot.name], None) for slot in slots]
+    given = [Decoded.of(images[slot.name]) for slot in slots]
+    read = [slot.read(decoded) for slot, decoded in zip(slots, given, strict=True)]
+    names = [decoded.name for decoded in given]
     names = [slot.name if name == "image" else name for slot, name in zip(slots, names, strict=True)]
     for image, name in zip(read[1:], names[1:], strict=True):
         if image.size != read[0].size:
@@ -155,7 +161,7 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
     rasters = [image if isinstance(image, Raster) else Raster(array=np.asarray(image)) for image in read]
     array = np.concatenate([raster.array.astype(common_type(slots), copy=False) for raster in rasters], axis=2)
     masks = [raster.valid for raster in rasters if raster.valid is not None]
-    places = [raster.georeference for raster in rasters if raster.georeference]
+    places = [decoded.georeference for decoded in given if decoded.georeference]
     made = Raster(array=array, georeference=places[0] if places else {}, by_nearest=by_nearest(slots), name=names[0])
     return replace(made, valid=np.logical_and.reduce(masks)) if masks else made
 

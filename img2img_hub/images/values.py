@@ -164,10 +164,11 @@ class BandValues:
         return self.no_data if fits else None
 
     def outside(self, raster: Raster) -> list[float]:
-        """The share of each band's pixels with data that lies beyond the range of training."""
+        """The share of each band's pixels with data that lies beyond the range of training; 0 of class numbers."""
         valid = np.ones(raster.array.shape[:2], dtype=bool) if raster.valid is None else raster.valid
         known = raster.array[valid]
-        return ((known < np.asarray(self.low)) | (known > np.asarray(self.high))).mean(axis=0).tolist()
+        beyond = (known < np.asarray(self.low)) | (known > np.asarray(self.high))
+        return (beyond & (np.asarray(self.classes or 0) == 0)).mean(axis=0).tolist()
 
 
 def _colours() -> np.ndarray:

@@ -85,6 +85,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     train_data, validation_data = open_train_and_validation(
         data, paired=family.paired, seed=config.seed, slots=family.slots
     )
+    family.check_inputs(train_data.about.inputs)
     folder.find_origin(train_data)
     said = folder.check_data(checkpoint, train_data, validation_data)
     dataset = open_samples(train_data, config=config)

@@ -135,6 +135,8 @@ def translate_folder(
 def check_names(translator: Translator, named: Mapping[str, str | Path]) -> None:
     """Refuse inputs without a name for a model of several images, and the other way round. Raises ValueError."""
     slots = translator.settings.inputs
+    if not named and len(slots) == 1:  # of class numbers, or a mask: there is nothing to tell apart
+        return
     if set(named) != {slot.name for slot in slots}:
         if not slots:
             raise ValueError(f"{translator.name} takes one image, and {' '.join(named)} are named: leave the names out")

@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from img2img_hub.errors import check_range, is_whole
 from img2img_hub.images.raster import MAX_BANDS
-from img2img_hub.images.slots import Slot
+from img2img_hub.images.slots import Slot, common_type
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import NormStatistics
@@ -80,10 +80,18 @@ class TranslationSettings:
                 )
             if sum(slot.bands for slot in self.inputs) != self.source_values.bands:
                 raise ValueError(f"inputs have other bands than source_values, which are {self.source_values.bands}")
+            if common_type(self.inputs) != self.source_values.dtype:
+                raise ValueError(f"inputs are of other types than source_values, which are {self.source_values.dtype}")
             if len({slot.name for slot in self.inputs}) < len(self.inputs):
                 raise ValueError("inputs must be of different names")
+            if any(slot.name == "target" for slot in self.inputs):
+                raise ValueError("inputs has a target, and that is what the output is called")
             if len(self.inputs) == 1 and not self.inputs[0].by_nearest:
                 raise ValueError("inputs must be two or more, or class numbers or a mask, or left out")
+        classes = [slot.classes for slot in self.inputs for _ in range(slot.bands)]
+        said = [] if self.source_values is None else list(self.source_values.classes)
+        if said != (classes if any(classes) else []):
+            raise ValueError(f"inputs have other classes than source_values, which are {said}")
         if self.target_values is not None and self.target_values.classes:
             raise ValueError("target_values has classes, and no network here makes class numbers")
         _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))

@@ -151,11 +151,18 @@ class DataConfig:
     def _check_kinds(self) -> None:
         for text in self.labels:
             classes = text.rpartition("=")[2]
-            if not classes.isdecimal() or not 1 <= int(classes) <= MAX_BANDS:
+            if not classes.isdecimal() or len(classes) > 10 or not 1 <= int(classes) <= MAX_BANDS:
                 raise DataError(
                     f"--labels {text} does not say how many classes there are: type a number from 1 to {MAX_BANDS}, or "
                     f"NAME=NUMBER where several images make one source"
                 )
+        said = [text.rpartition("=")[0] or "source" for text in self.labels] + list(self.masks)
+        if twice := [name for place, name in enumerate(said) if name in said[:place]]:
+            raise DataError(f"--labels and --masks say twice what {twice[0]} is: say it once")
+        if said and self.source_range is not None:
+            raise DataError(
+                "--source_range is for values, and --labels and --masks say that sources have none: drop one"
+            )
         for text in self.columns:
             if not all(text.partition("=")):
                 raise DataError(f"--columns {text} is not NAME=COLUMN: type both, such as --columns weights=importance")
@@ -173,6 +180,8 @@ class DataConfig:
         names = " ".join(self.sources)
         if len(set(self.sources)) < len(self.sources):
             raise DataError(f"--source_column {names} names one of them twice: type each once")
+        if "target" in self.sources:
+            raise DataError(f"--source_column {names}: outputs are called target everywhere, so rename that column")
         if self.target_column is None:
             raise DataError(f"--source_column {names}: type --target_column, too, which says what the target is")
         if self.target_column in self.sources:

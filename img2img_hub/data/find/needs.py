@@ -47,18 +47,25 @@ class Needs:
             config, sources = _declared(config, inputs)
         else:
             sources = {}
-        said = {name if config.sources else "source": slot for name, slot in config.kinds.items()}
         known = set(config.sources) or {"source", *filter(None, [config.source_name])}
-        if foreign := sorted(set(config.kinds) - known):
+        if foreign := sorted(set(config.kinds) - known - set(extras)):
             raise DataError(
                 f"--labels or --masks say what {foreign[0]} is, which is none of the sources "
                 f"({', '.join(sorted(known))}): name one of these"
             )
-        for column, slot in said.items():
+        said = {name: slot for name, slot in config.kinds.items() if name not in extras}
+        by_column = {name if config.sources else "source": slot for name, slot in said.items()}
+        if len(by_column) < len(said):
+            raise DataError(f"--labels and --masks say twice what {' and '.join(said)} is: say it once")
+        for column, slot in by_column.items():
             sources[column] = replace(slot, name=sources[column].name if column in sources else slot.name)
+        for column, slot in config.kinds.items():
+            if column in extras:
+                extra = extras[column]
+                extras[column] = replace(slot, name=extra.name, scale=extra.scale, training_only=True)
         for slot in (*sources.values(), *extras.values()):
             if slot.kind == "labels" and not slot.classes:
-                how = f"--labels {slot.name}=NUMBER" if config.sources else "--labels NUMBER"
+                how = f"--labels {slot.name}=NUMBER" if config.sources or slot.training_only else "--labels NUMBER"
                 raise DataError(
                     f"{slot.name} holds class numbers, and how many classes there are nobody said: type {how}"
                 )
@@ -73,7 +80,10 @@ def _declared(config: DataConfig, inputs: Sequence[Slot]) -> tuple[DataConfig, d
             target = config.target_column or config.column_of("target")
             config = replace(config, source_column=config.column_of(slot.name), target_column=target)
         return config, {} if slot.kind is None and slot.name == "source" else {"source": slot}
-    names = config.sources or tuple(config.column_of(slot.name) for slot in inputs)
+    called = tuple(config.column_of(slot.name) for slot in inputs)
+    names = config.sources or called
+    if set(names) == set(called):  # in whatever order they were typed
+        names = called
     if len(names) != len(inputs):
         wanted = " ".join(slot.name for slot in inputs)
         raise DataError(f"--source_column names {len(names)} images, and this method reads {wanted}: name each")

@@ -31,6 +31,8 @@ from img2img_hub.data.samples.opened import About, ImageData, PairedData, Unpair
 from img2img_hub.data.samples.reading import Half, Images, SideBySide
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedData
+from img2img_hub.errors import counted
+from img2img_hub.images.raster import RasterKind
 from img2img_hub.images.slots import Slot
 
 __all__ = [
@@ -69,7 +71,7 @@ def open_data(
     """
     needs = Needs.of(config, slots=slots)
     opened = _heads(_open_sets(needs, paired=paired), config, rows=_HEAD)
-    channels = _asked(config, in_channels, out_channels)
+    channels = _asked(needs, in_channels, out_channels)
     return _open_split(opened, needs, paired=paired, split=split, channels=channels)
 
 
@@ -91,7 +93,7 @@ def open_train_and_validation(
     """
     needs = Needs.of(config, slots=slots)
     opened = _open_sets(needs, paired=paired)
-    channels = _asked(config, in_channels, out_channels)
+    channels = _asked(needs, in_channels, out_channels)
     train: ImageData | StreamedData
     if config.streaming:
         train = _open_stream(opened, needs, paired=paired, channels=channels)
@@ -123,9 +125,13 @@ def open_train_and_validation(
 _Asked = tuple[int | None, int | None]
 
 
-def _asked(config: DataConfig, in_channels: int | None, out_channels: int | None) -> _Asked:
-    """Bands of sources and targets that the caller or the config wants."""
-    return in_channels or config.in_channels, out_channels or config.out_channels
+def _asked(needs: Needs, in_channels: int | None, out_channels: int | None) -> _Asked:
+    """Bands of sources and targets that the caller, the config or the method wants."""
+    config, source = needs.config, needs.sources.get("source")
+    declared = (0 if source is None or source.kind != "picture" else source.bands, needs.target.bands)
+    return in_channels or config.in_channels or declared[0] or None, out_channels or config.out_channels or declared[
+        1
+    ] or None
 
 
 def _open_sets(needs: Needs, *, paired: bool) -> list[FolderSet | TableSet]:
@@ -203,7 +209,8 @@ def _open_stream(opened: list[FolderSet | TableSet], needs: Needs, *, paired: bo
         except KindError:
             raise
         except ValueError:  # what cannot be read is for whoever reads all of it to say
-            continue
+            if rows == 1 and (extras or isinstance(source, Stack)):  # of which only a look tells how many bands
+                raise
     return StreamedData(
         source,
         target,
@@ -278,9 +285,8 @@ def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, a
             )
         return about
     in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")
-    for slot, images, kind in ((needs.sources.get("source"), source, source_kind), (needs.target, target, target_kind)):
-        if slot is not None and slot.kind == "picture" and kind is not None:
-            raise KindError(f"{images.title} has {kind.describe()}, and this method reads 8-bit pictures: save it so")
+    _check_kind(needs.sources.get("source"), source, in_channels, source_kind)
+    _check_kind(needs.target, target, out_channels, target_kind)
     return replace(
         about,
         in_channels=in_channels,
@@ -289,6 +295,19 @@ def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, a
         target_kind=target_kind,
         inputs=source.slots if isinstance(source, Stack) else (),
     )
+
+
+def _check_kind(slot: Slot | None, images: Images, bands: int, kind: RasterKind | None) -> None:
+    """Refuse what the method does not read."""
+    if slot is None or slot.by_nearest or slot.kind is None:
+        return
+    of_another = kind is not None and slot.kind == "raster" and slot.bands and kind.dtype != slot.dtype
+    if (slot.kind == "picture") != (kind is None) or of_another or slot.bands not in (0, bands):
+        found = f"8-bit pictures of {counted(bands, 'band')}" if kind is None else kind.describe()
+        wanted = "8-bit pictures" if slot.kind == "picture" else "rasters"
+        if slot.bands:
+            wanted += f" of {counted(slot.bands, 'band')}" + (f" of {slot.dtype}" if slot.kind == "raster" else "")
+        raise KindError(f"{images.title} has {found}, and this method reads {wanted}: save it so")
 
 
 def _directed(a: Images, b: Images, config: DataConfig) -> tuple[Images, Images]:

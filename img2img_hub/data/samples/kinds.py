@@ -16,6 +16,7 @@ import numpy as np
 from img2img_hub.data.find.config import DataConfig, DataError
 from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.stack import Stack
+from img2img_hub.errors import counted
 from img2img_hub.images.headers import HeaderError
 from img2img_hub.images.raster import Raster, RasterKind
 from img2img_hub.images.values import MASK, BandValues, measured, spread
@@ -44,7 +45,7 @@ def side_kind(images: Images, *, config: DataConfig, asked: int | None, role: st
         if asked not in (None, images.channels):
             said = ", ".join(slot.describe() for slot in images.slots)
             raise KindError(
-                f"{said} are {images.channels} channels to a network, and {asked} are asked for, by a model"
+                f"{said}: {counted(images.channels, 'channel')} to a network, and {asked} are asked for, by a model"
             )
         return images.channels, images.whole
     kinds = _looked_at(images, config=config, asked=asked)

@@ -21,6 +21,7 @@ from img2img_hub.evaluation.metrics import METRICS
 from img2img_hub.families import Direction
 from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
 from img2img_hub.hub.local_paths import shortened
+from img2img_hub.images.values import BandValues
 from img2img_hub.training.run.context import RunContext
 from img2img_hub.translation.translator import Translator
 
@@ -82,6 +83,8 @@ def write_card(
         working_size=translator.settings.working_size,
         values=_values(translator),
         endings=_endings(translator),
+        inputs=_inputs(translator),
+        scale=translator.network.scale,
         reverse=reverse,
         sample_sheet="sample_sheet.png",
         citation=family.paper,
@@ -90,20 +93,41 @@ def write_card(
 
 
 def _values(translator: Translator) -> str:
-    """Bands, types and ranges of a translator of rasters; "" of one of pictures."""
-    both = (translator.settings.source_values, translator.settings.target_values)
+    """Bands, types and ranges of a translator of rasters; what several inputs are; "" of one of pictures."""
+    slots, both = translator.settings.inputs, _both_values(translator)
     if both == (None, None):
         return ""
     words = ["8-bit pictures" if values is None else values.describe() for values in both]
-    return (
-        f"Input: {words[0]}. Output: {words[1]}. These are the ranges of the training images, in their units; what "
-        "lies beyond them in an input is seen as their ends, and no output goes beyond them."
-    )
+    units = both[1] is not None or not slots or any(slot.kind == "raster" for slot in slots)
+    if slots:
+        named = ", ".join(slot.describe() for slot in slots)
+        words[0] = f"{named}; {words[0]}" if units else named
+    said = f"Input: {words[0]}. Output: {words[1]}."
+    if units:
+        said += (
+            " These are the ranges of the training images, in their units; what lies beyond them in an input is seen "
+            "as their ends, and no output goes beyond them."
+        )
+    if any(slot.kind == "labels" for slot in slots):
+        said += " Classes are numbered from 0, in grey or by a palette; 255 is of none."
+    if any(slot.kind == "mask" for slot in slots):
+        said += " Masks are 0 and 255, or 0 and 1."
+    return said
+
+
+def _both_values(translator: Translator) -> tuple[BandValues | None, BandValues | None]:
+    return translator.settings.source_values, translator.settings.target_values
 
 
 def _endings(translator: Translator) -> tuple[str, str]:
-    source, target = translator.settings.source_values, translator.settings.target_values
-    return "png" if source is None else "tif", "png" if target is None or target.is_picture else "tif"
+    source, target, slots = *_both_values(translator), translator.settings.inputs
+    of_source = slots[0].ending if slots else "png" if source is None else "tif"
+    return of_source, "png" if target is None or target.is_picture else "tif"
+
+
+def _inputs(translator: Translator) -> tuple[tuple[str, str], ...]:
+    slots = translator.settings.inputs
+    return tuple((slot.name, slot.ending) for slot in slots) if len(slots) > 1 else ()
 
 
 def _direction(run: RunContext, direction: Direction) -> str:
