@@ -17,6 +17,7 @@ import tempfile
 import threading
 import types
 from collections.abc import Sequence
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def start_python(
     arguments: Sequence[str], *, env: dict[str, str], cwd: str | Path, stdout: Path, stderr: Path
 ) -> BaseProcess:
     """`python ARGUMENTS`, a script and its own or what begins with -c or -m, whose outputs go to files."""
-    outputs = [str(stdout), str(stderr)]
-    child = _SERVER.Process(target=_become, args=([str(each) for each in arguments], env, str(cwd), outputs))
+    outputs, words = [str(stdout), str(stderr)], [str(each) for each in arguments]
+    child = _SERVER.Process(target=_become, args=(words, env, str(cwd), outputs, _plain_path()))
     child.start()
     return child
 
@@ -53,7 +54,14 @@ def run_python(
         return subprocess.CompletedProcess(list(arguments), int(child.exitcode or 0), *said)
 
 
-def _become(arguments: list[str], env: dict[str, str], cwd: str, outputs: list[str]) -> None:
+@cache
+def _plain_path() -> list[str]:
+    """Where a plain process looks for modules: libraries have added places to this one's since."""
+    line = [sys.executable, "-I", "-c", "import sys; print(*sys.path, sep='\\n')"]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def _become(arguments: list[str], env: dict[str, str], cwd: str, outputs: list[str], places: list[str]) -> None:
     """In the new process, to its end."""
     for number, path in zip((1, 2), outputs, strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
@@ -68,7 +76,7 @@ def _become(arguments: list[str], env: dict[str, str], cwd: str, outputs: list[s
     multiprocessing.current_process().name = "MainProcess"
     multiprocessing.set_start_method(None, force=True)
     given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:] = given + [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
+    sys.path[:] = given + places
     status = 1
     try:
         _run(arguments)

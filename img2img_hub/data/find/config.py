@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from img2img_hub.errors import said_by_http
-from img2img_hub.images.raster import MAX_BANDS
-from img2img_hub.images.slots import Slot
 
+MAX_CLASSES = 1024
+"""Of a label map; each is a band to a network, of which images/ allows as many. (Help texts must not wait for it.)"""
 Corruption = Literal["box", "free_form", "grayscale"]
 """What sources made of their targets lack; data/samples/masks.py does it."""
 
@@ -133,17 +133,6 @@ class DataConfig:
         """Where several images make one source, what they are called; () for one image."""
         return self.source_column if isinstance(self.source_column, tuple) else ()
 
-    @property
-    def kinds(self) -> dict[str, Slot]:
-        """What the settings say of sources, by name, "source" for the only one."""
-        found = {}
-        for text in self.labels:
-            name, _, classes = text.rpartition("=")
-            dtype = "uint8" if int(classes) <= 256 else "uint16"
-            name = name or "source"
-            found[name] = Slot(name=name, kind="labels", bands=1, dtype=dtype, classes=int(classes))
-        return found | {name: Slot(name=name, kind="mask", bands=1) for name in self.masks}
-
     def column_of(self, slot: str) -> str:
         """The column, or subfolder, of what a method calls so."""
         return dict(text.split("=", 1) for text in self.columns).get(slot, slot)
@@ -151,10 +140,10 @@ class DataConfig:
     def _check_kinds(self) -> None:
         for text in self.labels:
             classes = text.rpartition("=")[2]
-            if not classes.isdecimal() or len(classes) > 10 or not 1 <= int(classes) <= MAX_BANDS:
+            if not classes.isdecimal() or len(classes) > 10 or not 1 <= int(classes) <= MAX_CLASSES:
                 raise DataError(
-                    f"--labels {text} does not say how many classes there are: type a number from 1 to {MAX_BANDS}, or "
-                    f"NAME=NUMBER where several images make one source"
+                    f"--labels {text} does not say how many classes there are: type a number from 1 to {MAX_CLASSES}, "
+                    f"or NAME=NUMBER where several images make one source"
                 )
         said = [text.rpartition("=")[0] or "source" for text in self.labels] + list(self.masks)
         if twice := [name for place, name in enumerate(said) if name in said[:place]]:

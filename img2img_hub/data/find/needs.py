@@ -47,19 +47,19 @@ class Needs:
             config, sources = _declared(config, inputs)
         else:
             sources = {}
-        known = set(config.sources) or {"source", *filter(None, [config.source_name])}
-        if foreign := sorted(set(config.kinds) - known - set(extras)):
+        known, kinds = set(config.sources) or {"source", *filter(None, [config.source_name])}, _said(config)
+        if foreign := sorted(set(kinds) - known - set(extras)):
             raise DataError(
                 f"--labels or --masks say what {foreign[0]} is, which is none of the sources "
                 f"({', '.join(sorted(known))}): name one of these"
             )
-        said = {name: slot for name, slot in config.kinds.items() if name not in extras}
+        said = {name: slot for name, slot in kinds.items() if name not in extras}
         by_column = {name if config.sources else "source": slot for name, slot in said.items()}
         if len(by_column) < len(said):
             raise DataError(f"--labels and --masks say twice what {' and '.join(said)} is: say it once")
         for column, slot in by_column.items():
             sources[column] = replace(slot, name=sources[column].name if column in sources else slot.name)
-        for column, slot in config.kinds.items():
+        for column, slot in kinds.items():
             if column in extras:
                 extra = extras[column]
                 extras[column] = replace(slot, name=extra.name, scale=extra.scale, training_only=True)
@@ -70,6 +70,17 @@ class Needs:
                     f"{slot.name} holds class numbers, and how many classes there are nobody said: type {how}"
                 )
         return cls(config=config, sources=sources, target=target, extras=extras)
+
+
+def _said(config: DataConfig) -> dict[str, Slot]:
+    """What the user says of images, by column, "source" for the only source."""
+    found = {}
+    for text in config.labels:
+        name, _, classes = text.rpartition("=")
+        dtype = "uint8" if int(classes) <= 256 else "uint16"
+        name = name or "source"
+        found[name] = Slot(name=name, kind="labels", bands=1, dtype=dtype, classes=int(classes))
+    return found | {name: Slot(name=name, kind="mask", bands=1) for name in config.masks}
 
 
 def _declared(config: DataConfig, inputs: Sequence[Slot]) -> tuple[DataConfig, dict[str, Slot]]:
