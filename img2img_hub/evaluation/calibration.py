@@ -59,11 +59,9 @@ def _images(translator: Translator, calibration: str | None, *, revision: str | 
         )
     if found := _in_folder(Path(calibration)):
         return found
-    folders: dict[str, str | Path] = {slot.name: Path(calibration, slot.name) for slot in translator.settings.inputs}
-    if len(folders) > 1 and all(
-        Path(folder).is_dir() for folder in folders.values()
-    ):  # whatever the targets are called
-        first = _in_folder(Path(next(iter(folders.values()))))
+    folders = {slot.name: Path(calibration, slot.name) for slot in translator.settings.inputs}
+    if len(folders) > 1 and all(folder.is_dir() for folder in folders.values()):  # whatever the targets are called
+        first = _in_folder(next(iter(folders.values())))
         return [*find_partners(first, folders, recursive=False).values()]
     family, settings = FAMILIES.get(translator.settings.family), translator.settings
     data = open_data(
