@@ -71,9 +71,10 @@ class AdversarialFamily(Family):
 
     # --- losses -----------------------------------------------------------------------
 
-    def shown(self, image: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment."""
-        return augment(image, parse_policy(self.diff_augment), condition=condition)
+    def shown(self, image: Tensor, *, condition: Tensor | None = None, alike: int = 1) -> Tensor:
+        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment, of
+        which `alike` batches get the same draws (see `augment`)."""
+        return augment(image, parse_policy(self.diff_augment), condition=condition, alike=alike)
 
     def discriminator_terms(
         self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None
