@@ -157,7 +157,13 @@ def translate_batch(
             start = time.perf_counter()
             # One at a time through the network: each is what the Translate tab makes of it, to the bit.
             done = translate_folder(
-                translator, list(sources), output=Path(place, "out"), resize=mode, batch_size=1, progress=progress
+                translator,
+                list(sources),
+                output=Path(place, "out"),
+                resize=mode,
+                batch_size=1,
+                progress=progress,
+                seats=1,
             )
             seconds = time.perf_counter() - start
         except RUN_ERRORS as error:
