@@ -180,12 +180,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> _StandIn:
-    _only(x, dilation, 1)
-    stride, padding = _only(x, stride), _only(x, padding)
-    channels, inner, kernel = weight.shape[:3]
-    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
-    shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
-    return x.then(Convolution, **shape, weight=weight, bias=bias, stride=stride, padding=padding, groups=groups)
+    return _with_kernel(x, weight, bias, stride, padding, dilation, groups)
 
 
 def _transposed(
@@ -198,15 +193,37 @@ def _transposed(
     groups: int = 1,
     dilation: Any = 1,
 ) -> _StandIn:
+    return _with_kernel(x, weight, bias, stride, padding, dilation, groups, output_padding=output_padding)
+
+
+def _with_kernel(
+    x: _StandIn,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    *,
+    output_padding: Any = None,
+) -> _StandIn:
+    """A convolution; with `output_padding` a transposed one."""
     _only(x, dilation, 1)
-    stride, padding, extra = _only(x, stride), _only(x, padding), _only(x, output_padding)
+    stride, padding, kernel = _only(x, stride), _only(x, padding), weight.shape[2]
+    sides = x.layer.height, x.layer.width
+    own = {"weight": weight, "bias": bias, "stride": stride, "padding": padding, "groups": groups}
+    if output_padding is None:
+        channels, inner = weight.shape[:2]
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in sides)
+        shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
+        return x.then(Convolution, **shape, **own)
+    extra = _only(x, output_padding)
     if extra > padding:
         raise NotByRows(x.layers)
-    inner, channels, kernel = weight.shape[0] // groups, weight.shape[1] * groups, weight.shape[2]
-    height, width = ((size - 1) * stride - 2 * padding + kernel + extra for size in (x.layer.height, x.layer.width))
+    inner, channels = weight.shape[0] // groups, weight.shape[1] * groups
+    height, width = ((side - 1) * stride - 2 * padding + kernel + extra for side in sides)
     shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2 / stride**2}
-    own = {"weight": weight, "bias": bias, "groups": groups}
-    return x.then(Transposed, **shape, **own, stride=stride, padding=padding, output_padding=extra)
+    return x.then(Transposed, **shape, **own, output_padding=extra)
 
 
 def _pixel_shuffle(x: _StandIn, upscale_factor: int) -> _StandIn:
