@@ -31,11 +31,13 @@ from img2img_hub.strips.layers import (
 
 
 class NotByRows(Exception):
-    """The network has a layer that is no function of neighbouring rows, such as self-attention."""
+    """The network has an operation that is no function of neighbouring rows, such as self-attention, or none that is
+    known here, such as an interpolation."""
 
-    def __init__(self, layers: list[Layer]) -> None:
-        super().__init__("a layer looks at the whole image")
+    def __init__(self, layers: list[Layer], operation: str = "") -> None:
+        super().__init__(f"strips do not know the operation {operation}")
         self.layers = layers  # those before it
+        self.operation = operation  # its name in PyTorch
 
 
 def record(network: Network, *, height: int, width: int) -> list[Layer]:
@@ -74,7 +76,9 @@ class _StandIn:
     def new_zeros(self, shape: Sequence[int]) -> _StandIn:
         return self.then(Source, inputs=(), channels=shape[1], height=shape[2], width=shape[3], empty=True)
 
-    def __add__(self, other: _StandIn) -> _StandIn:
+    def __add__(self, other: object) -> _StandIn:
+        if not isinstance(other, _StandIn):
+            raise NotByRows(self.layers, "add")
         return self.then(Pointwise, inputs=(self.layer, other.layer), function=torch.add)
 
     def tanh(self) -> _StandIn:
@@ -84,7 +88,7 @@ class _StandIn:
         return _relu(self)
 
     def __getattr__(self, name: str) -> Any:  # flatten, mean …
-        raise NotByRows(self.layers)
+        raise NotByRows(self.layers, name)
 
     def then(self, kind: type[Layer], **values: Any) -> _StandIn:
         """The stand-in for another layer's output, by default of this one's shape and made from it."""
@@ -98,10 +102,26 @@ class _StandIn:
         cls, function: Any, types: object, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> _StandIn:
         """PyTorch calls this in place of any of its functions that is given a stand-in."""
+        name = getattr(function, "__name__", str(function))
         if function not in _NOTED:
-            first = args[0][0] if isinstance(args[0], Sequence) else args[0]
-            raise NotByRows(first.layers)
-        return _NOTED[function](*args, **(kwargs or {}))
+            each = (part for value in args for part in (value if isinstance(value, list | tuple) else [value]))
+            raise NotByRows(next(part.layers for part in each if isinstance(part, _StandIn)), name)
+        try:
+            return _NOTED[function](*args, **(kwargs or {}))
+        except NotByRows as error:  # known, but not as it is called here
+            error.operation = error.operation or name
+            raise
+
+
+def _refuse(name: str) -> Callable[..., _StandIn]:
+    def refused(self: _StandIn, *_: object) -> _StandIn:
+        raise NotByRows(self.layers, name)
+
+    return refused
+
+
+for _name in ("radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "pow", "getitem"):
+    setattr(_StandIn, f"__{_name}__", _refuse(_name))  # Python looks for operators in the class alone
 
 
 # --- the functions, with PyTorch's own parameters -----------------------------------------------------------------

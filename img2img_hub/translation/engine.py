@@ -24,6 +24,7 @@ from torch import Tensor
 from img2img_hub.errors import first_line, one_line
 from img2img_hub.images.resize import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
+from img2img_hub.networks.attention import SelfAttention
 from img2img_hub.strips.recording import NotByRows
 from img2img_hub.strips.translate import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
 from img2img_hub.translation.stop import Stop
@@ -195,7 +196,8 @@ class Engine:
                 [-1, 1] on the engine's device; from above to below, each row once.
 
         Raises:
-            ValueError: the network has self-attention, which looks at the whole image, or there is not enough memory.
+            ValueError: the network has an operation that strips do not know, such as self-attention, which looks at the
+                whole image, or there is not enough memory.
         """
         self._warn_once()
         multiple, cpu = self._multiple(height, width), torch.device("cpu")
@@ -299,12 +301,14 @@ class Engine:
                 own = self.network if self.runs_network else None
                 with nullcontext() if self._stop is None else self._stop.checked_by(own):
                     yield
-        except NotByRows:
-            needed = self._gib(height, width)
+        except NotByRows as error:
+            needed, why = self._gib(height, width), "its self-attention looks at the whole image"
+            if not any(isinstance(layer, SelfAttention) for layer in self.network.modules()):
+                why = f"strips do not know its operation {error.operation!r} as it uses it"
             raise ValueError(
-                f"{size} at once take about {needed:.1f} GiB, and this network cannot work in strips, because its "
-                f"self-attention looks at the whole image: give it memory={math.ceil(needed)} (--memory) if there is "
-                "as much, use resize='fit' (--resize fit), or a smaller image"
+                f"{size} at once take about {needed:.1f} GiB, and this network cannot work in strips, because {why}: "
+                f"give it memory={math.ceil(needed)} (--memory) if there is as much, use resize='fit' (--resize fit), "
+                "or a smaller image"
             ) from None
         except Exception as error:
             if not _out_of_memory(error):
