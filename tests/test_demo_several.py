@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
+from PIL import Image, ImageColor
 
 from img2img_hub.demo.about_tab import HERE, describe_model
+from img2img_hub.demo.gallery import thumbnail
 from img2img_hub.demo.models import find_models
 from img2img_hub.demo.several import show_inputs
 from img2img_hub.demo.translate_tab import choose_model
+from img2img_hub.evaluation.sheets import sample_sheet
 from img2img_hub.translation.translator import Translator
 from tests.browser.serving import picture, serve, write_model, write_rooms
 
@@ -35,6 +39,18 @@ def client(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     server = tmp_path_factory.mktemp("server")
     with serve(f"{folder / 'rooms'}, {folder / 'maps'}", folder=server) as address:
         yield Client(address, verbose=False, analytics_enabled=False, download_files=str(server / "got"))
+
+
+def test_the_gallery_shows_an_input_and_the_output(tmp_path: Path) -> None:
+    rooms = write_rooms(tmp_path / "rooms")
+    colours = ("navy", "gray", "gold", "teal")
+    row = [Image.new("RGB", (64, 64), colour) for colour in colours]
+    sample_sheet([row, row], titles=["colours", "edges", "output", "target"]).save(rooms / "sample_sheet.png")
+    (model,) = find_models(str(rooms)).models.values()
+    shown = Image.open(io.BytesIO(base64.b64decode(thumbnail(model).partition(",")[2]))).convert("RGB")
+    seen = [np.asarray(shown.getpixel((x, 80))).astype(int) for x in (20, 140)]
+    wanted = [np.asarray(ImageColor.getrgb(colour)) for colour in ("navy", "gold")]
+    assert all(np.abs(one - other).max() < 16 for one, other in zip(seen, wanted, strict=True))
 
 
 def test_the_pictures_go_in_by_the_models_order(client: Client, folder: Path) -> None:
