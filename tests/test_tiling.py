@@ -78,6 +78,9 @@ NETWORKS = {
     "unet refined": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear", refine_channels=4)),
     "unet resize, 1 band": lambda: lively(UNetGenerator(width=8, levels=4, upsample="resize", in_channels=1)),
     "coarse to fine": lambda: lively(CoarseToFineGenerator(width=4, blocks=1, enhancers=2, enhancer_blocks=1)),
+    "global generator, features": lambda: lively(
+        CoarseToFineGenerator(width=4, blocks=1, enhancers=0, feature_channels=2, layout="pix2pixhd")
+    ),
 }
 
 
