@@ -18,6 +18,7 @@ from img2img_hub import CoarseToFineGenerator, ResNetGenerator, Translator, UNet
 from img2img_hub.images.picture import to_tensor
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import BatchNorm2d, set_norm_statistics
+from img2img_hub.networks.encoders import FrozenBatchNorm2d
 from img2img_hub.strips import stages as strips
 from img2img_hub.strips import translate as tiling
 from img2img_hub.strips.feature_maps import FeatureMap
@@ -55,7 +56,7 @@ def lively(network: Network, *, statistics: str = "image") -> Network:
         for name, parameter in network.named_parameters():
             parameter.normal_(0.2 if name.endswith("bias") else 0.0, 0.1, generator=generator)
         for layer in network.modules():
-            if isinstance(layer, BatchNorm2d):
+            if isinstance(layer, BatchNorm2d | FrozenBatchNorm2d) and layer.weight is not None:
                 layer.weight.normal_(1.0, 0.1, generator=generator)
                 layer.running_mean.normal_(generator=generator)  # type: ignore[union-attr]
                 layer.running_var.uniform_(0.5, 2, generator=generator)  # type: ignore[union-attr]
@@ -77,6 +78,9 @@ NETWORKS = {
     "unet bilinear": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear")),
     "unet refined": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear", refine_channels=4)),
     "unet resize, 1 band": lambda: lively(UNetGenerator(width=8, levels=4, upsample="resize", in_channels=1)),
+    "unet on lite0": lambda: lively(UNetGenerator(width=4, levels=5, encoder="lite0")),
+    "unet on resnet18, 2 bands": lambda: lively(UNetGenerator(width=4, levels=5, encoder="resnet18", in_channels=2)),
+    "unet on vgg16": lambda: lively(UNetGenerator(width=4, levels=5, encoder="vgg16", norm="instance")),
     "coarse to fine": lambda: lively(CoarseToFineGenerator(width=4, blocks=1, enhancers=2, enhancer_blocks=1)),
 }
 

@@ -21,12 +21,14 @@ from img2img_hub.strips.layers import (
     Average,
     Border,
     Convolution,
+    Largest,
     Layer,
     Normalise,
     PixelShuffle,
     Pointwise,
     Source,
     Transposed,
+    Zeros,
 )
 
 
@@ -111,6 +113,10 @@ def _relu(x: _StandIn, inplace: bool = False) -> _StandIn:
     return x.then(Pointwise, function=torch.relu, in_place=torch.relu_)
 
 
+def _relu6(x: _StandIn, inplace: bool = False) -> _StandIn:
+    return x.then(Pointwise, function=F.relu6, in_place=lambda tensor: tensor.clamp_(0, 6))
+
+
 def _leaky_relu(x: _StandIn, negative_slope: float = 0.01, inplace: bool = False) -> _StandIn:
     return x.then(
         Pointwise,
@@ -136,10 +142,13 @@ def _concatenate(parts: Sequence[_StandIn], dim: int = 0) -> _StandIn:
 
 
 def _pad(x: _StandIn, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> _StandIn:
-    if mode not in ("reflect", "replicate"):
+    zeros = mode == "constant" and not value
+    if not zeros and mode not in ("reflect", "replicate"):
         raise NotByRows(x.layers)
     left, right, above, below = pad
     height, width = x.layer.height + above + below, x.layer.width + left + right
+    if zeros:
+        return x.then(Zeros, height=height, width=width, sides=(left, right, above, below))
     return x.then(Border, height=height, width=width, sides=(left, right, above, below), mode=mode)
 
 
@@ -223,6 +232,23 @@ def _average(
     return x.then(Average, height=(x.layer.height + 1) // 2, width=(x.layer.width + 1) // 2)
 
 
+def _largest(
+    x: _StandIn,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> _StandIn:
+    for value, expected in ((dilation, 1), (ceil_mode, False), (return_indices, False)):
+        _only(x, value, expected)
+    kernel, padding = _only(x, kernel_size), _only(x, padding)
+    stride = _only(x, stride) if stride else kernel
+    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
+    return x.then(Largest, height=height, width=width, kernel=kernel, stride=stride, padding=padding)
+
+
 def _only(x: _StandIn, value: Any, expected: Any = None) -> Any:
     """The one number of both axes, which must be the expected one."""
     values = set(value) if isinstance(value, tuple) else {value}
@@ -233,6 +259,7 @@ def _only(x: _StandIn, value: Any, expected: Any = None) -> Any:
 
 _NOTED: dict[Any, Callable[..., _StandIn]] = {
     F.relu: _relu,
+    F.relu6: _relu6,
     F.leaky_relu: _leaky_relu,
     torch.tanh: _tanh,
     F.dropout: _dropout,
@@ -243,5 +270,6 @@ _NOTED: dict[Any, Callable[..., _StandIn]] = {
     F.conv2d: _convolution,
     F.conv_transpose2d: _transposed,
     F.avg_pool2d: _average,
+    F.max_pool2d: _largest,
     F.pixel_shuffle: _pixel_shuffle,
 }
