@@ -12,7 +12,7 @@ from torch import Tensor
 from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.networks import Network
-from img2img_hub.objectives.losses import AdversarialLoss, adversarial, l1, with_data
+from img2img_hub.objectives.losses import AdversarialLoss, fooling, l1, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,8 @@ class Pix2Pix(AdversarialFamily):
     """patch (paper), pixel, or multiscale: patches on several sizes of the image (pix2pixHD). It sees source and target
     side by side in its channels."""
     adversarial_loss: AdversarialLoss = "vanilla"
-    """vanilla: cross-entropy on logits (paper); lsgan: least squares; wgangp: Wasserstein with gradient penalty."""
+    """vanilla: cross-entropy on logits (paper); lsgan: least squares; wgangp: Wasserstein with gradient penalty;
+    hinge: as SPADE."""
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the target (section 3.1)."""
 
@@ -79,7 +80,7 @@ class Pix2Pix(AdversarialFamily):
         valid = _valid(batch)
         logits = networks["discriminator"](self.shown(with_data(fake, valid), condition=batch["source"]))
         return {
-            "adversarial": (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0),
+            "adversarial": (fooling(logits, kind=self.adversarial_loss), 1.0),
             "l1": (l1(fake, batch["target"], valid=valid), self.lambda_l1),
         }
 
