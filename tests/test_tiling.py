@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from img2img_hub import CoarseToFineGenerator, ResNetGenerator, Translator, UNetGenerator
+from img2img_hub import CoarseToFineGenerator, ResNetGenerator, SpadeGenerator, Translator, UNetGenerator
 from img2img_hub.images.picture import to_tensor
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import BatchNorm2d, set_norm_statistics
@@ -53,10 +53,13 @@ def lively(network: Network, *, statistics: str = "image") -> Network:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
+            if "parametrizations" in name:  # spectral norm has measured what there is
+                continue
             parameter.normal_(0.2 if name.endswith("bias") else 0.0, 0.1, generator=generator)
         for layer in network.modules():
             if isinstance(layer, BatchNorm2d):
-                layer.weight.normal_(1.0, 0.1, generator=generator)
+                if layer.affine:
+                    layer.weight.normal_(1.0, 0.1, generator=generator)
                 layer.running_mean.normal_(generator=generator)  # type: ignore[union-attr]
                 layer.running_var.uniform_(0.5, 2, generator=generator)  # type: ignore[union-attr]
     set_norm_statistics(network, statistics)  # type: ignore[arg-type]
@@ -78,6 +81,11 @@ NETWORKS = {
     "unet refined": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear", refine_channels=4)),
     "unet resize, 1 band": lambda: lively(UNetGenerator(width=8, levels=4, upsample="resize", in_channels=1)),
     "coarse to fine": lambda: lively(CoarseToFineGenerator(width=4, blocks=1, enhancers=2, enhancer_blocks=1)),
+    "spade running": lambda: lively(SpadeGenerator(width=2, hidden=4), statistics="running"),
+    "spade instance": lambda: lively(SpadeGenerator(width=2, hidden=4, norm="instance", spectral_norm=False)),
+    "spade style, batch": lambda: lively(
+        SpadeGenerator(width=2, hidden=4, latent=3, latent_side=4, spectral_norm=False)
+    ),
 }
 
 
@@ -102,7 +110,7 @@ def test_exact_strips_give_what_the_image_at_once_gives(name, share):
     assert float((engine(batch) - at_once).abs().max()) < 1e-4
 
 
-@pytest.mark.parametrize("name", ["resnet running", "resnet none"])
+@pytest.mark.parametrize("name", ["resnet running", "resnet none", "spade running"])
 def test_without_statistics_of_the_image_fast_is_exact(name):
     network = NETWORKS[name]()
     batch = batch_for(network)
@@ -273,7 +281,8 @@ def test_a_recorded_network_has_the_shapes_of_the_real_one():
         with torch.no_grad():
             network(torch.zeros(1, network.in_channels, 512, 256))
         norms = [layer for layer in layers if isinstance(layer, Normalise)]
-        assert [(layer.channels, layer.height, layer.width) for layer in norms] == shapes
+        of_a_style = 1 if network.latent else 0  # its first features are no function of the image
+        assert [(layer.channels, layer.height, layer.width) for layer in norms] == shapes[of_a_style:]
 
 
 def test_borders_reflect_at_the_image_alone():

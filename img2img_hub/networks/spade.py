@@ -166,6 +166,6 @@ class SpadeGenerator(Generator):
                 raise ValueError("this SPADE generator has no latent, and starts from the map alone: leave it out")
             return self.start(F.interpolate(source, size=size, mode="nearest"))
         if latent is None:
-            latent = self.start.weight.new_zeros(len(source), self.latent)
+            latent = self.start.weight.new_zeros(source.shape[0], self.latent)
         x = self.start(latent).unflatten(1, (-1, self.latent_side, self.latent_side))
         return x if size == tuple(x.shape[-2:]) else F.interpolate(x, size=size, mode="nearest")
