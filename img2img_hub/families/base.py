@@ -153,6 +153,10 @@ class Family:
         device, in eval mode; neither wrapped nor saved. {} for none. Raises ValueError where one cannot be had."""
         return {}
 
+    def describe_losses(self) -> str:
+        """What a card says of the losses beside the paper, such as which helper they look through; "" for nothing."""
+        return ""
+
     def make_pools(self, *, seed: int) -> dict[str, ImagePool]:
         """Fresh pools of past fakes, one a discriminator; {} where the paper has none."""
         return {}

@@ -100,6 +100,8 @@ class CardFacts:
     """Images a step, over all processes."""
     image_size: int | None = None
     """Pixels, width and height of a training crop."""
+    losses: str = ""
+    """What is to be known of the losses beside the paper and the command line."""
     training_seconds: float | None = None
     precision: str = ""
     """Of training and of the saved weights, such as "bf16 mixed, saved as float16"."""
@@ -257,6 +259,7 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
         "Steps": f"{steps} ({epochs})" if steps and epochs else steps or epochs,
         "Images a step": f"{facts.batch_size:,}" if facts.batch_size is not None else "",
         "Image size": f"{facts.image_size} × {facts.image_size} pixels" if facts.image_size is not None else "",
+        "Losses": facts.losses,
         "Time": _duration(facts.training_seconds) if facts.training_seconds is not None else "",
         "Hardware": facts.hardware,
         "Precision": facts.precision,

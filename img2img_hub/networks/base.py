@@ -222,10 +222,20 @@ class Generator(Network):
     """Output pixels for one of the input, a side."""
     noise_channels: int = 0
     """Bands of noise that `forward` takes as `noise`, 0 for none."""
+    latent: int = 0
+    """Length of the style vector that `forward` takes as `latent`, (N, latent), 0 for none."""
+
+
+Stages = tuple[tuple[Tensor, ...], ...]
+"""By scale what a discriminator's layers before the logits made of the image, (N, C, h, w) each."""
 
 
 class Discriminator(Network):
-    """A network that judges images: (N, in_channels, H, W) -> logits, or a tuple of them; H, W at least `min_size`."""
+    """A network that judges images: (N, in_channels, H, W) -> logits, or a tuple of them; H, W at least `min_size`.
+
+    For feature matching, `forward(image, features=True)` gives (logits, stages), the stages as in `Stages`: of several
+    scales in the logits' order, of one alone a tuple of one tuple.
+    """
 
     min_size: int = 1
 

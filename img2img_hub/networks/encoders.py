@@ -1,4 +1,4 @@
-"""Classification networks as a U-Net's way down: what photographs have taught, under a decoder that is to translate them.
+"""Classification networks as a U-Net's way down: what photographs have taught, under a decoder that translates.
 
 python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(encoder='lite0', levels=5).parameter_count)"
 

@@ -61,9 +61,17 @@ class Layer:
 
 @dataclass(eq=False, kw_only=True)
 class Source(Layer):
-    """The image; with `empty` the zeros of a noise that is not drawn."""
+    """The image; or what is no function of it: `content`, (1, channels, height, width), or with `empty` the zeros of a
+    noise that is not drawn."""
 
     empty: bool = False
+    content: Tensor | None = None
+
+    def held(self, rows: Rows, *, images: int, device: torch.device) -> Tensor:
+        """Rows of what is not the image, (images, channels, rows, width)."""
+        if self.content is None:
+            return torch.zeros(images, self.channels, rows[1] - rows[0], self.width, device=device)
+        return self.content[:, :, slice(*rows)].expand(images, -1, -1, -1)
 
     def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
         raise AssertionError("an image is given, not computed")
@@ -131,6 +139,22 @@ class PixelShuffle(Layer):
     def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
         first = rows[0] % self.factor
         return F.pixel_shuffle(inputs[0], self.factor)[:, :, first : first + rows[1] - rows[0]]
+
+
+@dataclass(eq=False, kw_only=True)
+class Nearest(Layer):
+    """A whole number of times smaller or larger, by leaving out or repeating pixels."""
+
+    def needs(self, rows: Rows) -> Rows:
+        before = self.inputs[0].height
+        return rows[0] * before // self.height, (rows[1] - 1) * before // self.height + 1
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        before = self.inputs[0]
+        down = torch.arange(*rows) * before.height // self.height - self.needs(rows)[0]
+        across = torch.arange(self.width) * before.width // self.width
+        (x,) = inputs
+        return x.index_select(2, down.to(x.device)).index_select(3, across.to(x.device))
 
 
 @dataclass(eq=False, kw_only=True)

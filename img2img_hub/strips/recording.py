@@ -23,6 +23,7 @@ from img2img_hub.strips.layers import (
     Convolution,
     Largest,
     Layer,
+    Nearest,
     Normalise,
     PixelShuffle,
     Pointwise,
@@ -76,8 +77,22 @@ class _StandIn:
     def new_zeros(self, shape: Sequence[int]) -> _StandIn:
         return self.then(Source, inputs=(), channels=shape[1], height=shape[2], width=shape[3], empty=True)
 
-    def __add__(self, other: _StandIn) -> _StandIn:
-        return self.then(Pointwise, inputs=(self.layer, other.layer), function=torch.add)
+    def __add__(self, other: _StandIn | Tensor | float) -> _StandIn:
+        return self._with(other, torch.add)
+
+    def __mul__(self, other: _StandIn | Tensor | float) -> _StandIn:
+        return self._with(other, torch.mul)
+
+    def _with(self, other: _StandIn | Tensor | float, function: Callable[..., Tensor]) -> _StandIn:
+        """Of this and a number, or another of its shape; a tensor is what no image changes, such as a style's start."""
+        if isinstance(other, int | float):
+            return self.then(Pointwise, function=lambda tensor: function(tensor, other))
+        if isinstance(other, Tensor):
+            if other.shape != self.shape:
+                raise NotByRows(self.layers)
+            shape = {"channels": other.shape[1], "height": other.shape[2], "width": other.shape[3]}
+            other = self.then(Source, inputs=(), content=other, **shape)
+        return self.then(Pointwise, inputs=(self.layer, other.layer), function=function)
 
     def tanh(self) -> _StandIn:
         return _tanh(self)
@@ -101,8 +116,8 @@ class _StandIn:
     ) -> _StandIn:
         """PyTorch calls this in place of any of its functions that is given a stand-in."""
         if function not in _NOTED:
-            first = args[0][0] if isinstance(args[0], Sequence) else args[0]
-            raise NotByRows(first.layers)
+            given = [part for each in args for part in (each if isinstance(each, Sequence) else [each])]
+            raise NotByRows(next(part for part in given if isinstance(part, _StandIn)).layers)
         return _NOTED[function](*args, **(kwargs or {}))
 
 
@@ -224,6 +239,18 @@ def _pixel_shuffle(x: _StandIn, upscale_factor: int) -> _StandIn:
     return x.then(PixelShuffle, channels=channels, height=height, width=width, factor=upscale_factor)
 
 
+def _interpolate(
+    x: _StandIn, size: Sequence[int] | None = None, scale_factor: Any = None, mode: str = "nearest", **_: Any
+) -> _StandIn:
+    if mode != "nearest" or size is None:
+        raise NotByRows(x.layers)
+    height, width = size
+    for before, after in ((x.layer.height, height), (x.layer.width, width)):
+        if max(before, after) % min(before, after):
+            raise NotByRows(x.layers)
+    return x.then(Nearest, height=height, width=width) if (height, width) != tuple(x.shape[-2:]) else x
+
+
 def _average(
     x: _StandIn, kernel_size: Any, stride: Any = None, padding: Any = 0, *, count_include_pad: bool = True
 ) -> _StandIn:
@@ -265,6 +292,7 @@ _NOTED: dict[Any, Callable[..., _StandIn]] = {
     F.dropout: _dropout,
     torch.cat: _concatenate,
     F.pad: _pad,
+    F.interpolate: _interpolate,
     F.instance_norm: _instance_norm,
     F.batch_norm: _batch_norm,
     F.conv2d: _convolution,

@@ -72,6 +72,7 @@ def write_card(
         epochs=None if epochs is None else round(epochs, 2),
         batch_size=run.plan.global_batch,
         image_size=config.image_size,
+        losses=shortened(family.describe_losses()),
         training_seconds=round(run.state.seconds),
         precision=f"{_PRECISIONS[run.accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
         torch_version=torch.__version__,

