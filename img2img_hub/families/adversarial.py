@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
 from img2img_hub.families.options import PREFIX, arguments_for
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Discriminator, Generator, UNetGenerator
+from img2img_hub.networks.encoders import LEVELS
 from img2img_hub.objectives.augment import augment, parse_policy
 from img2img_hub.objectives.calls import call_each
 from img2img_hub.objectives.losses import UNHALVED, AdversarialLoss, adversarial, gradient_penalty, r1_penalty
@@ -111,13 +112,15 @@ class AdversarialFamily(Family):
     def make_generator(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> Generator:
         arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
         network = GENERATORS[self.generator]
+        encoder = arguments.get("encoder", "unet")
         if network is UNetGenerator:
-            arguments.setdefault("levels", unet_levels(image_size))
+            arguments.setdefault("levels", unet_levels(image_size) if encoder == "unet" else LEVELS)
         made = network(in_channels=in_channels, out_channels=out_channels, **arguments)
         if image_size % made.multiple or image_size < made.min_size:
             raise ValueError(
                 f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
-                f"and at least {made.min_size}" + (" (or fewer --levels)" if network is UNetGenerator else "")
+                f"and at least {made.min_size}"
+                + (" (or fewer --levels)" if network is UNetGenerator and encoder == "unet" else "")
             )
         return made
 

