@@ -302,7 +302,7 @@ class _Foreign(Generator):
         (lambda x, gain: x + gain, "add"),
         (lambda x, _: 1 - x, "rsub"),
         (lambda x, _: torch.cat([x[:, 2:], x[:, :2]], 1), "getitem"),
-        (lambda x, _: torch.nn.ZeroPad2d(0)(x), "pad"),
+        (lambda x, _: torch.nn.CircularPad2d(0)(x), "pad"),
     ],
 )
 def test_what_strips_do_not_know_is_named_and_is_no_self_attention(between, operation):
