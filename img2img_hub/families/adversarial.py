@@ -107,12 +107,15 @@ class AdversarialFamily(Family):
 
     # --- building ---------------------------------------------------------------------------
 
-    def make_generator(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> Generator:
+    def make_generator(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int, **given: Any
+    ) -> Generator:
+        """given: arguments of the network that are no flags."""
         arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
         network = GENERATORS[self.generator]
         if network is UNetGenerator:
             arguments.setdefault("levels", unet_levels(image_size))
-        made = network(in_channels=in_channels, out_channels=out_channels, **arguments)
+        made = network(in_channels=in_channels, out_channels=out_channels, **arguments, **given)
         if image_size % made.multiple or image_size < made.min_size:
             raise ValueError(
                 f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
