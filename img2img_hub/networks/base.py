@@ -61,6 +61,14 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def take_over(self, smaller: "Network") -> str | None:
+        """Begin with a network of another config inside, where the paper grows one out of another.
+
+        Returns:
+            What was taken over, in words for a log line; None where nothing can be, as of most networks.
+        """
+        return None
+
     # --- saving -----------------------------------------------------------------------------------------------------
 
     def save_weights(self, folder: str | Path, *, dtype: str = "float32") -> None:

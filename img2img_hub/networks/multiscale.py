@@ -5,8 +5,8 @@ python -c "from img2img_hub import MultiScaleDiscriminator; print(MultiScaleDisc
 
 from torch import Tensor, nn
 
-from img2img_hub.errors import check_range
-from img2img_hub.networks.base import Discriminator, Stages
+from img2img_hub.errors import check_range, counted
+from img2img_hub.networks.base import Discriminator, Network, Stages
 from img2img_hub.networks.blocks import Norm, halve
 from img2img_hub.networks.patchgan import Layout, PatchDiscriminator
 
@@ -73,6 +73,22 @@ class MultiScaleDiscriminator(Discriminator):
         for _ in self.judges[1:]:
             field = 2 * (field - 1) + 3  # what a 3×3 average at a stride of 2 adds
         return field
+
+    def take_over(self, smaller: Network) -> str | None:
+        """Begin with the discriminators of fewer scales: what judged an image judges its halves, as in pix2pixHD's
+        second stage, whose images are twice as large. The finest scales are new.
+
+        Returns:
+            What was taken over, in words; None where `smaller` is none that fits, and then nothing was.
+        """
+        if not isinstance(smaller, MultiScaleDiscriminator) or len(smaller.judges) >= len(self.judges):
+            return None
+        if any(smaller.config[key] != value for key, value in self.config.items() if key != "scales"):
+            return None
+        new = len(self.judges) - len(smaller.judges)
+        for own, known in zip(self.judges[new:], smaller.judges, strict=True):
+            own.load_state_dict(known.state_dict())
+        return f"its {counted(len(smaller.judges), 'scale')} as the coarser ones; the finest {new} of all start afresh"
 
     def forward(self, image: Tensor, features: bool = False) -> tuple[Tensor, ...] | tuple[tuple[Tensor, ...], Stages]:
         """Logits, a tensor a scale; with `features` also the stages of each scale, as `PatchDiscriminator` has them."""
