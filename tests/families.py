@@ -26,8 +26,8 @@ def tiny(family: type[Family], **knobs) -> Family:
     return family(**(_TINY.get(family.name, {}) | knobs))
 
 
-def side(family: Family) -> int:
-    """Pixels a side of small training images."""
+def smallest_size(family: Family) -> int:
+    """Pixels a side that such networks take."""
     return _SIDES.get(family.name, 16)
 
 

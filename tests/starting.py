@@ -4,7 +4,7 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from img2img_hub import DataConfig, TrainConfig, train
-from tests.families import side, small
+from tests.families import small, smallest_size
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def start_run(tmp_path, paired_folder, unpaired_folder):
         data = data or DataConfig(dataset=str(folder), side_by_side=family.paired)
         settings = {
             "max_steps": 6,
-            "image_size": side(family),
+            "image_size": smallest_size(family),
             "cpu": True,
             "cpu_threads": 1,
             "num_workers": 0,

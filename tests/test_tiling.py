@@ -85,6 +85,7 @@ NETWORKS = {
     "spade instance": lambda: lively(SpadeGenerator(width=2, hidden=4, norm="instance", spectral_norm=False)),
     "spade style, batch": lambda: lively(
         SpadeGenerator(width=2, hidden=4, latent=3, latent_side=4, spectral_norm=False)
+    ),
     "global generator, features": lambda: lively(
         CoarseToFineGenerator(width=4, blocks=1, enhancers=0, feature_channels=2, layout="pix2pixhd")
     ),

@@ -27,7 +27,7 @@ from img2img_hub.networks import DISCRIMINATORS, GENERATORS
 from img2img_hub.training.results import collapse
 from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.step import Stepper
-from tests.families import each_family, side
+from tests.families import each_family, smallest_size
 from tests.runs import checkpoints, lines, run
 
 pytest_plugins = ["tests.starting"]
@@ -49,7 +49,7 @@ def test_a_run_leaves_what_it_promises(start, family):
         (judge,) = direction.judges
         assert beside[judge] is DISCRIMINATORS[family.discriminator]
         settings = json.loads((generator / "translation.json").read_text())
-        assert settings["working_size"] == side(family)
+        assert settings["working_size"] == smallest_size(family)
         assert settings["resize"] == ("fit" if family.paired else "native")
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["step-3.png", "step-6.png"]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-4", "step-6"], "the last two are kept"
