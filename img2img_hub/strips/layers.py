@@ -186,6 +186,25 @@ class Border(Layer):
 
 
 @dataclass(eq=False, kw_only=True)
+class Zeros(Layer):
+    """A border of `sides` (left, right, above, below) zeros, as convolutions have it whose padding is not the same on
+    both sides."""
+
+    sides: tuple[int, int, int, int]
+
+    def needs(self, rows: Rows) -> Rows:
+        first, last = (row - self.sides[2] for row in rows)
+        height = self.inputs[0].height
+        first = min(max(first, 0), height - 1)  # one of them, where all that is wanted are zeros
+        return first, max(min(last, height), first + 1)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        left, right, above, _ = self.sides
+        first, last = self.needs(rows)
+        return F.pad(inputs[0], (left, right, first - (rows[0] - above), rows[1] - above - last))
+
+
+@dataclass(eq=False, kw_only=True)
 class Convolution(Layer):
     """Zeros around the image, then a convolution."""
 
@@ -234,6 +253,29 @@ class Transposed(Convolution):
             groups=self.groups,
         )
         return made[:, :, rows[0] - first : rows[1] - first]
+
+
+@dataclass(eq=False, kw_only=True)
+class Largest(Layer):
+    """The largest value of each window; what lies outside the image does not count."""
+
+    kernel: int
+    stride: int
+    padding: int
+
+    def needs(self, rows: Rows) -> Rows:
+        first, last = self._window(rows)
+        return max(first, 0), min(last, self.inputs[0].height)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        first, last = self._window(rows)
+        sides = (self.padding, self.padding, max(-first, 0), max(last - self.inputs[0].height, 0))
+        x = F.pad(inputs[0], sides, value=-torch.inf) if any(sides) else inputs[0]
+        return F.max_pool2d(x, self.kernel, stride=self.stride)
+
+    def _window(self, rows: Rows) -> Rows:
+        first, last = (row * self.stride - self.padding for row in (rows[0], rows[1] - 1))
+        return first, last + self.kernel
 
 
 @dataclass(eq=False, kw_only=True)

@@ -15,6 +15,7 @@ from img2img_hub.families import Batch, Family, Outputs, Phase
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.state.checkpoints import RunState
+from img2img_hub.training.state.encoders import drop_gradients
 
 
 @dataclass(kw_only=True)
@@ -39,6 +40,7 @@ class Stepper:
         self.family = family
         self.phases = family.phases
         self.accumulation = config.gradient_accumulation_steps
+        self.frozen_steps = config.freeze_encoder_steps
         self.accelerator = accelerator
         self.wrapped = wrapped
         self.helpers = dict(helpers or {})
@@ -94,6 +96,8 @@ class Stepper:
                 loss = torch.stack([value.float() * weight for value, weight in terms.values()]).sum()
                 self.accelerator.backward(loss / len(micros))
             logs.add(phase.name, terms)
+        if self.state.step < self.frozen_steps:
+            drop_gradients(self.state.networks[name] for name in phase.trains)
         optimizer.step()
         for network in frozen.values():
             network.requires_grad_(True)
