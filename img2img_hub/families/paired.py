@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img_hub.families.adversarial import AdversarialFamily
-from img2img_hub.families.base import Networks, Terms
+from img2img_hub.families.base import Batch, Networks, Terms
 from img2img_hub.objectives.losses import feature_matching, fooling
 from img2img_hub.objectives.perceptual import describe_perceptual, make_perceptual
 
@@ -83,3 +83,9 @@ class PairedAdversarialFamily(AdversarialFamily):
 
     def fooling(self, logits: Tensor | tuple[Tensor, ...]) -> Tensor:
         return fooling(logits, kind=self.adversarial_loss)
+
+
+def valid_in_both(batch: Batch) -> Tensor | None:
+    """Where source and target have data; None where both have it everywhere."""
+    masks = [batch[key] for key in ("source_valid", "target_valid") if key in batch]
+    return masks[0] * masks[-1] if masks else None
