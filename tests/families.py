@@ -9,9 +9,15 @@ import pytest
 import torch
 
 from img2img_hub.families import FAMILIES, Family
+from img2img_hub.families.options import Architecture
 from img2img_hub.objectives.vgg19 import PLACES
 
-_TINY = {"cyclegan": {"pool_size": 2}, "cut": {"head_width": 8}, "fastcut": {"head_width": 8}}
+_TINY = {
+    "cyclegan": {"pool_size": 2},
+    "cut": {"head_width": 8},
+    "fastcut": {"head_width": 8},
+    "pix2pixhd": {"perceptual": "none"},
+}
 
 PACKAGED: list[type[Family]] = [
     family for _, family in sorted(FAMILIES.items()) if family.__module__.startswith("img2img_hub.")
@@ -20,6 +26,17 @@ PACKAGED: list[type[Family]] = [
 
 def tiny(family: type[Family], **knobs) -> Family:
     return family(**(_TINY.get(family.name, {}) | knobs))
+
+
+def small(family: Family) -> Architecture:
+    """Networks of few channels and layers."""
+    own = {"pix2pix": {"noise_channels": 1}, "pix2pixhd": {"blocks": 1, "discriminator_scales": 1}}
+    return Architecture(width=4, discriminator_layers=1, **own.get(family.name, {"blocks": 1}))
+
+
+def smallest_size(family: Family) -> int:
+    """Pixels a side that such networks take."""
+    return 32 if family.name == "pix2pixhd" else 16
 
 
 each_family = pytest.mark.parametrize("family", [tiny(family) for family in PACKAGED], ids=lambda family: family.name)

@@ -15,8 +15,8 @@ from docstring_parser import parse
 
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network
 
-# Channels come from the data, not from a flag.
-_FROM_DATA = ("in_channels", "out_channels")
+# Channels come from the data or the family, not from a flag.
+_GIVEN = ("in_channels", "out_channels", "feature_channels")
 PREFIX = "discriminator_"
 
 
@@ -25,7 +25,7 @@ def _collect(networks: Mapping[str, type[Network]], prefix: str) -> dict[str, tu
     found: dict[str, tuple[Any, str]] = {}
     for network in networks.values():
         for name, parameter in inspect.signature(network).parameters.items():
-            if name in _FROM_DATA or prefix + name in found:
+            if name in _GIVEN or prefix + name in found:
                 continue
             owners: dict[str, list[str]] = {}  # by what each says of the argument, for a width is not always the same
             for short, other in networks.items():
