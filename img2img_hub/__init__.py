@@ -17,6 +17,7 @@ _HOMES = {
     "UNetGenerator": "networks",
     "ResNetGenerator": "networks",
     "CoarseToFineGenerator": "networks",
+    "SpadeGenerator": "networks",
     "PatchDiscriminator": "networks",
     "PixelDiscriminator": "networks",
     "MultiScaleDiscriminator": "networks",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from img2img_hub.networks import PatchDiscriminator as PatchDiscriminator
     from img2img_hub.networks import PixelDiscriminator as PixelDiscriminator
     from img2img_hub.networks import ResNetGenerator as ResNetGenerator
+    from img2img_hub.networks import SpadeGenerator as SpadeGenerator
     from img2img_hub.networks import UNetGenerator as UNetGenerator
     from img2img_hub.training.loop import train as train
     from img2img_hub.training.results.run import Run as Run

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
 from img2img_hub.families.options import PREFIX, arguments_for
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Discriminator, Generator, UNetGenerator
+from img2img_hub.networks.encoders import LEVELS
 from img2img_hub.objectives.augment import augment, parse_policy
 from img2img_hub.objectives.calls import call_each
 from img2img_hub.objectives.losses import UNHALVED, AdversarialLoss, adversarial, gradient_penalty, r1_penalty
@@ -72,9 +73,10 @@ class AdversarialFamily(Family):
 
     # --- losses -----------------------------------------------------------------------
 
-    def shown(self, image: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment."""
-        return augment(image, parse_policy(self.diff_augment), condition=condition)
+    def shown(self, image: Tensor, *, condition: Tensor | None = None, alike: int = 1) -> Tensor:
+        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment, of
+        which `alike` batches get the same draws (see `augment`)."""
+        return augment(image, parse_policy(self.diff_augment), condition=condition, alike=alike)
 
     def discriminator_terms(
         self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None
@@ -117,13 +119,15 @@ class AdversarialFamily(Family):
         """The generator of the family's name for it; `given` are arguments that no flag has."""
         arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
         network = GENERATORS[self.generator]
+        encoder = arguments.get("encoder", "unet")
         if network is UNetGenerator:
-            arguments.setdefault("levels", unet_levels(image_size))
+            arguments.setdefault("levels", unet_levels(image_size) if encoder == "unet" else LEVELS)
         made = network(in_channels=in_channels, out_channels=out_channels, **arguments, **given)
         if image_size % made.multiple or image_size < made.min_size:
             raise ValueError(
                 f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
-                f"and at least {made.min_size}" + (" (or fewer --levels)" if network is UNetGenerator else "")
+                f"and at least {made.min_size}"
+                + (" (or fewer --levels)" if network is UNetGenerator and encoder == "unet" else "")
             )
         return made
 

@@ -36,11 +36,6 @@ class PairedAdversarialFamily(AdversarialFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.lambda_feature_matching and self.diff_augment:
-            raise ValueError(
-                f"--lambda_feature_matching {self.lambda_feature_matching} compares output and target place by place, "
-                f"and --diff_augment {self.diff_augment} changes each at random: leave one of them out"
-            )
         if not self.lambda_perceptual and self.perceptual not in ("vgg19", "none"):
             raise ValueError(f"--perceptual {self.perceptual} does nothing without --lambda_perceptual: give 10, or so")
 
@@ -69,12 +64,13 @@ class PairedAdversarialFamily(AdversarialFamily):
     def judged_terms(self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Terms:
         """ "adversarial" and, if it has a weight, "feature_matching" of (N, C, H, W) images, as a generator learns from
         a frozen discriminator; of pairs of `condition` and image for a conditional one."""
-        seen = self.shown(fake, condition=condition)
         if not self.lambda_feature_matching:
-            return {"adversarial": (self.fooling(critic(seen)), 1.0)}
+            return {"adversarial": (self.fooling(critic(self.shown(fake, condition=condition))), 1.0)}
+        both = None if condition is None else torch.cat([condition, condition])
+        seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)  # or they would not be at one place
         with torch.no_grad():
-            _, wanted = critic(self.shown(real, condition=condition), features=True)
-        logits, stages = critic(seen, features=True)
+            _, wanted = critic(seen[len(fake) :], features=True)
+        logits, stages = critic(seen[: len(fake)], features=True)
         return {
             "adversarial": (self.fooling(logits), 1.0),
             "feature_matching": (feature_matching(stages, wanted), self.matching_weight(stages)),

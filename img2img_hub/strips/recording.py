@@ -21,21 +21,26 @@ from img2img_hub.strips.layers import (
     Average,
     Border,
     Convolution,
+    Largest,
     Layer,
+    Nearest,
     Normalise,
     PixelShuffle,
     Pointwise,
     Source,
     Transposed,
+    Zeros,
 )
 
 
 class NotByRows(Exception):
-    """The network has a layer that is no function of neighbouring rows, such as self-attention."""
+    """The network has an operation that is no function of neighbouring rows, such as self-attention, or none that is
+    known here, such as an interpolation."""
 
-    def __init__(self, layers: list[Layer]) -> None:
-        super().__init__("a layer looks at the whole image")
+    def __init__(self, layers: list[Layer], operation: str = "") -> None:
+        super().__init__(f"strips do not know the operation {operation}")
         self.layers = layers  # those before it
+        self.operation = operation  # its name in PyTorch
 
 
 def record(network: Network, *, height: int, width: int) -> list[Layer]:
@@ -74,8 +79,22 @@ class _StandIn:
     def new_zeros(self, shape: Sequence[int]) -> _StandIn:
         return self.then(Source, inputs=(), channels=shape[1], height=shape[2], width=shape[3], empty=True)
 
-    def __add__(self, other: _StandIn) -> _StandIn:
-        return self.then(Pointwise, inputs=(self.layer, other.layer), function=torch.add)
+    def __add__(self, other: _StandIn | Tensor | float) -> _StandIn:
+        return self._with(other, torch.add)
+
+    def __mul__(self, other: _StandIn | Tensor | float) -> _StandIn:
+        return self._with(other, torch.mul)
+
+    def _with(self, other: _StandIn | Tensor | float, function: Callable[..., Tensor]) -> _StandIn:
+        """Of this and a number, or another of its shape; a tensor is what no image changes, such as a style's start."""
+        if isinstance(other, int | float):
+            return self.then(Pointwise, function=lambda tensor: function(tensor, other))
+        if isinstance(other, Tensor) and other.shape == self.shape:
+            shape = {"channels": other.shape[1], "height": other.shape[2], "width": other.shape[3]}
+            other = self.then(Source, inputs=(), content=other, **shape)
+        if not isinstance(other, _StandIn):
+            raise NotByRows(self.layers, function.__name__)
+        return self.then(Pointwise, inputs=(self.layer, other.layer), function=function)
 
     def tanh(self) -> _StandIn:
         return _tanh(self)
@@ -84,7 +103,7 @@ class _StandIn:
         return _relu(self)
 
     def __getattr__(self, name: str) -> Any:  # flatten, mean …
-        raise NotByRows(self.layers)
+        raise NotByRows(self.layers, name)
 
     def then(self, kind: type[Layer], **values: Any) -> _StandIn:
         """The stand-in for another layer's output, by default of this one's shape and made from it."""
@@ -98,10 +117,26 @@ class _StandIn:
         cls, function: Any, types: object, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> _StandIn:
         """PyTorch calls this in place of any of its functions that is given a stand-in."""
+        name = getattr(function, "__name__", str(function))
         if function not in _NOTED:
-            first = args[0][0] if isinstance(args[0], Sequence) else args[0]
-            raise NotByRows(first.layers)
-        return _NOTED[function](*args, **(kwargs or {}))
+            each = (part for value in args for part in (value if isinstance(value, list | tuple) else [value]))
+            raise NotByRows(next(part.layers for part in each if isinstance(part, _StandIn)), name)
+        try:
+            return _NOTED[function](*args, **(kwargs or {}))
+        except NotByRows as error:  # known, but not as it is called here
+            error.operation = error.operation or name
+            raise
+
+
+def _refuse(name: str) -> Callable[..., _StandIn]:
+    def refused(self: _StandIn, *_: object) -> _StandIn:
+        raise NotByRows(self.layers, name)
+
+    return refused
+
+
+for _name in ("radd", "sub", "rsub", "rmul", "truediv", "rtruediv", "neg", "pow", "getitem"):
+    setattr(_StandIn, f"__{_name}__", _refuse(_name))  # Python looks for operators in the class alone
 
 
 # --- the functions, with PyTorch's own parameters -----------------------------------------------------------------
@@ -109,6 +144,10 @@ class _StandIn:
 
 def _relu(x: _StandIn, inplace: bool = False) -> _StandIn:
     return x.then(Pointwise, function=torch.relu, in_place=torch.relu_)
+
+
+def _relu6(x: _StandIn, inplace: bool = False) -> _StandIn:
+    return x.then(Pointwise, function=F.relu6, in_place=lambda tensor: tensor.clamp_(0, 6))
 
 
 def _leaky_relu(x: _StandIn, negative_slope: float = 0.01, inplace: bool = False) -> _StandIn:
@@ -136,10 +175,13 @@ def _concatenate(parts: Sequence[_StandIn], dim: int = 0) -> _StandIn:
 
 
 def _pad(x: _StandIn, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> _StandIn:
-    if mode not in ("reflect", "replicate"):
+    zeros = mode == "constant" and not value
+    if not zeros and mode not in ("reflect", "replicate"):
         raise NotByRows(x.layers)
     left, right, above, below = pad
     height, width = x.layer.height + above + below, x.layer.width + left + right
+    if zeros:
+        return x.then(Zeros, height=height, width=width, sides=(left, right, above, below))
     return x.then(Border, height=height, width=width, sides=(left, right, above, below), mode=mode)
 
 
@@ -180,12 +222,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> _StandIn:
-    _only(x, dilation, 1)
-    stride, padding = _only(x, stride), _only(x, padding)
-    channels, inner, kernel = weight.shape[:3]
-    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
-    shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
-    return x.then(Convolution, **shape, weight=weight, bias=bias, stride=stride, padding=padding, groups=groups)
+    return _with_kernel(x, weight, bias, stride, padding, dilation, groups)
 
 
 def _transposed(
@@ -198,15 +235,37 @@ def _transposed(
     groups: int = 1,
     dilation: Any = 1,
 ) -> _StandIn:
+    return _with_kernel(x, weight, bias, stride, padding, dilation, groups, output_padding=output_padding)
+
+
+def _with_kernel(
+    x: _StandIn,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    *,
+    output_padding: Any = None,
+) -> _StandIn:
+    """A convolution; with `output_padding` a transposed one."""
     _only(x, dilation, 1)
-    stride, padding, extra = _only(x, stride), _only(x, padding), _only(x, output_padding)
+    stride, padding, kernel = _only(x, stride), _only(x, padding), weight.shape[2]
+    sides = x.layer.height, x.layer.width
+    own = {"weight": weight, "bias": bias, "stride": stride, "padding": padding, "groups": groups}
+    if output_padding is None:
+        channels, inner = weight.shape[:2]
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in sides)
+        shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
+        return x.then(Convolution, **shape, **own)
+    extra = _only(x, output_padding)
     if extra > padding:
         raise NotByRows(x.layers)
-    inner, channels, kernel = weight.shape[0] // groups, weight.shape[1] * groups, weight.shape[2]
-    height, width = ((size - 1) * stride - 2 * padding + kernel + extra for size in (x.layer.height, x.layer.width))
+    inner, channels = weight.shape[0] // groups, weight.shape[1] * groups
+    height, width = ((side - 1) * stride - 2 * padding + kernel + extra for side in sides)
     shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2 / stride**2}
-    own = {"weight": weight, "bias": bias, "groups": groups}
-    return x.then(Transposed, **shape, **own, stride=stride, padding=padding, output_padding=extra)
+    return x.then(Transposed, **shape, **own, output_padding=extra)
 
 
 def _pixel_shuffle(x: _StandIn, upscale_factor: int) -> _StandIn:
@@ -215,12 +274,41 @@ def _pixel_shuffle(x: _StandIn, upscale_factor: int) -> _StandIn:
     return x.then(PixelShuffle, channels=channels, height=height, width=width, factor=upscale_factor)
 
 
+def _interpolate(
+    x: _StandIn, size: Sequence[int] | None = None, scale_factor: Any = None, mode: str = "nearest", **_: Any
+) -> _StandIn:
+    if mode != "nearest" or size is None:
+        raise NotByRows(x.layers)
+    height, width = size
+    for before, after in ((x.layer.height, height), (x.layer.width, width)):
+        if max(before, after) % min(before, after):
+            raise NotByRows(x.layers)
+    return x.then(Nearest, height=height, width=width) if (height, width) != tuple(x.shape[-2:]) else x
+
+
 def _average(
     x: _StandIn, kernel_size: Any, stride: Any = None, padding: Any = 0, *, count_include_pad: bool = True
 ) -> _StandIn:
     for value, expected in ((kernel_size, 3), (stride, 2), (padding, 1), (count_include_pad, False)):
         _only(x, value, expected)
     return x.then(Average, height=(x.layer.height + 1) // 2, width=(x.layer.width + 1) // 2)
+
+
+def _largest(
+    x: _StandIn,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> _StandIn:
+    for value, expected in ((dilation, 1), (ceil_mode, False), (return_indices, False)):
+        _only(x, value, expected)
+    kernel, padding = _only(x, kernel_size), _only(x, padding)
+    stride = _only(x, stride) if stride else kernel
+    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
+    return x.then(Largest, height=height, width=width, kernel=kernel, stride=stride, padding=padding)
 
 
 def _only(x: _StandIn, value: Any, expected: Any = None) -> Any:
@@ -233,15 +321,18 @@ def _only(x: _StandIn, value: Any, expected: Any = None) -> Any:
 
 _NOTED: dict[Any, Callable[..., _StandIn]] = {
     F.relu: _relu,
+    F.relu6: _relu6,
     F.leaky_relu: _leaky_relu,
     torch.tanh: _tanh,
     F.dropout: _dropout,
     torch.cat: _concatenate,
     F.pad: _pad,
+    F.interpolate: _interpolate,
     F.instance_norm: _instance_norm,
     F.batch_norm: _batch_norm,
     F.conv2d: _convolution,
     F.conv_transpose2d: _transposed,
     F.avg_pool2d: _average,
+    F.max_pool2d: _largest,
     F.pixel_shuffle: _pixel_shuffle,
 }

@@ -34,6 +34,7 @@ from img2img_hub.training.run.launch import (
 from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.run.signals import StopRequest
 from img2img_hub.training.state.checkpoints import RunState, errors_of_writing, load_checkpoint, save_checkpoint
+from img2img_hub.training.state.encoders import start_encoders
 from img2img_hub.training.state.finetune import Start, initialise_from
 from img2img_hub.training.state.optimizers import (
     freeze,
@@ -104,6 +105,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     start = Start()
     if fresh:
         start = initialise_from(networks, family=family, where=str(config.init_from), values=train_data.values)
+    encoders = start_encoders(networks, config, fresh=checkpoint is None and config.init_from is None)
     batch_norm = any(isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules())
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
@@ -147,6 +149,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         *describe_speed(accelerator, config, resumed=checkpoint is not None),
         *said,
         *start.said,
+        *encoders,
         *plan.describe(config),
         *folder.describe_start(checkpoint, total=plan.total_steps),
     ]:

