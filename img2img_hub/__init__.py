@@ -1,4 +1,4 @@
-"""Train, share and show image-to-image translators: Pix2Pix, CycleGAN and CUT.
+"""Train, share and show image-to-image translators: Pix2Pix, CycleGAN, CUT and GauGAN (SPADE).
 
     python -c "from img2img_hub import Translator; Translator.from_pretrained('model_cards/facades-label2photo')"
 
@@ -25,6 +25,7 @@ _HOMES = {
     "CycleGAN": "families.cyclegan",
     "CUT": "families.cut",
     "FastCUT": "families.cut",
+    "Spade": "families.spade",
     "Family": "families",
     "Architecture": "families.options",
     "DataConfig": "data.find.sources",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from img2img_hub.families.cyclegan import CycleGAN as CycleGAN
     from img2img_hub.families.options import Architecture as Architecture
     from img2img_hub.families.pix2pix import Pix2Pix as Pix2Pix
+    from img2img_hub.families.spade import Spade as Spade
     from img2img_hub.images.raster import Raster as Raster
     from img2img_hub.networks import CoarseToFineGenerator as CoarseToFineGenerator
     from img2img_hub.networks import Discriminator as Discriminator

@@ -16,12 +16,12 @@ from img2img_hub.evaluation.metrics import METRICS, metric_names
 from img2img_hub.training.results.results import Results
 from img2img_hub.training.results.validation import MEASURED_ON_THE_WAY
 from img2img_hub.training.state.best import Best
-from tests.families import each_family, tiny
+from tests.families import each_family, smallest_size, tiny
 from tests.runs import TINY, TWO, checkpoints, lines, run, same_tensors
 
 pytest_plugins = ["tests.starting"]
 
-BEST = {"pix2pix": "ssim", "cyclegan": "swd_target", "cut": "swd_target", "fastcut": "swd_target"}
+BEST = {"pix2pix": "ssim", "cyclegan": "swd_target", "cut": "swd_target", "fastcut": "swd_target", "spade": "ssim"}
 
 
 def measured(folder: Path, prefix: str) -> dict[int, dict[str, float]]:
@@ -39,7 +39,7 @@ def evaluated(folder: Path, family, paired_folder: Path, unpaired_folder: Path) 
     """What a new evaluation finds of finished generators."""
     if family.paired:
         data = open_data(DataConfig(dataset=str(paired_folder), side_by_side=True), paired=True, split="test")
-        return evaluate_paired(Translator.from_pretrained(folder), data, image_size=16)
+        return evaluate_paired(Translator.from_pretrained(folder), data, image_size=smallest_size(family))
     data = open_data(DataConfig(dataset=str(unpaired_folder)), paired=False, split="test")
     there, *back = (Translator.from_pretrained(folder / part) for part in family.published)
     return evaluate_unpaired(there, back[0] if back else None, data, image_size=16)
@@ -153,7 +153,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(start, tm
 
 
 def test_a_side_too_small_for_fid_is_refused_before_the_training(start, tmp_path, unpaired_folder, monkeypatch):
-    monkeypatch.setattr(perceptual, "_load_inception", lambda name: nn.Identity())
+    monkeypatch.setattr(perceptual, "_load_inception", lambda: nn.Identity())
     (unpaired_folder / "testB/1.png").unlink()
     with pytest.raises(ValueError, match="FID and KID compare sets of two images or more a side, got 1"):
         start(CycleGAN(), "run", eval_every=2, extra_metrics=("fid",))

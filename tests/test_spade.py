@@ -19,7 +19,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from img2img_hub import Network, SpadeGenerator
 from img2img_hub.networks import StyleEncoder
 from img2img_hub.networks.blocks import Conv2d, initialise_xavier, normalise_spectrally, set_norm_statistics
-from img2img_hub.networks.spade import Spade
+from img2img_hub.networks.spade import SpadeNorm
 from tests.runs import ROOT
 
 TINY = {"width": 2, "hidden": 4}
@@ -145,8 +145,9 @@ def doubled(x):
 @pytest.mark.parametrize(("depth", "halvings"), [("normal", 5), ("more", 6), ("most", 7)])
 @pytest.mark.parametrize("latent", [0, 3])
 def test_generator_computes_what_the_paper_says(depth, halvings, latent):
+    torch.manual_seed(0)
     network = lively(SpadeGenerator(in_channels=4, depth=depth, latent=latent, latent_side=2, **TINY)).double().eval()
-    network.image.weight.data *= 0.02  # within what tanh tells apart
+    network.image.weight.data *= 0.01  # within what tanh tells apart
     side = 2 ** (halvings + 1)
     source, z = torch.randn(2, 4, side, side).double(), torch.randn(2, 3).double()
     weights = network.state_dict()
@@ -181,7 +182,7 @@ def test_generator_computes_what_the_paper_says(depth, halvings, latent):
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_norm_is_without_gain_and_bias_and_steered_by_the_map(norm):
-    layer = Spade(3, map_channels=2, hidden=4, norm=norm)
+    layer = SpadeNorm(3, map_channels=2, hidden=4, norm=norm)
     initialise_xavier(layer.modules())
     assert not any(name.startswith("norm.") for name, _ in layer.named_parameters())
     x, map = torch.randn(2, 3, 5, 6) * 3 + 1, torch.randn(2, 2, 5, 6)

@@ -58,6 +58,11 @@ def unit(image: AnyImage, translator: Translator, side: str) -> Tensor:
         raster = image if isinstance(image, Raster) else read_raster(image)
         return (values.to_network(raster.array.transpose(2, 0, 1), raster.valid)[None].double() + 1) / 2
     assert isinstance(image, Image.Image)
+    return unit_of_picture(image)
+
+
+def unit_of_picture(image: Image.Image) -> Tensor:
+    """The same, of an 8-bit picture alone."""
     return torch.round(to_tensor(image).double()[None] * 127.5 + 127.5) / 255
 
 

@@ -72,9 +72,10 @@ class AdversarialFamily(Family):
 
     # --- losses -----------------------------------------------------------------------
 
-    def shown(self, image: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment."""
-        return augment(image, parse_policy(self.diff_augment), condition=condition)
+    def shown(self, image: Tensor, *, condition: Tensor | None = None, alike: int = 1) -> Tensor:
+        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment, of
+        which `alike` batches get the same draws (see `augment`)."""
+        return augment(image, parse_policy(self.diff_augment), condition=condition, alike=alike)
 
     def discriminator_terms(
         self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None
@@ -108,13 +109,16 @@ class AdversarialFamily(Family):
 
     # --- building ---------------------------------------------------------------------------
 
-    def make_generator(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> Generator:
+    def make_generator(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int, **given: Any
+    ) -> Generator:
+        """given: arguments of the network that are no flags."""
         arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
         network = GENERATORS[self.generator]
         encoder = arguments.get("encoder", "unet")
         if network is UNetGenerator:
             arguments.setdefault("levels", unet_levels(image_size) if encoder == "unet" else LEVELS)
-        made = network(in_channels=in_channels, out_channels=out_channels, **arguments)
+        made = network(in_channels=in_channels, out_channels=out_channels, **arguments, **given)
         if image_size % made.multiple or image_size < made.min_size:
             raise ValueError(
                 f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
@@ -137,7 +141,7 @@ class AdversarialFamily(Family):
         arguments = arguments_for(
             DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
         )
-        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
+        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments, **given)
         if image_size < made.min_size:
             raise ValueError(
                 f"--image_size {image_size} is too small for the discriminator, which needs {made.min_size} pixels or "

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Network
+from img2img_hub.networks.blocks import NormStatistics
 from img2img_hub.objectives.losses import ImagePool
 
 Networks = dict[str, nn.Module]
@@ -117,6 +118,9 @@ class Family:
     run_defaults: ClassVar[dict[str, Any]] = {}
     # Whether images are resized and cropped at random to the end; else only until the learning rate begins to fall.
     jitter_in_decay: ClassVar[bool] = True
+    # What batch norm normalises with at test time; None: each image's own statistics where training saw one at a time,
+    # else training's averages.
+    norm_statistics: ClassVar[NormStatistics | None] = None
 
     # Numbers of its own that `measure` gives, by name, beside those of all evaluations.
     metrics: ClassVar[dict[str, Metric]] = {}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img_hub.families.adversarial import AdversarialFamily
-from img2img_hub.families.base import Networks, Terms
+from img2img_hub.families.base import Batch, Networks, Terms
 from img2img_hub.objectives.losses import feature_matching, fooling
 from img2img_hub.objectives.perceptual import describe_perceptual, make_perceptual
 
@@ -35,11 +35,6 @@ class PairedAdversarialFamily(AdversarialFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.lambda_feature_matching and self.diff_augment:
-            raise ValueError(
-                f"--lambda_feature_matching {self.lambda_feature_matching} compares output and target place by place, "
-                f"and --diff_augment {self.diff_augment} changes each at random: leave one of them out"
-            )
         if not self.lambda_perceptual and self.perceptual not in ("vgg19", "none"):
             raise ValueError(f"--perceptual {self.perceptual} does nothing without --lambda_perceptual: give 10, or so")
 
@@ -68,12 +63,13 @@ class PairedAdversarialFamily(AdversarialFamily):
     def judged_terms(self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Terms:
         """ "adversarial" and, if it has a weight, "feature_matching" of (N, C, H, W) images, as a generator learns from
         a frozen discriminator; of pairs of `condition` and image for a conditional one."""
-        seen = self.shown(fake, condition=condition)
         if not self.lambda_feature_matching:
-            return {"adversarial": (self.fooling(critic(seen)), 1.0)}
+            return {"adversarial": (self.fooling(critic(self.shown(fake, condition=condition))), 1.0)}
+        both = None if condition is None else torch.cat([condition, condition])
+        seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)  # or they would not be at one place
         with torch.no_grad():
-            _, wanted = critic(self.shown(real, condition=condition), features=True)
-        logits, stages = critic(seen, features=True)
+            _, wanted = critic(seen[len(fake) :], features=True)
+        logits, stages = critic(seen[: len(fake)], features=True)
         return {
             "adversarial": (self.fooling(logits), 1.0),
             "feature_matching": (feature_matching(stages, wanted), self.lambda_feature_matching),
@@ -87,3 +83,9 @@ class PairedAdversarialFamily(AdversarialFamily):
 
     def fooling(self, logits: Tensor | tuple[Tensor, ...]) -> Tensor:
         return fooling(logits, kind=self.adversarial_loss)
+
+
+def valid_in_both(batch: Batch) -> Tensor | None:
+    """Where source and target have data; None where both have it everywhere."""
+    masks = [batch[key] for key in ("source_valid", "target_valid") if key in batch]
+    return masks[0] * masks[-1] if masks else None

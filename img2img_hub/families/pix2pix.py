@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
-from img2img_hub.families.paired import PairedAdversarialFamily
+from img2img_hub.families.paired import PairedAdversarialFamily, valid_in_both
 from img2img_hub.networks import Network
 from img2img_hub.objectives.losses import AdversarialLoss, l1, with_data
 
@@ -65,7 +65,7 @@ class Pix2Pix(PairedAdversarialFamily):
             fake = networks["generator"](batch["source"])
         if outputs.keep_graph:
             outputs.fakes["target"] = fake
-        valid = _valid(batch)
+        valid = valid_in_both(batch)
         return self.discriminator_terms(
             networks["discriminator"],
             real=with_data(batch["target"], valid),
@@ -78,16 +78,10 @@ class Pix2Pix(PairedAdversarialFamily):
         fake: Tensor | None = outputs.fakes.pop("target", None)
         if fake is None:
             fake = networks["generator"](batch["source"])
-        valid = _valid(batch)
+        valid = valid_in_both(batch)
         seen = {"fake": with_data(fake, valid), "real": with_data(batch["target"], valid)}
         return {
             **self.judged_terms(networks["discriminator"], **seen, condition=batch["source"]),
             "l1": (l1(fake, batch["target"], valid=valid), self.lambda_l1),
             **self.perceptual_terms(networks, **seen),
         }
-
-
-def _valid(batch: Batch) -> Tensor | None:
-    """Where both images have data; None where all have it everywhere."""
-    masks = [batch[key] for key in ("source_valid", "target_valid") if key in batch]
-    return masks[0] * masks[-1] if masks else None

@@ -13,20 +13,21 @@ from img2img_hub.errors import check_flags, check_range
 from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import BatchNorm2d, Conv2d, initialise_xavier, normalise_spectrally
 
-SpadeNorm = Literal["batch", "instance"]
+Steered = Literal["batch", "instance"]
 Depth = Literal["normal", "more", "most"]
 
-_DOUBLINGS: dict[Depth, int] = {"normal": 5, "more": 6, "most": 7}
+MULTIPLES: dict[Depth, int] = {"normal": 32, "more": 64, "most": 128}
+"""Pixels of the image for one of where it starts, a side."""
 _SLOPE = 0.2  # of the leaky ReLUs
 
 
-class Spade(nn.Module):
+class SpadeNorm(nn.Module):
     """Normalise, then take gain and bias of each place from the map: n · (1 + γ(map)) + β(map) (section 3).
 
     (N, channels, H, W) and the map (N, map_channels, H, W) of the same size -> (N, channels, H, W).
     """
 
-    def __init__(self, channels: int, *, map_channels: int, hidden: int, norm: SpadeNorm) -> None:
+    def __init__(self, channels: int, *, map_channels: int, hidden: int, norm: Steered) -> None:
         super().__init__()
         self.norm = BatchNorm2d(channels, affine=False) if norm == "batch" else nn.InstanceNorm2d(channels)
         self.shared = Conv2d(map_channels, hidden, 3, padding=1)
@@ -46,13 +47,13 @@ class SpadeBlock(nn.Module):
     """
 
     def __init__(
-        self, inner: int, outer: int, *, map_channels: int, hidden: int, norm: SpadeNorm, spectral_norm: bool
+        self, inner: int, outer: int, *, map_channels: int, hidden: int, norm: Steered, spectral_norm: bool
     ) -> None:
         super().__init__()
         middle = min(inner, outer)
 
-        def steered(channels: int) -> Spade:
-            return Spade(channels, map_channels=map_channels, hidden=hidden, norm=norm)
+        def steered(channels: int) -> SpadeNorm:
+            return SpadeNorm(channels, map_channels=map_channels, hidden=hidden, norm=norm)
 
         self.norm_0, self.conv_0 = steered(inner), Conv2d(inner, middle, 3, padding=1)
         self.norm_1, self.conv_1 = steered(middle), Conv2d(middle, outer, 3, padding=1)
@@ -103,7 +104,7 @@ class SpadeGenerator(Generator):
         width: int = 64,
         hidden: int = 128,
         depth: Depth = "normal",
-        norm: SpadeNorm = "batch",
+        norm: Steered = "batch",
         spectral_norm: bool = True,
         latent: int = 0,
         latent_side: int = 8,
@@ -118,15 +119,15 @@ class SpadeGenerator(Generator):
             latent=(latent, 0, 8192),
             latent_side=(latent_side, 1, 256),
         )
-        if depth not in _DOUBLINGS:
+        if depth not in MULTIPLES:
             raise ValueError(f"depth must be 'normal', 'more' or 'most', got {depth!r:.60}")
-        if norm not in get_args(SpadeNorm):
+        if norm not in get_args(Steered):
             raise ValueError(f"norm must be 'batch' or 'instance' in a SPADE generator, got {norm!r:.60}")
         if depth == "most" and width % 2:
             raise ValueError(f"width must be even for depth 'most', which ends in half of it, got {width}")
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.multiple = 2 ** _DOUBLINGS[depth]
+        self.multiple = MULTIPLES[depth]
         self.min_size = 2 * self.multiple  # below, the first blocks see one pixel: nothing to normalise
         self.latent = latent
         self.latent_side = latent_side

@@ -10,6 +10,8 @@ from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Network
 from img2img_hub.networks.blocks import Conv2d, initialise_xavier, normalise_spectrally
 
+STYLE_ENCODER = "style_encoder"
+"""What it is called beside its generator."""
 _SIDE = 256  # pixels that every image is resized to
 _LAST = 4  # what six halvings leave of them
 

@@ -18,6 +18,7 @@ from accelerate import Accelerator
 
 from img2img_hub.errors import counted
 from img2img_hub.evaluation.metrics import METRICS
+from img2img_hub.evaluation.references import REFERENCES
 from img2img_hub.families import Direction
 from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
 from img2img_hub.hub.local_paths import shortened
@@ -77,9 +78,17 @@ def write_card(
         precision=f"{_PRECISIONS[run.accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
         torch_version=torch.__version__,
         metrics=tuple(
-            CardMetric(key, value, validation.split, validation.id, which, label=METRICS[key].label)
+            CardMetric(
+                key,
+                value,
+                validation.split,
+                validation.id,
+                which,
+                label=METRICS[key].label,
+                beside=_references(key, numbers),
+            )
             for key, value in numbers.items()
-            if validation is not None
+            if validation is not None and not key.endswith(tuple(f"_{name}" for name in REFERENCES))
         ),
         weights=weights,
         norm_statistics=translator.settings.norm_statistics if translator.network.config.get("norm") == "batch" else "",
@@ -93,6 +102,12 @@ def write_card(
         citation=family.paper,
     )
     (folder / "README.md").write_text(render_model_card(facts), encoding="utf-8")
+
+
+def _references(key: str, numbers: dict[str, float]) -> str:
+    """Such as "floor 78.92, ceiling 366.4", "" for a number that has none."""
+    found = {name: numbers.get(f"{key}_{name}") for name in REFERENCES}
+    return ", ".join(f"{name} {value:.4g}" for name, value in found.items() if value is not None)
 
 
 def _values(translator: Translator) -> str:
