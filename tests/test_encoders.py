@@ -203,12 +203,16 @@ def test_any_size_is_translated():
     assert Translator(unet("lite0"), device="cpu")(picture(seed=1, size=(50, 70)), resize="native").size == (50, 70)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["lite0", "resnet18"])
 def test_the_export_of_any_size_gives_the_same(name, tmp_path):
     torch.manual_seed(0)
-    network = unet(name).eval()
+    network = unet(name, norm="instance").eval()
     if name == "lite0":
         encoder(network).load_released()
+    with torch.no_grad():
+        for parameter in network.ups[-1].parameters():
+            parameter.mul_(10)
+        assert network(photo()).std() > 0.1
     facts = export_model(network, tmp_path / "a.onnx", working_size=64, about={}, dynamic=True)
     assert len(facts["checks"]) == 2
     assert all(check["max_abs_difference"] < 1e-4 for check in facts["checks"])
