@@ -141,7 +141,7 @@ class AdversarialFamily(Family):
         arguments = arguments_for(
             DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
         )
-        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments, **given)
+        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
         if image_size < made.min_size:
             raise ValueError(
                 f"--image_size {image_size} is too small for the discriminator, which needs {made.min_size} pixels or "

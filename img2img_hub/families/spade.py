@@ -146,8 +146,9 @@ class Spade(PairedAdversarialFamily):
         """Of fakes and targets in one batch, as the discriminator itself learns from them."""
         if not self.lambda_feature_matching:
             return super().judged_terms(critic, real=real, fake=fake, condition=condition)
-        shown = (self.shown(image, condition=condition) for image in (fake, real))
-        (logits, stages), (_, wanted) = call_each(critic, *shown, features=True)
+        both = None if condition is None else torch.cat([condition, condition])
+        seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)
+        (logits, stages), (_, wanted) = call_each(critic, *seen.chunk(2), features=True)
         return {
             "adversarial": (self.fooling(logits), 1.0),
             "feature_matching": (feature_matching(stages, wanted), self.lambda_feature_matching),
