@@ -229,7 +229,11 @@ class VGG16Encoder(_OfTorchvision):
         return [*made[1:], values]  # what is of the full size has no place in a decoder that begins at the half
 
 
-_ENCODERS: dict[str, Callable[[], Encoder]] = {"lite0": Lite0Encoder, "resnet18": ResNet18Encoder, "vgg16": VGG16Encoder}
+_ENCODERS: dict[str, Callable[[], Encoder]] = {
+    "lite0": Lite0Encoder,
+    "resnet18": ResNet18Encoder,
+    "vgg16": VGG16Encoder,
+}
 
 
 def make_encoder(name: str) -> Encoder:
