@@ -1,4 +1,4 @@
-"""Train, share and show image-to-image translators: Pix2Pix, CycleGAN and CUT.
+"""Train, share and show image-to-image translators: Pix2Pix, pix2pixHD, CycleGAN, CUT and GauGAN (SPADE).
 
     python -c "from img2img_hub import Translator; Translator.from_pretrained('model_cards/facades-label2photo')"
 
@@ -17,13 +17,16 @@ _HOMES = {
     "UNetGenerator": "networks",
     "ResNetGenerator": "networks",
     "CoarseToFineGenerator": "networks",
+    "SpadeGenerator": "networks",
     "PatchDiscriminator": "networks",
     "PixelDiscriminator": "networks",
     "MultiScaleDiscriminator": "networks",
     "Pix2Pix": "families.pix2pix",
+    "Pix2PixHD": "families.pix2pixhd",
     "CycleGAN": "families.cyclegan",
     "CUT": "families.cut",
     "FastCUT": "families.cut",
+    "Spade": "families.spade",
     "Family": "families",
     "Architecture": "families.options",
     "DataConfig": "data.find.sources",
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from img2img_hub.families.cyclegan import CycleGAN as CycleGAN
     from img2img_hub.families.options import Architecture as Architecture
     from img2img_hub.families.pix2pix import Pix2Pix as Pix2Pix
+    from img2img_hub.families.pix2pixhd import Pix2PixHD as Pix2PixHD
+    from img2img_hub.families.spade import Spade as Spade
     from img2img_hub.images.raster import Raster as Raster
     from img2img_hub.networks import CoarseToFineGenerator as CoarseToFineGenerator
     from img2img_hub.networks import Discriminator as Discriminator
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
     from img2img_hub.networks import PatchDiscriminator as PatchDiscriminator
     from img2img_hub.networks import PixelDiscriminator as PixelDiscriminator
     from img2img_hub.networks import ResNetGenerator as ResNetGenerator
+    from img2img_hub.networks import SpadeGenerator as SpadeGenerator
     from img2img_hub.networks import UNetGenerator as UNetGenerator
     from img2img_hub.training.loop import train as train
     from img2img_hub.training.results.run import Run as Run

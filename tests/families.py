@@ -9,9 +9,22 @@ import pytest
 import torch
 
 from img2img_hub.families import FAMILIES, Family
+from img2img_hub.families.options import Architecture
 from img2img_hub.objectives.vgg19 import PLACES
 
-_TINY = {"cyclegan": {"pool_size": 2}, "cut": {"head_width": 8}, "fastcut": {"head_width": 8}}
+_TINY = {
+    "cyclegan": {"pool_size": 2},
+    "cut": {"head_width": 8},
+    "fastcut": {"head_width": 8},
+    "pix2pixhd": {"perceptual": "none"},
+    "spade": {"perceptual": "none", "latent": 4},
+}
+_SIDES = {"pix2pixhd": 32, "spade": 64}
+_SMALL = {
+    "pix2pix": {"noise_channels": 1},
+    "pix2pixhd": {"blocks": 1, "discriminator_scales": 1},
+    "spade": {"hidden": 8},
+}
 
 PACKAGED: list[type[Family]] = [
     family for _, family in sorted(FAMILIES.items()) if family.__module__.startswith("img2img_hub.")
@@ -20,6 +33,16 @@ PACKAGED: list[type[Family]] = [
 
 def tiny(family: type[Family], **knobs) -> Family:
     return family(**(_TINY.get(family.name, {}) | knobs))
+
+
+def smallest_size(family: Family) -> int:
+    """Pixels a side that such networks take."""
+    return _SIDES.get(family.name, 16)
+
+
+def small(family: Family) -> Architecture:
+    """Networks for them."""
+    return Architecture(width=4, discriminator_layers=1, **_SMALL.get(family.name, {"blocks": 1}))
 
 
 each_family = pytest.mark.parametrize("family", [tiny(family) for family in PACKAGED], ids=lambda family: family.name)

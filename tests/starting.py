@@ -3,7 +3,8 @@
 import pytest
 from accelerate.state import AcceleratorState
 
-from img2img_hub import Architecture, DataConfig, TrainConfig, train
+from img2img_hub import DataConfig, TrainConfig, train
+from tests.families import small, smallest_size
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def start_run(tmp_path, paired_folder, unpaired_folder):
         data = data or DataConfig(dataset=str(folder), side_by_side=family.paired)
         settings = {
             "max_steps": 6,
-            "image_size": 16,
+            "image_size": smallest_size(family),
             "cpu": True,
             "cpu_threads": 1,
             "num_workers": 0,
@@ -26,12 +27,11 @@ def start_run(tmp_path, paired_folder, unpaired_folder):
             "num_samples": 2,
             **settings,
         }
-        small = {"width": 4, "discriminator_layers": 1} | ({"noise_channels": 1} if family.paired else {"blocks": 1})
         return train(
             family,
             TrainConfig(output_dir=str(tmp_path / output), **settings),
             data,
-            architecture=architecture or Architecture(**small),
+            architecture=architecture or small(family),
         )
 
     yield run

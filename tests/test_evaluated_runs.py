@@ -16,12 +16,13 @@ from img2img_hub.evaluation.metrics import METRICS, metric_names
 from img2img_hub.training.results.results import Results
 from img2img_hub.training.results.validation import MEASURED_ON_THE_WAY
 from img2img_hub.training.state.best import Best
-from tests.families import each_family, tiny
+from tests.families import each_family, smallest_size, tiny
 from tests.runs import TINY, TWO, checkpoints, lines, run, same_tensors
 
 pytest_plugins = ["tests.starting"]
 
 BEST = {"pix2pix": "ssim", "cyclegan": "swd_target", "cut": "swd_target", "fastcut": "swd_target"}
+BEST |= {"pix2pixhd": "ssim", "spade": "ssim"}
 
 
 def measured(folder: Path, prefix: str) -> dict[int, dict[str, float]]:
@@ -39,10 +40,10 @@ def evaluated(folder: Path, family, paired_folder: Path, unpaired_folder: Path) 
     """What a new evaluation finds of finished generators."""
     if family.paired:
         data = open_data(DataConfig(dataset=str(paired_folder), side_by_side=True), paired=True, split="test")
-        return evaluate_paired(Translator.from_pretrained(folder), data, image_size=16)
+        return evaluate_paired(Translator.from_pretrained(folder), data, image_size=smallest_size(family))
     data = open_data(DataConfig(dataset=str(unpaired_folder)), paired=False, split="test")
     there, *back = (Translator.from_pretrained(folder / part) for part in family.published)
-    return evaluate_unpaired(there, back[0] if back else None, data, image_size=16)
+    return evaluate_unpaired(there, back[0] if back else None, data, image_size=smallest_size(family))
 
 
 def seen_from(part: str, name: str) -> str:

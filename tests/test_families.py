@@ -17,7 +17,7 @@ from img2img_hub.networks import GENERATORS
 from img2img_hub.training.loop import Stepper
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.state.checkpoints import RunState
-from tests.families import PACKAGED
+from tests.families import PACKAGED, tiny
 
 SMALL = Architecture(width=4, discriminator_layers=1, dropout=0.0)
 STEPS = 3
@@ -33,11 +33,11 @@ class NoLogs:
         self.terms.append((phase, {name: value.item() for name, (value, _) in terms.items()}))
 
 
-def batches(count, size=1):
+def batches(count, size=1, side=16):
     generator = torch.Generator().manual_seed(5)
     return [
         {
-            name: torch.rand(size, 3, 16, 16, generator=generator, dtype=torch.float64) * 2 - 1
+            name: torch.rand(size, 3, side, side, generator=generator, dtype=torch.float64) * 2 - 1
             for name in ("source", "target")
         }
         for _ in range(count)
@@ -58,7 +58,8 @@ def run(family, networks, data, *, logs=None, **config):
         for phase in family.phases
     }
     state = RunState(networks=networks, optimizers=optimizers, averages={}, pools=family.make_pools(seed=0))
-    stepper = Stepper(family, settings, accelerator=accelerator, wrapped=networks, state=state)
+    helpers = family.make_helpers()
+    stepper = Stepper(family, settings, accelerator=accelerator, wrapped=networks, state=state, helpers=helpers)
     logs = logs or NoLogs()
     stream = iter(data)
     per_step = settings.gradient_accumulation_steps * (1 + sum(phase.repeats - 1 for phase in family.phases))
@@ -316,7 +317,7 @@ def choices(family, name):
 )
 def test_any_generator_and_discriminator_fit_any_family_that_takes_them(family, generator, discriminator):
     kind = GENERATORS[generator]
-    family = family(generator=generator, discriminator=discriminator)
+    family = tiny(family, generator=generator, discriminator=discriminator)
     networks = family.build(Architecture(width=2), in_channels=3, out_channels=3, image_size=96)
     assert isinstance(networks[next(iter(family.published.values()))], kind)
     outputs = Outputs(keep_graph=True, pools=family.make_pools(seed=0))

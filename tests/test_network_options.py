@@ -27,7 +27,7 @@ from img2img_hub import (
     ResNetGenerator,
     UNetGenerator,
 )
-from img2img_hub.families.options import Architecture
+from img2img_hub.families.options import Architecture, option_help
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS
 from img2img_hub.networks.attention import SelfAttention
 
@@ -236,7 +236,9 @@ def test_a_config_from_before_the_options_means_that_they_are_off(tmp_path: Path
 
 
 def test_each_option_is_a_flag_with_a_help_text() -> None:
-    texts = {option.name: option.metadata["help"] for option in fields(Architecture)}
+    texts = option_help()
+    assert list(texts) == [option.name for option in fields(Architecture)]
+    assert all(f"    {name}: {text}\n" in (Architecture.__doc__ or "") for name, text in texts.items())
     assert texts["self_attention"].startswith("[resnet] ")
     assert texts["refine_channels"].startswith("[unet] ")
     assert texts["enhancers"].startswith("[coarse_to_fine] ")

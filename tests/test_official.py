@@ -12,7 +12,7 @@ from torch import nn
 from img2img_hub import PatchDiscriminator, PixelDiscriminator, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.networks.blocks import set_norm_statistics
 from img2img_hub.official.file import read_official, save_official, to_official
-from img2img_hub.official.layouts import infer, original_names
+from img2img_hub.official.layouts import find_layout, original_names
 from tests.conftest import picture
 from tests.originals import assert_same, original_patch, original_pixel, original_resnet, original_unet, save, trained
 
@@ -132,7 +132,8 @@ def test_names_and_shapes_at_full_width(layout):
     names = original_names(network)
     found = [(names[name], value.shape) for name, value in network.state_dict().items()]
     assert found == [(name, value.shape) for name, value in state.items()]
-    architecture, arguments, _ = infer(state, dropout=None, norm=None)
+    found = find_layout(state)
+    arguments, _ = found.arguments(state, dropout=None, norm=None)
     assert architecture is type(network)
     assert arguments.items() <= network.config.items()
 

@@ -14,7 +14,7 @@ from img2img_hub import Network, PatchDiscriminator, ResNetGenerator, Translator
 from img2img_hub.cli import main
 from img2img_hub.networks import PatchHeads
 from img2img_hub.official.file import read_official, save_official, to_official
-from img2img_hub.official.layouts import infer
+from img2img_hub.official.layouts import find_layout
 from tests.conftest import picture
 from tests.originals import (
     OriginalHeads,
@@ -86,8 +86,9 @@ def test_a_checkpoint_computes_what_the_original_computed_and_goes_back_as_it_wa
     assert_same(to_official(read.network), original.state_dict())
     with torch.device("meta"):
         full = make(width=64).state_dict()
-    architecture, arguments, _ = infer(full, dropout=None, norm=None if "none" not in layout else "none")
-    assert architecture is type(read.network)
+    found = find_layout(full)
+    arguments, _ = found.arguments(full, dropout=None, norm=None if "none" not in layout else "none")
+    assert found.network is type(read.network)
     assert arguments.items() <= ours(width=64).config.items()
 
 

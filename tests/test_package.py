@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import img2img_hub
+from img2img_hub.translation.settings import TranslationSettings
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "img2img_hub"
@@ -135,6 +136,7 @@ NOT_NEEDED = [
     "openvino",
     "tifffile",
     "tyro",
+    "docstring_parser",
     *HOMES,
 ]
 
@@ -142,6 +144,7 @@ NOT_NEEDED = [
 @pytest.mark.parametrize("network", ["UNetGenerator", "ResNetGenerator", "CoarseToFineGenerator"])
 def test_loading_a_model_and_translating_imports_no_compiler_and_nothing_of_others(network, tmp_path):
     getattr(img2img_hub, network)(norm="batch", width=4).save_weights(tmp_path)
+    TranslationSettings(family="pix2pix").save(tmp_path)  # whose finish is asked for
     code = """
         import sys
         from PIL import Image

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from torch import multiprocessing, nn
 from torch.nn import functional as F
 
-from img2img_hub import CycleGAN, Pix2Pix
+from img2img_hub import CycleGAN, PatchDiscriminator, Pix2Pix
 from img2img_hub.families import Outputs
+from img2img_hub.families.spade import Spade
 from img2img_hub.objectives import vgg19
 from img2img_hub.objectives.lite0 import load_lite0
 from img2img_hub.objectives.perceptual import WEIGHTS, make_perceptual
@@ -241,10 +242,10 @@ def test_pix2pix_with_both_losses_as_written_plainly(file):
         assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(ours, theirs, strict=True)), name
 
 
-def test_features_are_matched_place_by_place_whatever_diff_augment_draws():
-    family = Pix2Pix(lambda_feature_matching=1.0, diff_augment="color,translation,cutout")
-    networks = family.build(SMALL, in_channels=3, out_channels=3, image_size=16)
-    critic, (batch,) = networks["discriminator"].eval(), batches(1)
+@pytest.mark.parametrize("family", [Pix2Pix, Spade])
+def test_features_are_matched_place_by_place_whatever_diff_augment_draws(family):
+    family = family(lambda_feature_matching=1.0, diff_augment="color,translation,cutout", discriminator="patch")
+    critic, (batch,) = PatchDiscriminator(width=4, layers=1).eval(), batches(1)
     condition, real = batch["source"].float(), batch["target"].float()
     terms = family.judged_terms(critic, real=real, fake=real.clone(), condition=condition)
     assert terms["feature_matching"][0] == 0, "output and target are changed by the same draws"

@@ -400,6 +400,12 @@ def test_ranges_are_kept_in_translation_json(tmp_path: Path) -> None:
         ({"dtype": "float32", "low": [0, "a"], "high": [1, 2]}, "source_values: low must be 1 to 1024 numbers"),
         ({"dtype": "float32", "low": [0, 3], "high": [1, 2]}, "source_values: low must be below high.* band 2"),
         ({"dtype": "float32", "low": [0], "high": [1, 2]}, "source_values: low and high must be as many"),
+        (
+            {"dtype": "float64", "low": [-1e308], "high": [1e308]},
+            r"source_values: .* within ±3\.4e\+38 .* got -1e\+308 and",
+        ),
+        ({"dtype": "uint8", "low": [-1e39], "high": [1]}, "source_values: .*within .* got -1e.39 and 1 in band 1"),
+        ({"dtype": "float32", "low": [0, 0], "high": [1, 1e-310]}, "source_values: .*1e-38 apart, got 0 and 1e-310 in"),
         ({"dtype": "float32", "low": [0], "high": [1e999]}, "source_values: high must be 1 to 1024 numbers"),
         ({"dtype": "float32", "low": [0], "high": [10**400]}, "source_values: high must be 1 to 1024 numbers"),
         ({"dtype": "float32", "low": [0], "high": [1], "unit": "m"}, "source_values: an object .* unknown key unit"),
@@ -469,3 +475,12 @@ def test_other_values_than_those_of_training_are_pointed_out(tmp_path: Path) -> 
         translator(array)
     with pytest.warns(UserWarning, match="holds uint8, the model was trained on uint16: are these the same units"):
         translator(np.full((16, 16, 5), 200, np.uint8))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize(("low", "high"), [(-np.finfo(np.float32).max, np.finfo(np.float32).max), (0, 1e-38)])
+def test_the_widest_and_the_narrowest_range_give_numbers(dtype: str, low: float, high: float) -> None:
+    values = BandValues(dtype=dtype, low=(float(low),), high=(float(high),))
+    seen = values.to_network(np.array([[[0, 1, 60]]], dtype=dtype))
+    assert torch.isfinite(seen).all()
+    assert np.isfinite(values.to_units(torch.tensor([[[-1.0, 0.0, 1.0]]]))).all()

@@ -17,8 +17,10 @@ from img2img_hub import (
     FastCUT,
     Network,
     Pix2Pix,
+    SpadeGenerator,
     TrainConfig,
     Translator,
+    UNetGenerator,
     train,
 )
 from img2img_hub.data.find.sources import open_data
@@ -26,10 +28,17 @@ from img2img_hub.evaluation.measure import evaluate_paired
 from img2img_hub.training.results import collapse
 from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.step import Stepper
-from tests.families import each_family
+from tests.families import each_family, smallest_size
 from tests.runs import checkpoints, lines, run
 
 pytest_plugins = ["tests.starting"]
+
+
+NETWORKS = {
+    "pix2pix": ("UNetGenerator", "PatchDiscriminator"),
+    "pix2pixhd": ("CoarseToFineGenerator", "MultiScaleDiscriminator"),
+    "spade": ("SpadeGenerator", "MultiScaleDiscriminator"),
+}
 
 
 @each_family
@@ -40,20 +49,22 @@ def test_a_run_leaves_what_it_promises(start, family):
         for name in ("README.md", "config.json", "model.safetensors", "translation.json", "training_config.json"):
             assert (generator / name).is_file(), name
         network = Network.from_pretrained(generator)
-        assert type(network).__name__ == ("UNetGenerator" if family.paired else "ResNetGenerator")
+        assert type(network).__name__ == NETWORKS.get(family.name, ("ResNetGenerator", "PatchDiscriminator"))[0]
         sheet = Image.open(generator / "sample_sheet.png")
         assert sheet.width > 3 * 16
         beside = {path.name: type(Network.from_pretrained(path)) for path in (generator / "training").iterdir()}
         assert beside.keys() == {*direction.judges, *direction.auxiliaries}
         (judge,) = direction.judges
-        assert beside[judge].__name__ == "PatchDiscriminator"
+        assert beside[judge].__name__ == NETWORKS.get(family.name, ("ResNetGenerator", "PatchDiscriminator"))[1]
         settings = json.loads((generator / "translation.json").read_text())
-        assert settings["working_size"] == 16
-        assert settings["resize"] == ("fit" if family.paired else "native")
+        assert settings["working_size"] == smallest_size(family)
+        assert settings["resize"] == ("fit" if isinstance(network, UNetGenerator | SpadeGenerator) else "native")
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["step-3.png", "step-6.png"]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-4", "step-6"], "the last two are kept"
     assert [line["step"] for line in lines(folder) if "learning_rate" in line] == [2, 4, 6]
-    assert {"generator/adversarial", "generator/l1"} <= lines(folder)[0].keys() or not family.paired
+    terms = {"pix2pix": "l1", "pix2pixhd": "feature_matching", "spade": "feature_matching"}
+    if family.paired:
+        assert {"generator/adversarial", f"generator/{terms[family.name]}"} <= lines(folder)[0].keys()
 
 
 @each_family
@@ -61,10 +72,13 @@ def test_both_players_are_optimised_as_the_papers_do(start, family):
     folder = start(family, "run", max_steps=2)
     optimizers = torch.load(folder / "checkpoints/step-2/training_state.pt", weights_only=True)["optimizers"]
     assert optimizers.keys() == {"generator", "discriminator"}
-    for optimizer in optimizers.values():
+    two_scales = family.name == "spade"
+    for name, optimizer in optimizers.items():
         (group,) = optimizer["param_groups"]
-        assert (group["betas"], group["weight_decay"], group["amsgrad"]) == ((0.5, 0.999), 0, False)
-        assert group["lr"] == 2e-4  # of the last of two steps: both count as flat
+        betas = (0.0, 0.9) if two_scales else (0.5, 0.999)
+        assert (group["betas"], group["weight_decay"], group["amsgrad"]) == (betas, 0, False)
+        # Of the last of two steps: both count as flat.
+        assert group["lr"] == ({"generator": 1e-4, "discriminator": 4e-4}[name] if two_scales else 2e-4)
 
 
 def test_directions_of_a_cycle_name_each_other(start):
@@ -176,6 +190,8 @@ def test_learning_rate_is_flat_then_linear():
     by_steps = replace(config, max_steps=100)
     factors = [by_steps.learning_rate_factor(step=step, total_steps=100, epoch=0) for step in (0, 50, 75, 99)]
     assert factors == [1.0, 1.0, 0.5, pytest.approx(1 / 50)]
+    late = [config.learning_rate_factor(step=0, total_steps=1, epoch=epoch, late=True) for epoch in (0, 100, 101, 199)]
+    assert late == pytest.approx([1, 1, 0.99, 0.01]), "of pix2pixHD: epochs 1 to 101 whole, the 200th a hundredth"
     assert replace(config, decay_epochs=0).learning_rate_factor(step=9, total_steps=9, epoch=500) == 1.0
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
 from img2img_hub.families.options import PREFIX, arguments_for
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Discriminator, Generator, UNetGenerator
+from img2img_hub.networks.encoders import LEVELS
 from img2img_hub.objectives.augment import augment, parse_policy
 from img2img_hub.objectives.calls import call_each
 from img2img_hub.objectives.losses import UNHALVED, AdversarialLoss, adversarial, gradient_penalty, r1_penalty
@@ -23,6 +24,7 @@ class AdversarialFamily(Family):
     """A generator against a discriminator."""
 
     network_defaults: ClassVar[dict[str, Any]]  # of generator and discriminator alike, as far as they know them
+    scales_summed: ClassVar[bool] = False  # whether losses of several scales are summed, not averaged
 
     generator: str
     discriminator: str
@@ -88,7 +90,7 @@ class AdversarialFamily(Family):
         image does to its batch-mates.
         """
         kind = self.adversarial_loss
-        half = 1.0 if kind in UNHALVED else 0.5
+        half, summed = 1.0 if kind in UNHALVED else 0.5, self.scales_summed
         if self.lambda_r1:
             real = real.detach().requires_grad_(True)
         seen_fake, seen_real = self.shown(fake, condition=condition), self.shown(real, condition=condition)
@@ -97,8 +99,11 @@ class AdversarialFamily(Family):
         else:
             fake_logits, real_logits = call_each(critic, seen_fake, seen_real)
         terms: Terms = {
-            "fake": (adversarial(fake_logits, real=False, kind=kind), half),
-            "real": (adversarial(real_logits, real=True, kind=kind, smoothing=self.label_smoothing), half),
+            "fake": (adversarial(fake_logits, real=False, kind=kind, summed=summed), half),
+            "real": (
+                adversarial(real_logits, real=True, kind=kind, smoothing=self.label_smoothing, summed=summed),
+                half,
+            ),
         }
         if kind == "wgangp":
             terms["penalty"] = (gradient_penalty(critic, seen_real.detach(), seen_fake), self.lambda_gp)
@@ -108,16 +113,21 @@ class AdversarialFamily(Family):
 
     # --- building ---------------------------------------------------------------------------
 
-    def make_generator(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> Generator:
+    def make_generator(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int, **given: Any
+    ) -> Generator:
+        """The generator of the family's name for it; `given` are arguments that no flag has."""
         arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
         network = GENERATORS[self.generator]
+        encoder = arguments.get("encoder", "unet")
         if network is UNetGenerator:
-            arguments.setdefault("levels", unet_levels(image_size))
-        made = network(in_channels=in_channels, out_channels=out_channels, **arguments)
+            arguments.setdefault("levels", unet_levels(image_size) if encoder == "unet" else LEVELS)
+        made = network(in_channels=in_channels, out_channels=out_channels, **arguments, **given)
         if image_size % made.multiple or image_size < made.min_size:
             raise ValueError(
                 f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
-                f"and at least {made.min_size}" + (" (or fewer --levels)" if network is UNetGenerator else "")
+                f"and at least {made.min_size}"
+                + (" (or fewer --levels)" if network is UNetGenerator and encoder == "unet" else "")
             )
         return made
 

@@ -9,47 +9,63 @@ None means: as the family, the image size or the network itself has it.
 import inspect
 from collections.abc import Mapping
 from dataclasses import field, fields, make_dataclass
+from functools import cache
 from typing import Any
-
-from docstring_parser import parse
 
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network
 
-# Channels come from the data, not from a flag.
-_FROM_DATA = ("in_channels", "out_channels")
+# Channels come from the data, features and styles from the family, not from a flag.
+_GIVEN = ("in_channels", "out_channels", "feature_channels", "latent", "latent_side")
 PREFIX = "discriminator_"
 
 
-def _collect(networks: Mapping[str, type[Network]], prefix: str) -> dict[str, tuple[Any, str]]:
-    """{flag: (type, help)} over the signatures of `networks`; the help says which of them know the argument."""
-    found: dict[str, tuple[Any, str]] = {}
+def _collect(networks: Mapping[str, type[Network]], prefix: str) -> dict[str, Any]:
+    """{flag: type} over the signatures of `networks`."""
+    found: dict[str, Any] = {}
     for network in networks.values():
         for name, parameter in inspect.signature(network).parameters.items():
-            if name in _FROM_DATA or prefix + name in found:
-                continue
-            owners: dict[str, list[str]] = {}  # by what each says of the argument, for a width is not always the same
-            for short, other in networks.items():
-                if name in inspect.signature(other).parameters:
-                    texts = {text.arg_name: text.description or "" for text in parse(other.__doc__ or "").params}
-                    owners.setdefault(" ".join(texts.get(name, "").split()), []).append(short)
-            help_text = " ".join(f"[{', '.join(shorts)}] {text}" for text, shorts in owners.items())
-            found[prefix + name] = (parameter.annotation, help_text)
+            if name not in _GIVEN:
+                found.setdefault(prefix + name, parameter.annotation)
     return found
+
+
+@cache
+def option_help() -> dict[str, str]:
+    """{flag: what the networks say of the argument, and which of them know it}; parses their docstrings."""
+    from docstring_parser import parse  # for help texts, which most who load a model never read
+
+    found = {}
+    for networks, prefix in ((GENERATORS, ""), (DISCRIMINATORS, PREFIX)):
+        owners: dict[str, dict[str, list[str]]] = {}  # what each says of the argument: a width is not always the same
+        for short, network in networks.items():
+            texts = {text.arg_name: text.description or "" for text in parse(network.__doc__ or "").params}
+            for name in inspect.signature(network).parameters:
+                if name not in _GIVEN:
+                    said = " ".join(texts.get(name, "").split())
+                    owners.setdefault(prefix + name, {}).setdefault(said, []).append(short)
+        for name, texts_of in owners.items():
+            found[name] = " ".join(f"[{', '.join(shorts)}] {text}" for text, shorts in texts_of.items())
+    return found
+
+
+class _Docstring:
+    """A docstring that is made when somebody reads it."""
+
+    def __get__(self, instance: object, owner: type) -> str:
+        about = "Shape of the networks; what is not given follows the family, the image size and the network."
+        return f"{about}\n\nArgs:\n" + "".join(f"    {name}: {text}\n" for name, text in option_help().items())
 
 
 _OPTIONS = _collect(GENERATORS, "") | _collect(DISCRIMINATORS, PREFIX)
 
 Architecture = make_dataclass(
     "Architecture",
-    [(name, kind | None, field(default=None, metadata={"help": text})) for name, (kind, text) in _OPTIONS.items()],
+    [(name, kind | None, field(default=None)) for name, kind in _OPTIONS.items()],
     frozen=True,
     kw_only=True,
 )
 Architecture.__module__ = __name__  # so that it can be pickled
-Architecture.__doc__ = (
-    "Shape of the networks; what is not given follows the family, the image size and the network.\n\nArgs:\n"
-    + ("".join(f"    {name}: {text}\n" for name, (_, text) in _OPTIONS.items()))
-)
+Architecture.__doc__ = _Docstring()  # type: ignore[assignment]
 
 
 def arguments_for(

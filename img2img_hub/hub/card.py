@@ -83,6 +83,8 @@ class CardFacts:
     """What becomes what, such as "label maps to photos"."""
     architecture: dict[str, Any] = field(default_factory=dict)
     """The generator's config.json."""
+    encoder: str = ""
+    """What a classification network inside of it started with, and how long that was kept, in a few words."""
     parameters: int | None = None
     """Weights of the generator."""
     datasets: tuple[str, ...] = ()
@@ -262,6 +264,7 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
     rows = {
         "Data": "; ".join(part for part in (data, facts.data_description) if part),
         "Generator": f"`{name}({network})`" if name else "",
+        "Encoder": facts.encoder,
         "Parameters": f"{facts.parameters / 1e6:.3g} million" if facts.parameters is not None else "",
         "Steps": f"{steps} ({epochs})" if steps and epochs else steps or epochs,
         "Images a step": f"{facts.batch_size:,}" if facts.batch_size is not None else "",

@@ -25,6 +25,7 @@ from img2img_hub.images.raster import DTYPES, MAX_BANDS, Raster
 # A value is an outlier when it lies further beyond these percentiles than a tenth of the way between them.
 PERCENTILES = (0.1, 99.9)
 MARGIN = 0.1
+_LARGEST, _CLOSEST = float(np.finfo(np.float32).max), 1e-38
 MASK = (-255.0, 255.0)
 """Low and high of a mask of 0 and 255, which are 0 and 1 to the network."""
 UNLABELLED = 255
@@ -69,6 +70,12 @@ class BandValues:
             raise ValueError(f"low and high must be as many, got {len(self.low)} and {len(self.high)}")
         if wrong := [band for band, (low, high) in enumerate(zip(self.low, self.high, strict=True), 1) if low >= high]:
             raise ValueError(f"low must be below high, which it is not in band {wrong[0]}")
+        for band, (low, high) in enumerate(zip(self.low, self.high, strict=True), 1):
+            if max(-low, high) > _LARGEST or high - low < _CLOSEST:  # the network's numbers would be none
+                raise ValueError(
+                    f"low and high must be within ±{_LARGEST:.3g} and at least {_CLOSEST:g} apart, got {low:.6g} and "
+                    f"{high:.6g} in band {band}: give images and ranges in other units"
+                )
         if self.no_data is not None and not is_number(self.no_data):
             raise ValueError(f"no_data must be null or a number, got {self.no_data!r:.60}")
         classes = self.classes

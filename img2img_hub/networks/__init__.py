@@ -10,6 +10,8 @@ from img2img_hub.networks.instance_encoder import InstanceEncoder
 from img2img_hub.networks.multiscale import MultiScaleDiscriminator
 from img2img_hub.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from img2img_hub.networks.resnet import ResNetGenerator
+from img2img_hub.networks.spade import SpadeGenerator
+from img2img_hub.networks.style_encoder import StyleEncoder
 from img2img_hub.networks.unet import UNetGenerator
 
 # The short names of the command line (--generator unet, --discriminator patch).
@@ -17,6 +19,7 @@ GENERATORS: dict[str, type[Generator]] = {
     "unet": UNetGenerator,
     "resnet": ResNetGenerator,
     "coarse_to_fine": CoarseToFineGenerator,
+    "spade": SpadeGenerator,
 }
 DISCRIMINATORS: dict[str, type[Discriminator]] = {
     "patch": PatchDiscriminator,
@@ -37,5 +40,7 @@ __all__ = [
     "PatchHeads",
     "PixelDiscriminator",
     "ResNetGenerator",
+    "SpadeGenerator",
+    "StyleEncoder",
     "UNetGenerator",
 ]

@@ -230,6 +230,8 @@ class Generator(Network):
     """Output pixels for one of the input, a side."""
     noise_channels: int = 0
     """Bands of noise that `forward` takes as `noise`, 0 for none."""
+    latent: int = 0
+    """Length of the style vector that `forward` takes as `latent`, (N, latent), 0 for none."""
 
 
 Stages = tuple[tuple[Tensor, ...], ...]

@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import register_parametrization
+
+from img2img_hub.networks.spectral_norm import SpectralNorm
 
 Norm = Literal["batch", "instance", "none"]
 Upsample = Literal["transpose", "resize", "bilinear"]
@@ -196,7 +198,7 @@ def normalise_spectrally(network: nn.Module) -> None:
     """
     for layer in list(network.modules()):  # a list: registering adds modules
         if isinstance(layer, nn.Conv2d):
-            spectral_norm(layer)
+            register_parametrization(layer, "weight", SpectralNorm(layer.weight))
 
 
 @torch.no_grad()

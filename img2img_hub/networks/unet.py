@@ -18,6 +18,7 @@ from img2img_hub.networks.blocks import (
     make_norm,
     make_upsample,
 )
+from img2img_hub.networks.encoders import BANDS, LEVELS, Encoder, EncoderName, make_encoder
 
 
 class UNetGenerator(Generator):
@@ -40,9 +41,14 @@ class UNetGenerator(Generator):
         refine_channels: channels of two more convolutions at full resolution, which see the source beside what the
             decoder made: edges of the source stay sharp, and what is interpolated can be sharpened. 0: none (paper),
             and the output is what the last up-sampling makes.
+        encoder: what leads down: "unet" (paper), or a classification network under the same decoder, with its own
+            normalisation of the input inside: "lite0" (EfficientNet-Lite0, the smallest), "resnet18" or "vgg16". Its
+            batch norms keep the averages that it comes with; `norm` is the decoder's and of the skip connections,
+            `dropout` of the two innermost blocks up, and `levels` must be 5. Sources (with noise) of other than 1 or 3
+            channels pass through a learnt 1×1 convolution to 3.
     """
 
-    later_arguments = frozenset({"refine_channels"})
+    later_arguments = frozenset({"refine_channels", "encoder"})
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class UNetGenerator(Generator):
         upsample: Upsample = "transpose",
         noise_channels: int = 0,
         refine_channels: int = 0,
+        encoder: EncoderName = "unet",
     ) -> None:
         super().__init__()
         check_range(
@@ -76,9 +83,12 @@ class UNetGenerator(Generator):
         bias = conv_has_bias(norm)
         channels = [width * min(2**level, 8) for level in range(levels)]  # 64 128 256 512 512 …
         last = levels - 1
+        classifier = None if encoder == "unet" else make_encoder(encoder)
+        if classifier is not None and levels != LEVELS:
+            raise ValueError(f"encoder {encoder} halves an image {LEVELS} times: levels must be {LEVELS}, got {levels}")
 
         self.downs = nn.ModuleList()
-        for level, out in enumerate(channels):
+        for level, out in enumerate(channels if classifier is None else []):
             inner = in_channels + noise_channels if level == 0 else channels[level - 1]
             down: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
             down.append(Conv2d(inner, out, 4, stride=2, padding=1, bias=bias))
@@ -87,18 +97,28 @@ class UNetGenerator(Generator):
             self.downs.append(nn.Sequential(*down))
 
         self.ups = nn.ModuleList()  # from the innermost to the outermost
+        skips = channels if classifier is None else classifier.channels
+        # The paper's skips are not activated before they are joined; a classifier's are as its own layers want them.
+        before, after = ([nn.ReLU], []) if classifier is None else ([], [nn.ReLU])
+        dropped = range(4, last) if classifier is None else range(last - 1, levels)
         for level in reversed(range(levels)):
             doubling = "resize" if upsample == "bilinear" and level == 0 and not refine_channels else upsample
-            inner = channels[level] if level == last else 2 * channels[level]  # skip and inner result side by side
+            inner = skips[level] if level == last else skips[level] + channels[level]  # and inner result side by side
+            up: list[nn.Module] = [activation() for activation in before]
             if level == 0:
-                up = [nn.ReLU(), make_upsample(doubling, inner, refine_channels or out_channels, kernel=4, bias=True)]
+                up.append(make_upsample(doubling, inner, refine_channels or out_channels, kernel=4, bias=True))
                 up.append(nn.ReLU() if refine_channels else nn.Tanh())
             else:
                 out = channels[level - 1]
-                up = [nn.ReLU(), make_upsample(doubling, inner, out, kernel=4, bias=bias), make_norm(norm, out)]
-                if dropout > 0 and 4 <= level < last:
+                up += [make_upsample(doubling, inner, out, kernel=4, bias=bias), make_norm(norm, out)]
+                if dropout > 0 and level in dropped:
                     up.append(Dropout(dropout))
+                up += [activation() for activation in after]
             self.ups.append(nn.Sequential(*up))
+
+        self.laterals = nn.ModuleList()  # a classifier's features are up to ten times as large as what they join
+        if classifier is not None:
+            self.laterals.extend(make_norm(norm, each) for each in skips[:last])
 
         self.refine: nn.Module | None = None
         if refine_channels:  # no norm, so that the source's own brightness passes
@@ -107,7 +127,14 @@ class UNetGenerator(Generator):
                 *(nn.ReplicationPad2d(1), Conv2d(refine_channels, out_channels, 3), nn.Tanh()),
             )
 
+        self.encoder: Encoder | None = None
+        self.adapter: nn.Module | None = None
+        if classifier is not None and (read := in_channels + noise_channels) not in (1, BANDS):
+            self.adapter = Conv2d(read, BANDS, 1)
         initialise(self.modules())
+        if self.adapter is not None and not self.adapter.weight.is_meta:
+            nn.init.normal_(self.adapter.weight, std=read**-0.5)  # values of the size that pictures have
+        self.encoder = classifier  # has started in its own way
 
     def forward(self, source: Tensor, noise: Tensor | None = None) -> Tensor:
         """Translate. `noise`: (N, noise_channels, H, W) standard normal; None: drawn in training, zero in eval mode."""
@@ -115,7 +142,8 @@ class UNetGenerator(Generator):
         if height % self.multiple or width % self.multiple:
             raise ValueError(
                 f"this U-Net needs height and width to be multiples of {self.multiple}, got {height}×{width}; "
-                "pad the image (Translator does it) or build the network with fewer levels"
+                "pad the image (Translator does it)"
+                + (" or build the network with fewer levels" if self.encoder is None else "")
             )
         x = source
         if self.noise_channels:
@@ -128,7 +156,10 @@ class UNetGenerator(Generator):
         for down in self.downs:
             x = down(x)
             skips.append(x)
-        skips.pop()  # the innermost goes straight up
+        if self.encoder is not None:
+            *outer, innermost = self.encoder(x if self.adapter is None else self.adapter(x))
+            skips = [*(norm(skip) for norm, skip in zip(self.laterals, outer, strict=True)), innermost]
+        x = skips.pop()  # the innermost goes straight up
         for up in self.ups:
             x = up(x)
             if skips:

@@ -143,13 +143,16 @@ class _Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(outer, eps=_EPSILON)
 
     def forward(self, values: Tensor) -> Tensor:
-        height, width = (
-            max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0) for size in values.shape[-2:]
-        )
+        height, width = (self._border(size) for size in values.shape[-2:])
         if height or width:
             values = F.pad(values, (width // 2, width - width // 2, height // 2, height - height // 2))
         values = self.norm(self.convolution(values))
         return F.relu6(values) if self.active else values
+
+    def _border(self, size: int) -> int:
+        """Pixels on both sides together."""
+        beyond = size % self.stride if self.stride > 1 else 0
+        return max(self.kernel - (beyond or self.stride), 0)
 
 
 class _Block(nn.Module):

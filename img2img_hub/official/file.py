@@ -1,4 +1,4 @@
-"""Checkpoints of the papers' own PyTorch code (pix2pix and CycleGAN, CUT): read them, and write them back.
+"""Checkpoints of the papers' own PyTorch code (pix2pix and CycleGAN, CUT, pix2pixHD, SPADE): read and write them.
 
     python -c "from img2img_hub.official.file import read_official as r; print(r('latest_net_G.pth').network.config)"
 
@@ -6,7 +6,6 @@ Such a file is a bare state dict: names and shapes are all that it says about it
 from anywhere is data, never code: it is unpickled as tensors and nothing else.
 """
 
-import inspect
 import io
 import re
 import warnings
@@ -24,22 +23,16 @@ from img2img_hub.files import write_bytes
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import MAX_PARAMETERS
 from img2img_hub.networks.blocks import Norm
-from img2img_hub.official.layouts import (
-    LAYOUTS,
-    State,
-    biases_of_instance_norm,
-    infer,
-    original_filters,
-    original_names,
-)
+from img2img_hub.networks.spade import Depth
+from img2img_hub.official.gaugan import BARE_NORM
+from img2img_hub.official.layout import Layout, State
+from img2img_hub.official.layouts import LAYOUTS, find_layout, layout_of, original_names
 
 SOURCE = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
 CUT_SOURCE = "https://github.com/taesungp/contrastive-unpaired-translation"
 
-# What the original's options can say. Any other argument must have its default, which is what the original does.
-_ORIGINAL_ARGUMENTS = {"in_channels", "out_channels", "levels", "blocks", "layers", "width", "norm", "dropout"}
-_ORIGINAL_ARGUMENTS |= {"antialias", "channels"}
-_FEWEST_LEVELS = 5  # of an original U-Net: its code puts four around the innermost whatever it is told
+HD_SOURCE = "https://github.com/NVIDIA/pix2pixHD"
+SPADE_SOURCE = "https://github.com/NVlabs/SPADE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,28 +45,40 @@ class Official:
     """What was dropped, filled in or assumed on the way, each one sentence without its full stop."""
 
 
-def read_official(path: str | Path, *, dropout: float | None = None, norm: Norm | None = None) -> Official:
-    """Read a generator, a discriminator or CUT's heads; architecture, width, channels, norm are in names and shapes.
+def read_official(
+    path: str | Path,
+    *,
+    dropout: float | None = None,
+    norm: Norm | None = None,
+    depth: Depth | None = None,
+    features: int | None = None,
+) -> Official:
+    """Read a generator, a discriminator, an encoder or CUT's heads; architecture, width, channels, norm are in names
+    and shapes.
 
     Args:
         path: such as latest_net_G.pth.
         dropout: probability to record. None: 0.5 for a U-Net, whose file does not show whether it had any; for a
             ResNet 0.5 where the layout has dropout layers, else 0.
         norm: "instance" or "none" for a file without norm weights. None: "instance" where it has their biases.
+        depth: "normal" or "more" for a SPADE generator, whose file does not show which; has to be said.
+        features: how many channels of a pix2pixHD generator's source are an encoder's features. None: none.
 
     Raises:
-        ValueError: no such file, not readable as tensors alone, not of an original layout, or an argument that
-            contradicts what the file shows.
+        ValueError: no such file, not readable as tensors alone, not of an original layout, an argument that
+            contradicts what the file shows, or one that is lacking.
     """
     path = Path(path)
     tensors = _read_tensors(path)
     try:
         state, notes = _clean(tensors)
-        architecture, arguments, more = infer(state, dropout=dropout, norm=norm)
-        network, filled = _load(architecture, arguments, state)
+        layout = find_layout(state)
+        state, mended = layout.mend(state)
+        arguments, more = layout.arguments(state, dropout=dropout, norm=norm, depth=depth, features=features)
+        network, filled = _load(layout, arguments, state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return Official(network=network, notes=(*notes, *more, *filled))
+    return Official(network=network, notes=(*notes, *mended, *more, *filled))
 
 
 def to_official(network: Network) -> OrderedDict[str, Tensor]:
@@ -83,26 +88,19 @@ def to_official(network: Network) -> OrderedDict[str, Tensor]:
         ValueError: the network has something that the original code cannot build.
     """
     config, name = network.config, type(network).__name__
-    if type(network) not in LAYOUTS:
-        known = ", ".join(layout.__name__ for layout in LAYOUTS)
+    layout = layout_of(network)
+    if layout is None:
+        known = ", ".join(dict.fromkeys(layout.network.__name__ for layout in LAYOUTS))
         raise ValueError(f"a {name} has no place in the original code, which knows {known}")
-    for key, parameter in inspect.signature(type(network)).parameters.items():
-        if key not in _ORIGINAL_ARGUMENTS and config[key] != parameter.default:
-            raise ValueError(
-                f"this {name} has {key} {config[key]!r}, the original code knows {parameter.default!r} only"
-            )
-    if config.get("levels", _FEWEST_LEVELS) < _FEWEST_LEVELS:
-        raise ValueError(
-            f"this U-Net has {config['levels']} levels, the original code builds none with fewer than {_FEWEST_LEVELS}"
-        )
+    layout.check(network)
     state, names = network.state_dict(), original_names(network)
     if config.get("norm") == "none":  # then the original has no such biases
-        for bias in biases_of_instance_norm(network):
+        for bias in layout.instance_biases(network):
             if state[bias].any():
                 raise ValueError(f"this {name} has biases and no norm, the original code has no biases without a norm")
             del names[bias]
     tensors = {theirs: state[ours] for ours, theirs in names.items()}
-    if filters := original_filters(network):  # between the others, by the layer's number: model.7.filt
+    if filters := layout.filters(network):  # between the others, by the layer's number: model.7.filt
         tensors = dict(sorted((tensors | filters).items(), key=lambda entry: int(entry[0].split(".")[1])))
     return OrderedDict(
         (name, _copied(value, torch.float32 if value.is_floating_point() else torch.int64))
@@ -182,7 +180,8 @@ def _clean(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     kept, dropped = {}, 0
     for name, value in state.items():
         layer, _, what = name.rpartition(".")
-        if what in ("running_mean", "running_var", "num_batches_tracked") and f"{layer}.weight" not in state:
+        statistics = what in ("running_mean", "running_var", "num_batches_tracked")
+        if statistics and f"{layer}.weight" not in state and not layer.endswith(BARE_NORM):
             dropped += 1  # a batch norm has a weight
         else:
             kept[name] = value
@@ -193,8 +192,9 @@ def _clean(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 # --- into a network ---------------------------------------------------------------------------------------------------
 
 
-def _load(architecture: type[Network], arguments: dict[str, Any], state: State) -> tuple[Network, list[str]]:
+def _load(layout: Layout, arguments: dict[str, Any], state: State) -> tuple[Network, list[str]]:
     """Build the network without memory, compare every name and shape, then take the tensors as float32."""
+    architecture = layout.network
     looks = f"it looks like {architecture.__name__}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
     try:
         with torch.device("meta"):
@@ -203,10 +203,10 @@ def _load(architecture: type[Network], arguments: dict[str, Any], state: State) 
         raise ValueError(f"{looks}, but {error}") from None
     if network.parameter_count > MAX_PARAMETERS:
         raise ValueError(f"{looks}, but more than {MAX_PARAMETERS:,} parameters are refused")
-    names = original_names(network)
-    filled, notes = _equal_without(network, state)
+    names = original_names(network, layout)
+    filled, notes = _equal_without(network, layout, state)
     state = {**filled, **state}
-    filters = original_filters(network)
+    filters = layout.filters(network)
     expected = {names[ours]: value for ours, value in network.state_dict().items()} | filters
     missing = [name for name in expected if name not in state]
     foreign = [name for name in state if name not in expected]
@@ -245,11 +245,11 @@ def _copied(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
 
 
-def _equal_without(network: Network, state: State) -> tuple[dict[str, Tensor], list[str]]:
+def _equal_without(network: Network, layout: Layout, state: State) -> tuple[dict[str, Tensor], list[str]]:
     """Tensors that this version has and some originals lack, with the values that compute the same; and notes."""
-    lacking = {ours: theirs for ours, theirs in original_names(network).items() if theirs not in state}
+    lacking = {ours: theirs for ours, theirs in original_names(network, layout).items() if theirs not in state}
     counters = {ours for ours in lacking if ours.endswith(".num_batches_tracked")}
-    biases = biases_of_instance_norm(network) if network.config.get("norm") != "batch" else set()
+    biases = layout.instance_biases(network) if network.config.get("norm") != "batch" else set()
     if not biases <= lacking.keys():  # only some of them are lacking: a damaged file
         biases = set()
     ours = network.state_dict()

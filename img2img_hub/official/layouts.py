@@ -2,16 +2,11 @@
 
     python -c "from img2img_hub.official.layouts import *; print(original_names(PixelDiscriminator()))"
 
-A layout is how the original code writes one architecture. The layers stand in the same order there and here, so that
-one rule a layout turns a name of ours into the original's.
+The layouts of pix2pix, CycleGAN and CUT, and of all the list. Those of pix2pixHD and SPADE have files of their own.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar, get_args
-
-import torch
-from torch import Tensor, nn
+from typing import Any
 
 from img2img_hub.networks import (
     Network,
@@ -21,81 +16,17 @@ from img2img_hub.networks import (
     ResNetGenerator,
     UNetGenerator,
 )
-from img2img_hub.networks.antialias import FixedFilter
 from img2img_hub.networks.blocks import Norm
+from img2img_hub.official.gaugan import SpadeGeneratorLayout, SpadeJudges, StyleEncoderLayout
+from img2img_hub.official.layout import ORIGINAL_DROPOUT, Layout, State, places_of
+from img2img_hub.official.pix2pixhd import CoarseToFine, InstanceEncoderLayout, ScalesApart, ScalesByLayer
 
-ORIGINAL_DROPOUT = 0.5  # the only probability that the original code knows
-
-State = Mapping[str, Tensor]
-
-
-class Layout:
-    """One architecture in a state dict of the original."""
-
-    network: ClassVar[type[Network]]
-    mark: ClassVar[str]
-    """A weight that tells it from the other layouts, with its kernel."""
-    kernel: ClassVar[tuple[int, ...]]
-    always_biased: ClassVar[tuple[int, ...]] = (-1,)
-    """The convolutions that no norm follows, as far as the original gives them a bias whatever the norm."""
-
-    def recognises(self, state: State) -> bool:
-        return self.mark in state and state[self.mark].ndim >= 2 and state[self.mark].shape[2:] == self.kernel
-
-    def describe(self) -> str:
-        of = f" of {'×'.join(map(str, self.kernel))}" if self.kernel else ""
-        return f"{self.mark}{of} ({self.network.__name__})"
-
-    def arguments(self, state: State, *, dropout: float | None, norm: Norm | None) -> tuple[dict[str, Any], list[str]]:
-        """The network's arguments as far as they show, and notes on what does not; `dropout` and `norm` are wishes."""
-        found, notes = self._norm(state, norm)
-        sizes = self.sizes(state)
-        probability, more = self.dropout(state, dropout)
-        return sizes | {"norm": found} | probability, notes + more
-
-    def sizes(self, state: State) -> dict[str, Any]:
-        """Width, channels and depth."""
-        width, in_channels = self.shape(state, self.mark)[:2]
-        return {"in_channels": in_channels, "width": width}
-
-    def shape(self, state: State, name: str) -> torch.Size:
-        if name not in state or state[name].ndim != 4:
-            raise ValueError(f"it looks like a {self.network.__name__}, but there is no convolution {name}")
-        return state[name].shape
-
-    def dropout(self, state: State, wanted: float | None) -> tuple[dict[str, float], list[str]]:
-        if wanted is not None:
-            raise ValueError(f"it is a {self.network.__name__}, which has no dropout: leave dropout {wanted} out")
-        return {}, []
-
-    def norm_bias(self, state: State) -> str:
-        """A convolution's bias that is there under instance norm and not without norm."""
-        raise NotImplementedError
-
-    def name(self, ours: str, network: Network) -> str:
-        """The original's name of a tensor of ours."""
-        return ours.replace("layers.", "model.", 1)
-
-    def _norm(self, state: State, wanted: Norm | None) -> tuple[Norm, list[str]]:
-        if wanted not in (None, *get_args(Norm)):
-            raise ValueError(f"norm must be {', '.join(get_args(Norm))}, got {wanted!r}")
-        if any(name.endswith(".weight") and value.ndim == 1 for name, value in state.items()):
-            if wanted not in (None, "batch"):
-                raise ValueError(f"it holds the weights of batch norms, which norm {wanted} does not fit: leave it out")
-            return "batch", []
-        if wanted == "batch":
-            raise ValueError(
-                "it holds no weights of norms, which norm batch does not fit: its norm is instance or none"
-            )
-        if wanted is not None:
-            return wanted, []
-        if self.norm_bias(state) in state:
-            return "instance", []
-        return "none", ["neither norm weights nor their biases are in the file: it was trained without norm"]
+_FEWEST_LEVELS = 5  # of an original U-Net: its code puts four around the innermost whatever it is told
 
 
 class UNet(Layout):
     network = UNetGenerator
+    free = Layout.free | {"levels"}
     mark, kernel = "model.model.0.weight", (4, 4)
 
     def sizes(self, state: State) -> dict[str, Any]:
@@ -111,6 +42,13 @@ class UNet(Layout):
             "variations are asked for (a seed)"
         )
         return {"dropout": ORIGINAL_DROPOUT if wanted is None else wanted}, [note] if wanted is None else []
+
+    def check(self, network: Network) -> None:
+        super().check(network)
+        if (levels := network.config["levels"]) < _FEWEST_LEVELS:
+            raise ValueError(
+                f"this U-Net has {levels} levels, the original code builds none with fewer than {_FEWEST_LEVELS}"
+            )
 
     def norm_bias(self, state: State) -> str:
         return "model.model.0.bias"
@@ -137,6 +75,7 @@ class ResNet(Layout):
     """With fixed filters it is CUT's; on the way down and up alike, for a network here has both or neither."""
 
     network = ResNetGenerator
+    free = Layout.free | {"blocks", "antialias"}
     mark, kernel = "model.1.weight", (7, 7)
 
     def sizes(self, state: State) -> dict[str, Any]:
@@ -170,6 +109,7 @@ class ResNet(Layout):
 
 class Patch(Layout):
     network = PatchDiscriminator
+    free = Layout.free | {"layers", "antialias"}
     mark, kernel = "model.0.weight", (4, 4)
     always_biased = (0, -1)
 
@@ -198,6 +138,7 @@ class Heads(Layout):
     """CUT's netF."""
 
     network = PatchHeads
+    free = frozenset({"channels", "width"})
     mark, kernel = "mlp_0.0.weight", ()
     always_biased = ()
 
@@ -214,56 +155,35 @@ class Heads(Layout):
         return ours.replace("heads.", "mlp_", 1)
 
 
-LAYOUTS: dict[type[Network], Layout] = {
-    layout.network: layout for layout in (UNet(), ResNet(), Patch(), Pixel(), Heads())
-}
+LAYOUTS: tuple[Layout, ...] = (
+    *(UNet(), CoarseToFine(), InstanceEncoderLayout(), ResNet(), Patch(), Pixel(), Heads()),
+    *(ScalesByLayer(), ScalesApart(), SpadeGeneratorLayout(), SpadeJudges(), StyleEncoderLayout()),
+)
 
 
-def infer(state: State, *, dropout: float | None, norm: Norm | None) -> tuple[type[Network], dict[str, Any], list[str]]:
-    """(architecture, its arguments as far as they show, notes on what does not show), of a state dict's clean names.
-
-    `dropout` and `norm` are what the user says; see `official.read_official`.
-
-    Raises:
-        ValueError: no layout of the original, or a wish that contradicts the file. The message does not name the file.
-    """
-    for architecture, layout in LAYOUTS.items():
+def find_layout(state: State) -> Layout:
+    """The layout of a state dict's clean names. Raises ValueError for none of the originals'."""
+    for layout in LAYOUTS:
         if layout.recognises(state):
-            return architecture, *layout.arguments(state, dropout=dropout, norm=norm)
+            return layout
     found = ", ".join(f"{name} {tuple(value.shape)}" for name, value in list(state.items())[:3])
-    expected = ", ".join(layout.describe() for layout in LAYOUTS.values())
+    expected = ", ".join(layout.describe() for layout in LAYOUTS)
     raise ValueError(
         f"it has no layout of the original code: found {len(state)} tensors ({found} …), expected one of {expected}"
     )
 
 
-def places_of(what: str, state: State) -> set[int]:
-    """N of all the names model.N.what; `what` is a regular expression."""
-    found = (re.fullmatch(rf"model\.(\d{{1,4}})\.{what}", name) for name in state)
-    return {int(match[1]) for match in found if match}
-
-
 # --- names, there and here --------------------------------------------------------------------------------------------
 
 
-def original_names(network: Network) -> dict[str, str]:
-    """{our name of a tensor: the original's}, in the order of both state dicts, of one of LAYOUTS."""
-    layout = LAYOUTS[type(network)]
-    return {name: layout.name(name, network) for name in network.state_dict()}
+def layout_of(network: Network) -> Layout | None:
+    """How the original code writes it; None where it has no such network."""
+    return next((layout for layout in LAYOUTS if layout.writes(network)), None)
 
 
-def original_filters(network: Network) -> dict[str, Tensor]:
-    """{the original's name: value} of the fixed filters, which its state dicts hold and ours do not."""
-    layout = LAYOUTS[type(network)]
-    return {
-        layout.name(f"{name}.filt", network): layer.kernel
-        for name, layer in network.named_modules()
-        if isinstance(layer, FixedFilter)
-    }
-
-
-def biases_of_instance_norm(network: Network) -> set[str]:
-    """Our names of those biases that the original has under instance norm, and under no other."""
-    convs = [name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-    always = {convs[place] for place in LAYOUTS[type(network)].always_biased}
-    return {f"{name}.bias" for name in convs if name not in always}
+def original_names(network: Network, layout: Layout | None = None) -> dict[str, str]:
+    """{our name of a tensor: the original's}, in the order of its state dict; by default of the layout that is written."""
+    layout = layout or layout_of(network)
+    assert layout is not None
+    names = {name: layout.name(name, network) for name in network.state_dict()}
+    return dict(sorted(names.items(), key=lambda pair: layout.order(pair[1])))

@@ -61,9 +61,17 @@ class Layer:
 
 @dataclass(eq=False, kw_only=True)
 class Source(Layer):
-    """The image; with `empty` the zeros of a noise that is not drawn."""
+    """The image; or what is no function of it: `content`, (1, channels, height, width), or with `empty` the zeros of a
+    noise that is not drawn."""
 
     empty: bool = False
+    content: Tensor | None = None
+
+    def held(self, rows: Rows, *, images: int, device: torch.device) -> Tensor:
+        """Rows of what is not the image, (images, channels, rows, width)."""
+        if self.content is None:
+            return torch.zeros(images, self.channels, rows[1] - rows[0], self.width, device=device)
+        return self.content[:, :, slice(*rows)].expand(images, -1, -1, -1)
 
     def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
         raise AssertionError("an image is given, not computed")
@@ -134,6 +142,22 @@ class PixelShuffle(Layer):
 
 
 @dataclass(eq=False, kw_only=True)
+class Nearest(Layer):
+    """A whole number of times smaller or larger, by leaving out or repeating pixels."""
+
+    def needs(self, rows: Rows) -> Rows:
+        before = self.inputs[0].height
+        return rows[0] * before // self.height, (rows[1] - 1) * before // self.height + 1
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        before = self.inputs[0]
+        down = torch.arange(*rows) * before.height // self.height - self.needs(rows)[0]
+        across = torch.arange(self.width) * before.width // self.width
+        (x,) = inputs
+        return x.index_select(2, down.to(x.device)).index_select(3, across.to(x.device))
+
+
+@dataclass(eq=False, kw_only=True)
 class Border(Layer):
     """A border of `sides` (left, right, above, below) pixels, "reflect" or "replicate"."""
 
@@ -159,6 +183,25 @@ class Border(Layer):
         if self.mode == "reflect":
             positions = last - (last - positions.abs()).abs()
         return positions.clamp(0, last)
+
+
+@dataclass(eq=False, kw_only=True)
+class Zeros(Layer):
+    """A border of `sides` (left, right, above, below) zeros, as convolutions have it whose padding is not the same on
+    both sides."""
+
+    sides: tuple[int, int, int, int]
+
+    def needs(self, rows: Rows) -> Rows:
+        first, last = (row - self.sides[2] for row in rows)
+        height = self.inputs[0].height
+        first = min(max(first, 0), height - 1)  # one of them, where all that is wanted are zeros
+        return first, max(min(last, height), first + 1)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        left, right, above, _ = self.sides
+        first, last = self.needs(rows)
+        return F.pad(inputs[0], (left, right, first - (rows[0] - above), rows[1] - above - last))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -210,6 +253,29 @@ class Transposed(Convolution):
             groups=self.groups,
         )
         return made[:, :, rows[0] - first : rows[1] - first]
+
+
+@dataclass(eq=False, kw_only=True)
+class Largest(Layer):
+    """The largest value of each window; what lies outside the image does not count."""
+
+    kernel: int
+    stride: int
+    padding: int
+
+    def needs(self, rows: Rows) -> Rows:
+        first, last = self._window(rows)
+        return max(first, 0), min(last, self.inputs[0].height)
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        first, last = self._window(rows)
+        sides = (self.padding, self.padding, max(-first, 0), max(last - self.inputs[0].height, 0))
+        x = F.pad(inputs[0], sides, value=-torch.inf) if any(sides) else inputs[0]
+        return F.max_pool2d(x, self.kernel, stride=self.stride)
+
+    def _window(self, rows: Rows) -> Rows:
+        first, last = (row * self.stride - self.padding for row in (rows[0], rows[1] - 1))
+        return first, last + self.kernel
 
 
 @dataclass(eq=False, kw_only=True)

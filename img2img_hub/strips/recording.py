@@ -21,12 +21,15 @@ from img2img_hub.strips.layers import (
     Average,
     Border,
     Convolution,
+    Largest,
     Layer,
+    Nearest,
     Normalise,
     PixelShuffle,
     Pointwise,
     Source,
     Transposed,
+    Zeros,
 )
 
 
@@ -76,10 +79,22 @@ class _StandIn:
     def new_zeros(self, shape: Sequence[int]) -> _StandIn:
         return self.then(Source, inputs=(), channels=shape[1], height=shape[2], width=shape[3], empty=True)
 
-    def __add__(self, other: object) -> _StandIn:
+    def __add__(self, other: _StandIn | Tensor | float) -> _StandIn:
+        return self._with(other, torch.add)
+
+    def __mul__(self, other: _StandIn | Tensor | float) -> _StandIn:
+        return self._with(other, torch.mul)
+
+    def _with(self, other: _StandIn | Tensor | float, function: Callable[..., Tensor]) -> _StandIn:
+        """Of this and a number, or another of its shape; a tensor is what no image changes, such as a style's start."""
+        if isinstance(other, int | float):
+            return self.then(Pointwise, function=lambda tensor: function(tensor, other))
+        if isinstance(other, Tensor) and other.shape == self.shape:
+            shape = {"channels": other.shape[1], "height": other.shape[2], "width": other.shape[3]}
+            other = self.then(Source, inputs=(), content=other, **shape)
         if not isinstance(other, _StandIn):
-            raise NotByRows(self.layers, "add")
-        return self.then(Pointwise, inputs=(self.layer, other.layer), function=torch.add)
+            raise NotByRows(self.layers, function.__name__)
+        return self.then(Pointwise, inputs=(self.layer, other.layer), function=function)
 
     def tanh(self) -> _StandIn:
         return _tanh(self)
@@ -120,7 +135,7 @@ def _refuse(name: str) -> Callable[..., _StandIn]:
     return refused
 
 
-for _name in ("radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "pow", "getitem"):
+for _name in ("radd", "sub", "rsub", "rmul", "truediv", "rtruediv", "neg", "pow", "getitem"):
     setattr(_StandIn, f"__{_name}__", _refuse(_name))  # Python looks for operators in the class alone
 
 
@@ -129,6 +144,10 @@ for _name in ("radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg"
 
 def _relu(x: _StandIn, inplace: bool = False) -> _StandIn:
     return x.then(Pointwise, function=torch.relu, in_place=torch.relu_)
+
+
+def _relu6(x: _StandIn, inplace: bool = False) -> _StandIn:
+    return x.then(Pointwise, function=F.relu6, in_place=lambda tensor: tensor.clamp_(0, 6))
 
 
 def _leaky_relu(x: _StandIn, negative_slope: float = 0.01, inplace: bool = False) -> _StandIn:
@@ -156,10 +175,13 @@ def _concatenate(parts: Sequence[_StandIn], dim: int = 0) -> _StandIn:
 
 
 def _pad(x: _StandIn, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> _StandIn:
-    if mode not in ("reflect", "replicate"):
+    zeros = mode == "constant" and not value
+    if not zeros and mode not in ("reflect", "replicate"):
         raise NotByRows(x.layers)
     left, right, above, below = pad
     height, width = x.layer.height + above + below, x.layer.width + left + right
+    if zeros:
+        return x.then(Zeros, height=height, width=width, sides=(left, right, above, below))
     return x.then(Border, height=height, width=width, sides=(left, right, above, below), mode=mode)
 
 
@@ -252,12 +274,41 @@ def _pixel_shuffle(x: _StandIn, upscale_factor: int) -> _StandIn:
     return x.then(PixelShuffle, channels=channels, height=height, width=width, factor=upscale_factor)
 
 
+def _interpolate(
+    x: _StandIn, size: Sequence[int] | None = None, scale_factor: Any = None, mode: str = "nearest", **_: Any
+) -> _StandIn:
+    if mode != "nearest" or size is None:
+        raise NotByRows(x.layers)
+    height, width = size
+    for before, after in ((x.layer.height, height), (x.layer.width, width)):
+        if max(before, after) % min(before, after):
+            raise NotByRows(x.layers)
+    return x.then(Nearest, height=height, width=width) if (height, width) != tuple(x.shape[-2:]) else x
+
+
 def _average(
     x: _StandIn, kernel_size: Any, stride: Any = None, padding: Any = 0, *, count_include_pad: bool = True
 ) -> _StandIn:
     for value, expected in ((kernel_size, 3), (stride, 2), (padding, 1), (count_include_pad, False)):
         _only(x, value, expected)
     return x.then(Average, height=(x.layer.height + 1) // 2, width=(x.layer.width + 1) // 2)
+
+
+def _largest(
+    x: _StandIn,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> _StandIn:
+    for value, expected in ((dilation, 1), (ceil_mode, False), (return_indices, False)):
+        _only(x, value, expected)
+    kernel, padding = _only(x, kernel_size), _only(x, padding)
+    stride = _only(x, stride) if stride else kernel
+    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
+    return x.then(Largest, height=height, width=width, kernel=kernel, stride=stride, padding=padding)
 
 
 def _only(x: _StandIn, value: Any, expected: Any = None) -> Any:
@@ -270,15 +321,18 @@ def _only(x: _StandIn, value: Any, expected: Any = None) -> Any:
 
 _NOTED: dict[Any, Callable[..., _StandIn]] = {
     F.relu: _relu,
+    F.relu6: _relu6,
     F.leaky_relu: _leaky_relu,
     torch.tanh: _tanh,
     F.dropout: _dropout,
     torch.cat: _concatenate,
     F.pad: _pad,
+    F.interpolate: _interpolate,
     F.instance_norm: _instance_norm,
     F.batch_norm: _batch_norm,
     F.conv2d: _convolution,
     F.conv_transpose2d: _transposed,
     F.avg_pool2d: _average,
+    F.max_pool2d: _largest,
     F.pixel_shuffle: _pixel_shuffle,
 }

@@ -80,7 +80,7 @@ def translate_strips(
         if layer is layers[0]:
             return read(*rows)
         if isinstance(layer, Source):
-            return torch.zeros(1, layer.channels, rows[1] - rows[0], layer.width, device=device)
+            return layer.held(rows, images=1, device=device)
         return maps[layer].read(*rows)
 
     stages = best_stages(layers, memory=memory)
@@ -127,7 +127,9 @@ def estimate_statistics(
     layers = record(network, height=side, width=side)
 
     def given(layer: Layer, rows: Rows) -> Tensor:
-        return sample if layer is layers[0] else sample.new_zeros(len(sample), layer.channels, side, side)
+        if isinstance(layer, Source) and layer is not layers[0]:
+            return layer.held(rows, images=len(sample), device=sample.device)
+        return sample
 
     # A norm layer without statistics takes those of its input.
     compute_rows(layers, layers[-1], (0, side), given, stop=stop)

@@ -34,8 +34,10 @@ from img2img_hub.training.run.launch import (
 from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.run.signals import StopRequest
 from img2img_hub.training.state.checkpoints import RunState, errors_of_writing, load_checkpoint, save_checkpoint
+from img2img_hub.training.state.encoders import start_encoders
 from img2img_hub.training.state.finetune import Start, initialise_from
 from img2img_hub.training.state.optimizers import (
+    freeze,
     make_averages,
     make_optimizers,
     prepare_helpers,
@@ -103,6 +105,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     start = Start()
     if fresh:
         start = initialise_from(networks, family=family, where=str(config.init_from), values=train_data.values)
+    encoders = start_encoders(networks, config, fresh=checkpoint is None and config.init_from is None)
     batch_norm = any(isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules())
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
@@ -113,6 +116,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     averages = make_averages(family, config, networks=networks, accelerator=accelerator)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
+    freeze(family, networks, optimizers, plan=plan, step=0)  # whether it can be
     helpers = prepare_helpers(family, accelerator)
 
     # The place in the run: a checkpoint's, or the beginning.
@@ -145,6 +149,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         *describe_speed(accelerator, config, resumed=checkpoint is not None),
         *said,
         *start.said,
+        *encoders,
         *plan.describe(config),
         *folder.describe_start(checkpoint, total=plan.total_steps),
     ]:
@@ -191,10 +196,13 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         while state.step < plan.total_steps:
             began = time.perf_counter()
             factor = config.learning_rate_factor(
-                step=state.step, total_steps=plan.total_steps, epoch=plan.epoch(state.step)
+                step=state.step,
+                total_steps=plan.total_steps,
+                epoch=plan.epoch(state.step),
+                late=family.decays_late,
             )
             rates = set_learning_rates(optimizers, family, config, factor=factor)
-            stepper.step(batches, logs)
+            stepper.step(batches, logs, frozen=freeze(family, networks, optimizers, plan=plan, step=state.step))
             state.step += 1
 
             # What the step gave: a line, a checkpoint, a sheet, a push. The checkpoint stands before the sheet is

@@ -22,15 +22,17 @@ from img2img_hub.training.step import Stepper
 def warm_up(run: RunContext, *, dataset: TrainingDataset, stepper: Stepper, logs: Logs, stop: StopRequest) -> None:
     """Run `discriminator_warmup_steps` steps of the phases that train discriminators; left early if `stop` is asked.
 
-    Generators, their averages and batch norm statistics, and the step count stay as they are; optimizers and pools of
-    the discriminators go on from here. All discriminators learn, those that were there as well, for they share an
-    optimizer. The images come in an order of their own, so that the run's own order is that of any run with its seed.
-    There are no checkpoints before step 0: a warm-up that was cut short is made again, and comes to the same.
+    What else learns, its averages and what its layers keep of images, and the step count stay as they are; optimizers
+    and pools of the discriminators go on from here. All discriminators learn, those that were there as well, for they
+    share an optimizer. The images come in an order of their own, so that the run's own order is that of any run with
+    its seed. There are no checkpoints before step 0: a warm-up that was cut short is made again, and
+    comes to the same.
     """
     began = time.perf_counter()
     config, state = run.config, run.state
     phases = run.family.judging_phases
-    kept = {name: _buffers(state.networks[name]) for name in run.family.published.values()}
+    others = {name for phase in run.family.phases if phase.name not in phases for name in phase.trains}
+    kept = {name: _buffers(state.networks[name]) for name in others}
     batches = open_stream(
         dataset,
         config=replace(config, seed=(config.seed + 1) % 2**31),

@@ -24,6 +24,7 @@ from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
 from img2img_hub.hub.local_paths import shortened
 from img2img_hub.images.values import BandValues
 from img2img_hub.training.run.context import RunContext
+from img2img_hub.training.state.encoders import describe_encoder
 from img2img_hub.translation.translator import Translator
 
 
@@ -58,6 +59,7 @@ def write_card(
         method=family.title,
         direction=_direction(run, direction),
         architecture=translator.network.config,
+        encoder=describe_encoder(config, translator.network),
         parameters=translator.network.parameter_count,
         datasets=data.hub_ids,
         data_description=data.description,

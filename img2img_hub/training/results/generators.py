@@ -10,7 +10,7 @@ from torch import distributed, nn
 
 from img2img_hub.families import Direction
 from img2img_hub.hub.local_paths import shortened_everywhere
-from img2img_hub.networks import Network, UNetGenerator
+from img2img_hub.networks import Network, SpadeGenerator, UNetGenerator
 from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
 from img2img_hub.training.run.context import RunContext
 from img2img_hub.translation.settings import TranslationSettings
@@ -81,8 +81,9 @@ class Generators:
             norm_statistics=self._norm_statistics(network),
             working_size=self.config.working_size or self.config.image_size,
             # A U-Net's bottleneck sees the whole training image, and its statistics are that image's: larger ones are
-            # another picture to it. A ResNet looks at a neighbourhood and takes any size.
-            resize="fit" if isinstance(network, UNetGenerator) else "native",
+            # another picture to it. So it is with SPADE's, which paints them washed out. A ResNet looks at a
+            # neighbourhood and takes any size.
+            resize="fit" if isinstance(network, UNetGenerator | SpadeGenerator) else "native",
             reverse=reverse,
         )
 
@@ -95,7 +96,9 @@ class Generators:
 
     def _norm_statistics(self, network: nn.Module) -> NormStatistics:
         """Batch norm that saw one image at a time in training must see one image's statistics at test time too;
-        one that saw batches is served better by its running averages."""
+        one that saw batches is served better by its running averages; unless the family knows better."""
+        if self.family.norm_statistics is not None:
+            return self.family.norm_statistics
         if not any(isinstance(layer, BatchNorm2d | nn.SyncBatchNorm) for layer in network.modules()):
             return "image"
         synced = self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda"

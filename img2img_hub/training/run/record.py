@@ -51,6 +51,7 @@ def _places() -> list[tuple[str, ...]]:
 def _places_of(families: tuple[type[Family], ...]) -> list[tuple[str, ...]]:
     phases = [phase for family in families for phase in family().phases]
     networks = {name for phase in phases for name in (*phase.trains, *phase.freezes)}
+    networks |= {name for family in families for way in family.directions for name in (way.generator, *way.beside)}
     states = "|".join(sorted(networks | {phase.name for phase in phases}))
     of_generator: list[tuple[str, ...]] = [(re.escape(name),) for name in _RESULTS if name != "training"]
     of_generator += [("training", "|".join(sorted(networks)), r"config\.json|model\.safetensors")]
