@@ -1,4 +1,4 @@
-"""Train, share and show image-to-image translators: Pix2Pix, CycleGAN, CUT and GauGAN (SPADE).
+"""Train, share and show image-to-image translators: Pix2Pix, pix2pixHD, CycleGAN, CUT and GauGAN (SPADE).
 
     python -c "from img2img_hub import Translator; Translator.from_pretrained('model_cards/facades-label2photo')"
 
@@ -22,6 +22,7 @@ _HOMES = {
     "PixelDiscriminator": "networks",
     "MultiScaleDiscriminator": "networks",
     "Pix2Pix": "families.pix2pix",
+    "Pix2PixHD": "families.pix2pixhd",
     "CycleGAN": "families.cyclegan",
     "CUT": "families.cut",
     "FastCUT": "families.cut",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from img2img_hub.families.cyclegan import CycleGAN as CycleGAN
     from img2img_hub.families.options import Architecture as Architecture
     from img2img_hub.families.pix2pix import Pix2Pix as Pix2Pix
+    from img2img_hub.families.pix2pixhd import Pix2PixHD as Pix2PixHD
     from img2img_hub.families.spade import Spade as Spade
     from img2img_hub.images.raster import Raster as Raster
     from img2img_hub.networks import CoarseToFineGenerator as CoarseToFineGenerator

@@ -12,10 +12,19 @@ from img2img_hub.families import FAMILIES, Family
 from img2img_hub.families.options import Architecture
 from img2img_hub.objectives.vgg19 import PLACES
 
-_TINY = {"cyclegan": {"pool_size": 2}, "cut": {"head_width": 8}, "fastcut": {"head_width": 8}}
-_TINY |= {"spade": {"perceptual": "none", "latent": 4}}
-_SIDES = {"spade": 64}
-_SMALL = {"pix2pix": {"noise_channels": 1}, "spade": {"hidden": 8}}
+_TINY = {
+    "cyclegan": {"pool_size": 2},
+    "cut": {"head_width": 8},
+    "fastcut": {"head_width": 8},
+    "pix2pixhd": {"perceptual": "none"},
+    "spade": {"perceptual": "none", "latent": 4},
+}
+_SIDES = {"pix2pixhd": 32, "spade": 64}
+_SMALL = {
+    "pix2pix": {"noise_channels": 1},
+    "pix2pixhd": {"blocks": 1, "discriminator_scales": 1},
+    "spade": {"hidden": 8},
+}
 
 PACKAGED: list[type[Family]] = [
     family for _, family in sorted(FAMILIES.items()) if family.__module__.startswith("img2img_hub.")

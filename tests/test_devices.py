@@ -23,18 +23,29 @@ STEPS = 5
 SMALL = {"width": 4, "discriminator_layers": 1, "dropout": 0.0}
 ALIKE = {"pix2pix": {**SMALL, "norm": "none"}, "cyclegan": {**SMALL, "norm": "instance", "blocks": 1}}
 ALIKE["cut"] = ALIKE["cyclegan"]
+ALIKE["pix2pixhd"] = {**ALIKE["cyclegan"], "width": 2, "enhancers": 1, "enhancer_blocks": 1}
 OBJECTIVES = {"pix2pix": {}, "cyclegan": {"pool_size": 0}, "cut": {"nce_patches": 10_000, "head_width": 8}}
+OBJECTIVES["pix2pixhd"] = {"perceptual": "none", "fix_global_epochs": 1}  # of the two or so that five steps are
+SIZES = {"pix2pixhd": 64}
+PAIRED = ("pix2pix", "pix2pixhd")
 # Heads and generators that start at a hundredth of the others' weights have gradients whose rounding Adam makes
 # larger steps of; what is not exchanged at all differs by 1e-3.
-APART = {"pix2pix": 2e-6, "cyclegan": 2e-6, "cut": 2e-5}
-NETWORKS = {"pix2pix": 3, "cyclegan": 6, "cut": 4}  # and averages of the generators
+APART = {"pix2pix": 2e-6, "cyclegan": 2e-6, "cut": 2e-5, "pix2pixhd": 1e-4}
+NETWORKS = {"pix2pix": 3, "cyclegan": 6, "cut": 4, "pix2pixhd": 3}  # and averages of the generators
 
 
 def job(folder, family, name, *, architecture=None, objective=None, **settings):
     """A training of tests/ranks.py."""
-    kind = "pix2pix" if family == "pix2pix" else "cyclegan"
-    data = {"dataset": str(folder / kind), "validation_split": "none", "side_by_side": family == "pix2pix"}
-    run = {"max_steps": STEPS, "image_size": 16, "cpu": True, "cpu_threads": 1, "num_workers": 0, "ema_decay": 0.9}
+    kind = "pix2pix" if family in PAIRED else "cyclegan"
+    data = {"dataset": str(folder / kind), "validation_split": "none", "side_by_side": family in PAIRED}
+    run = {
+        "max_steps": STEPS,
+        "image_size": SIZES.get(family, 16),
+        "cpu": True,
+        "cpu_threads": 1,
+        "num_workers": 0,
+        "ema_decay": 0.9,
+    }
     run |= {"output_dir": str(folder / name), "log_steps": 1, **settings}
     objective = objective or OBJECTIVES[family]
     return {
@@ -65,7 +76,8 @@ def folder(tmp_path_factory):
             folder, family, f"{family}-accumulated", gradient_accumulation_steps=2, learning_rate=1e-4
         )
         batch_norm = {"width": 4, "discriminator_layers": 1, "norm": "batch"}
-        batch_norm |= {"blocks": 1} if family != "pix2pix" else {}
+        batch_norm |= {} if family == "pix2pix" else {"blocks": 1}
+        batch_norm |= {"enhancers": 1} if family == "pix2pixhd" else {}
         jobs[f"{family}-batch-norm"] = job(folder, family, f"{family}-batch-norm", architecture=batch_norm)
     (folder / "jobs.json").write_text(json.dumps(jobs))
     group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
@@ -124,7 +136,9 @@ def test_two_processes_equal_one_of_their_global_batch(folder, family, name, bat
     two, one = (folder / f"{family}-{which}/checkpoints/step-{STEPS}" for which in (name, f"one-{name}"))
     files = sorted(path.name for path in one.glob("*.safetensors") if "optimizer" not in path.name)
     assert len(files) == NETWORKS[family]
-    build = FAMILIES[family]().build(Architecture(**ALIKE[family]), in_channels=3, out_channels=3, image_size=16)
+    build = FAMILIES[family]().build(
+        Architecture(**ALIKE[family]), in_channels=3, out_channels=3, image_size=SIZES.get(family, 16)
+    )
     for file in files:
         first, second = load_file(one / file), load_file(two / file)
         without_meaning = cancelled_biases(build[file.split(".")[0]])

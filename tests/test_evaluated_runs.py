@@ -21,7 +21,8 @@ from tests.runs import TINY, TWO, checkpoints, lines, run, same_tensors
 
 pytest_plugins = ["tests.starting"]
 
-BEST = {"pix2pix": "ssim", "cyclegan": "swd_target", "cut": "swd_target", "fastcut": "swd_target", "spade": "ssim"}
+BEST = {"pix2pix": "ssim", "cyclegan": "swd_target", "cut": "swd_target", "fastcut": "swd_target"}
+BEST |= {"pix2pixhd": "ssim", "spade": "ssim"}
 
 
 def measured(folder: Path, prefix: str) -> dict[int, dict[str, float]]:
@@ -42,7 +43,7 @@ def evaluated(folder: Path, family, paired_folder: Path, unpaired_folder: Path) 
         return evaluate_paired(Translator.from_pretrained(folder), data, image_size=smallest_size(family))
     data = open_data(DataConfig(dataset=str(unpaired_folder)), paired=False, split="test")
     there, *back = (Translator.from_pretrained(folder / part) for part in family.published)
-    return evaluate_unpaired(there, back[0] if back else None, data, image_size=16)
+    return evaluate_unpaired(there, back[0] if back else None, data, image_size=smallest_size(family))
 
 
 def seen_from(part: str, name: str) -> str:

@@ -33,11 +33,11 @@ class NoLogs:
         self.terms.append((phase, {name: value.item() for name, (value, _) in terms.items()}))
 
 
-def batches(count, size=1):
+def batches(count, size=1, side=16):
     generator = torch.Generator().manual_seed(5)
     return [
         {
-            name: torch.rand(size, 3, 16, 16, generator=generator, dtype=torch.float64) * 2 - 1
+            name: torch.rand(size, 3, side, side, generator=generator, dtype=torch.float64) * 2 - 1
             for name in ("source", "target")
         }
         for _ in range(count)
@@ -58,7 +58,8 @@ def run(family, networks, data, *, logs=None, **config):
         for phase in family.phases
     }
     state = RunState(networks=networks, optimizers=optimizers, averages={}, pools=family.make_pools(seed=0))
-    stepper = Stepper(family, settings, accelerator=accelerator, wrapped=networks, state=state)
+    helpers = family.make_helpers()
+    stepper = Stepper(family, settings, accelerator=accelerator, wrapped=networks, state=state, helpers=helpers)
     logs = logs or NoLogs()
     stream = iter(data)
     per_step = settings.gradient_accumulation_steps * (1 + sum(phase.repeats - 1 for phase in family.phases))

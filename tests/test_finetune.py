@@ -134,8 +134,8 @@ def watched(monkeypatch):
     seen = {"warm-up": [], "run": [], "samples": []}
     original, drawn = Stepper.step, TrainingDataset.__getitem__
 
-    def stepping(self, batches, logs, *, only=None):
-        original(self, batches, logs, only=only)
+    def stepping(self, batches, logs, *, only=None, **options):
+        original(self, batches, logs, only=only, **options)
         if only:
             seen["samples"].clear()
         networks = {**self.state.networks, **{f"average of {k}": v for k, v in self.state.averages.items()}}

@@ -203,7 +203,6 @@ def test_without_styles_no_encoder_is_made_trained_or_promised():
         ({"latent": 4}, {"depth": "most"}, 64, "needs a multiple of 128 and at least 256"),
         ({}, {"depth": "deep"}, 64, "depth must be 'normal', 'more' or 'most', got 'deep'"),
         ({}, {"norm": "none"}, 64, "norm must be 'batch' or 'instance' in a SPADE generator, got 'none'"),
-        ({"diff_augment": "color"}, {}, 64, "leave one of them out"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(knobs, architecture, size, says):

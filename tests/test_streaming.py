@@ -477,8 +477,8 @@ def test_a_run_that_was_stopped_in_an_epoch_goes_on_bit_for_bit(
     whole = run("whole", num_workers=0)
     original, count = Stepper.step, [0]
 
-    def stepping(self: Stepper, *arguments: Any) -> None:
-        original(self, *arguments)
+    def stepping(self: Stepper, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
         count[0] += 1
         if count[0] == 7:
             signal.raise_signal(signal.SIGTERM)

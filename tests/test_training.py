@@ -17,13 +17,14 @@ from img2img_hub import (
     FastCUT,
     Network,
     Pix2Pix,
+    SpadeGenerator,
     TrainConfig,
     Translator,
+    UNetGenerator,
     train,
 )
 from img2img_hub.data.find.sources import open_data
 from img2img_hub.evaluation.measure import evaluate_paired
-from img2img_hub.networks import DISCRIMINATORS, GENERATORS
 from img2img_hub.training.results import collapse
 from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.step import Stepper
@@ -31,6 +32,13 @@ from tests.families import each_family, smallest_size
 from tests.runs import checkpoints, lines, run
 
 pytest_plugins = ["tests.starting"]
+
+
+NETWORKS = {
+    "pix2pix": ("UNetGenerator", "PatchDiscriminator"),
+    "pix2pixhd": ("CoarseToFineGenerator", "MultiScaleDiscriminator"),
+    "spade": ("SpadeGenerator", "MultiScaleDiscriminator"),
+}
 
 
 @each_family
@@ -41,21 +49,22 @@ def test_a_run_leaves_what_it_promises(start, family):
         for name in ("README.md", "config.json", "model.safetensors", "translation.json", "training_config.json"):
             assert (generator / name).is_file(), name
         network = Network.from_pretrained(generator)
-        assert type(network) is GENERATORS[family.generator]
+        assert type(network).__name__ == NETWORKS.get(family.name, ("ResNetGenerator", "PatchDiscriminator"))[0]
         sheet = Image.open(generator / "sample_sheet.png")
         assert sheet.width > 3 * 16
         beside = {path.name: type(Network.from_pretrained(path)) for path in (generator / "training").iterdir()}
         assert beside.keys() == {*direction.judges, *direction.auxiliaries}
         (judge,) = direction.judges
-        assert beside[judge] is DISCRIMINATORS[family.discriminator]
+        assert beside[judge].__name__ == NETWORKS.get(family.name, ("ResNetGenerator", "PatchDiscriminator"))[1]
         settings = json.loads((generator / "translation.json").read_text())
         assert settings["working_size"] == smallest_size(family)
-        assert settings["resize"] == ("fit" if family.paired else "native")
+        assert settings["resize"] == ("fit" if isinstance(network, UNetGenerator | SpadeGenerator) else "native")
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["step-3.png", "step-6.png"]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-4", "step-6"], "the last two are kept"
     assert [line["step"] for line in lines(folder) if "learning_rate" in line] == [2, 4, 6]
-    terms = {"pix2pix": "l1", "spade": "feature_matching"}.get(family.name, "adversarial")
-    assert {"generator/adversarial", f"generator/{terms}"} <= lines(folder)[0].keys() or not family.paired
+    terms = {"pix2pix": "l1", "pix2pixhd": "feature_matching", "spade": "feature_matching"}
+    if family.paired:
+        assert {"generator/adversarial", f"generator/{terms[family.name]}"} <= lines(folder)[0].keys()
 
 
 @each_family
@@ -181,6 +190,8 @@ def test_learning_rate_is_flat_then_linear():
     by_steps = replace(config, max_steps=100)
     factors = [by_steps.learning_rate_factor(step=step, total_steps=100, epoch=0) for step in (0, 50, 75, 99)]
     assert factors == [1.0, 1.0, 0.5, pytest.approx(1 / 50)]
+    late = [config.learning_rate_factor(step=0, total_steps=1, epoch=epoch, late=True) for epoch in (0, 100, 101, 199)]
+    assert late == pytest.approx([1, 1, 0.99, 0.01]), "of pix2pixHD: epochs 1 to 101 whole, the 200th a hundredth"
     assert replace(config, decay_epochs=0).learning_rate_factor(step=9, total_steps=9, epoch=500) == 1.0
 
 

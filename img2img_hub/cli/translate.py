@@ -24,6 +24,7 @@ def translate(
     batch_size: int = 4,
     resize: Literal["native", "fit"] | None = None,
     seed: int | None = None,
+    style: Path | None = None,
     tiles: Literal["fast", "exact"] = "fast",
     memory: float | None = None,
     backend: Literal["torch", "compile", "onnx", "openvino"] = "torch",
@@ -47,8 +48,10 @@ def translate(
         batch_size: How many images of one size go through the network at once; with 1 each gives to the last bit what
             it gives alone.
         resize: native keeps the resolution, fit works at the size of training and resizes back; default: the model's.
-        seed: Draw a variation (dropout, noise), the same for the same number, by PyTorch whatever the backend; default:
-            none, one fixed output.
+        seed: Draw a variation (dropout, noise, style), the same for the same number, by PyTorch whatever the backend;
+            default: none, one fixed output.
+        style: A photo whose style all outputs take, for models that have styles (GauGAN trained with --latent); with
+            seed, drawn from around it.
         tiles: How an image that does not fit into the memory goes through strip by strip: fast estimates what the norm
             layers normalise with, exact gathers it from the whole image.
         memory: GiB that a translation may take beside the program and the images; default: half of what is free.
@@ -80,6 +83,7 @@ def translate(
         onnx_file=onnx_file,
         dtype=dtype,
     )
+    translator = translator if style is None else translator.with_style(style)
     report = translate_folder(
         translator,
         named or inputs,

@@ -24,6 +24,7 @@ class AdversarialFamily(Family):
     """A generator against a discriminator."""
 
     network_defaults: ClassVar[dict[str, Any]]  # of generator and discriminator alike, as far as they know them
+    scales_summed: ClassVar[bool] = False  # whether losses of several scales are summed, not averaged
 
     generator: str
     discriminator: str
@@ -89,7 +90,7 @@ class AdversarialFamily(Family):
         image does to its batch-mates.
         """
         kind = self.adversarial_loss
-        half = 1.0 if kind in UNHALVED else 0.5
+        half, summed = 1.0 if kind in UNHALVED else 0.5, self.scales_summed
         if self.lambda_r1:
             real = real.detach().requires_grad_(True)
         seen_fake, seen_real = self.shown(fake, condition=condition), self.shown(real, condition=condition)
@@ -98,8 +99,11 @@ class AdversarialFamily(Family):
         else:
             fake_logits, real_logits = call_each(critic, seen_fake, seen_real)
         terms: Terms = {
-            "fake": (adversarial(fake_logits, real=False, kind=kind), half),
-            "real": (adversarial(real_logits, real=True, kind=kind, smoothing=self.label_smoothing), half),
+            "fake": (adversarial(fake_logits, real=False, kind=kind, summed=summed), half),
+            "real": (
+                adversarial(real_logits, real=True, kind=kind, smoothing=self.label_smoothing, summed=summed),
+                half,
+            ),
         }
         if kind == "wgangp":
             terms["penalty"] = (gradient_penalty(critic, seen_real.detach(), seen_fake), self.lambda_gp)
@@ -112,7 +116,7 @@ class AdversarialFamily(Family):
     def make_generator(
         self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int, **given: Any
     ) -> Generator:
-        """given: arguments of the network that are no flags."""
+        """The generator of the family's name for it; `given` are arguments that no flag has."""
         arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
         network = GENERATORS[self.generator]
         encoder = arguments.get("encoder", "unet")

@@ -121,6 +121,8 @@ class Family:
     # What batch norm normalises with at test time; None: each image's own statistics where training saw one at a time,
     # else training's averages.
     norm_statistics: ClassVar[NormStatistics | None] = None
+    # Whether the learning rate begins to fall an epoch after decay_epochs have begun, as in pix2pixHD's code.
+    decays_late: ClassVar[bool] = False
 
     # Numbers of its own that `measure` gives, by name, beside those of all evaluations.
     metrics: ClassVar[dict[str, Metric]] = {}
@@ -161,6 +163,11 @@ class Family:
         """What a card says of the losses beside the paper, such as which helper they look through; "" for nothing."""
         return ""
 
+    def frozen_parameters(self, networks: Networks, *, epoch: int) -> dict[str, list[nn.Parameter]]:
+        """{phase: parameters that its steps leave as they are in this epoch (from 0), though it trains their network};
+        {} for none. When a phase has none any more, its optimizer starts afresh."""
+        return {}
+
     def make_pools(self, *, seed: int) -> dict[str, ImagePool]:
         """Fresh pools of past fakes, one a discriminator; {} where the paper has none."""
         return {}
@@ -196,15 +203,14 @@ class Family:
         """Whether a loss holds a gradient of the judges. Compiled networks cannot be differentiated again."""
         return False
 
-    @classmethod
-    def check_inputs(cls, inputs: Sequence[Slot]) -> None:
+    def check_inputs(self, inputs: Sequence[Slot]) -> None:
         """Refuse what the user says the sources are, where this makes sources, too. Raises ValueError."""
-        both_ways = any(direction.source != "source" for direction in cls.directions)
+        both_ways = any(direction.source != "source" for direction in self.directions)
         if both_ways and any(slot.by_nearest for slot in inputs):
             said = ", ".join(slot.describe() for slot in inputs)
             raise ValueError(
-                f"{cls.title} makes sources, too, and no network here makes {said}: leave out --labels and --masks, so "
-                "that sources are pictures, or train pix2pix on pairs"
+                f"{self.title} makes sources, too, and no network here makes {said}: leave out --labels and --masks, "
+                "so that sources are pictures, or train pix2pix on pairs"
             )
 
     # --- asked of any family ------------------------------------------------------------------------------------------

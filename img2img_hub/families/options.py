@@ -14,8 +14,8 @@ from typing import Any
 
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network
 
-# Channels come from the data, a style's length and place from the family, not from a flag.
-_NO_FLAGS = ("in_channels", "out_channels", "latent", "latent_side")
+# Channels come from the data, features and styles from the family, not from a flag.
+_GIVEN = ("in_channels", "out_channels", "feature_channels", "latent", "latent_side")
 PREFIX = "discriminator_"
 
 
@@ -24,7 +24,7 @@ def _collect(networks: Mapping[str, type[Network]], prefix: str) -> dict[str, An
     found: dict[str, Any] = {}
     for network in networks.values():
         for name, parameter in inspect.signature(network).parameters.items():
-            if name not in _NO_FLAGS:
+            if name not in _GIVEN:
                 found.setdefault(prefix + name, parameter.annotation)
     return found
 
@@ -40,7 +40,7 @@ def option_help() -> dict[str, str]:
         for short, network in networks.items():
             texts = {text.arg_name: text.description or "" for text in parse(network.__doc__ or "").params}
             for name in inspect.signature(network).parameters:
-                if name not in _NO_FLAGS:
+                if name not in _GIVEN:
                     said = " ".join(texts.get(name, "").split())
                     owners.setdefault(prefix + name, {}).setdefault(said, []).append(short)
         for name, texts_of in owners.items():

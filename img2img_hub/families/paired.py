@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Networks, Terms
-from img2img_hub.objectives.losses import feature_matching, fooling
+from img2img_hub.networks.base import Stages
+from img2img_hub.objectives.losses import Logits, feature_matching, fooling, with_data
 from img2img_hub.objectives.perceptual import describe_perceptual, make_perceptual
 
 
@@ -72,7 +73,7 @@ class PairedAdversarialFamily(AdversarialFamily):
         logits, stages = critic(seen[: len(fake)], features=True)
         return {
             "adversarial": (self.fooling(logits), 1.0),
-            "feature_matching": (feature_matching(stages, wanted), self.lambda_feature_matching),
+            "feature_matching": (feature_matching(stages, wanted), self.matching_weight(stages)),
         }
 
     def perceptual_terms(self, networks: Networks, *, real: Tensor, fake: Tensor) -> Terms:
@@ -81,11 +82,21 @@ class PairedAdversarialFamily(AdversarialFamily):
             return {}
         return {"perceptual": (networks["perceptual"](fake, real), self.lambda_perceptual)}
 
-    def fooling(self, logits: Tensor | tuple[Tensor, ...]) -> Tensor:
-        return fooling(logits, kind=self.adversarial_loss)
+    def fooling(self, logits: Logits) -> Tensor:
+        return fooling(logits, kind=self.adversarial_loss, summed=self.scales_summed)
+
+    def matching_weight(self, stages: Stages) -> float:
+        """Of the feature matching over these stages."""
+        return self.lambda_feature_matching
 
 
-def valid_in_both(batch: Batch) -> Tensor | None:
-    """Where source and target have data; None where both have it everywhere."""
+def seen_of(batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+    """{"real", "fake"}: target and output, 0 where one of the pair has no data."""
+    valid = valid_of(batch)
+    return {"real": with_data(batch["target"], valid), "fake": with_data(fake, valid)}
+
+
+def valid_of(batch: Batch) -> Tensor | None:
+    """Where both images have data; None where all have it everywhere."""
     masks = [batch[key] for key in ("source_valid", "target_valid") if key in batch]
     return masks[0] * masks[-1] if masks else None

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
-from img2img_hub.families.paired import PairedAdversarialFamily, valid_in_both
+from img2img_hub.families.paired import PairedAdversarialFamily, seen_of, valid_of
 from img2img_hub.networks import Network
-from img2img_hub.objectives.losses import AdversarialLoss, l1, with_data
+from img2img_hub.objectives.losses import AdversarialLoss, l1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +65,17 @@ class Pix2Pix(PairedAdversarialFamily):
             fake = networks["generator"](batch["source"])
         if outputs.keep_graph:
             outputs.fakes["target"] = fake
-        valid = valid_in_both(batch)
-        return self.discriminator_terms(
-            networks["discriminator"],
-            real=with_data(batch["target"], valid),
-            fake=with_data(fake.detach(), valid),
-            condition=batch["source"],
-        )
+        seen = seen_of(batch, fake.detach())
+        return self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Fool the (just updated, frozen) discriminator and stay near the target."""
         fake: Tensor | None = outputs.fakes.pop("target", None)
         if fake is None:
             fake = networks["generator"](batch["source"])
-        valid = valid_in_both(batch)
-        seen = {"fake": with_data(fake, valid), "real": with_data(batch["target"], valid)}
+        seen = seen_of(batch, fake)
         return {
             **self.judged_terms(networks["discriminator"], **seen, condition=batch["source"]),
-            "l1": (l1(fake, batch["target"], valid=valid), self.lambda_l1),
+            "l1": (l1(fake, batch["target"], valid=valid_of(batch)), self.lambda_l1),
             **self.perceptual_terms(networks, **seen),
         }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
-from img2img_hub.families.paired import PairedAdversarialFamily, valid_in_both
+from img2img_hub.families.paired import PairedAdversarialFamily, valid_of
 from img2img_hub.networks import Discriminator, Network, StyleEncoder
 from img2img_hub.networks.blocks import NormStatistics, initialise_xavier
 from img2img_hub.networks.spade import MULTIPLES
@@ -125,7 +125,7 @@ class Spade(PairedAdversarialFamily):
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Fool the frozen discriminator, look like the target to it and to a classifier, keep styles near N(0, 1)."""
         fake, terms = self._fake(networks, batch)
-        valid = valid_in_both(batch)
+        valid = valid_of(batch)
         seen = {"fake": with_data(fake, valid), "real": with_data(batch["target"], valid)}
         judged = self.judged_terms(networks["discriminator"], **seen, condition=batch["source"])
         return judged | self.perceptual_terms(networks, **seen) | terms
@@ -134,7 +134,7 @@ class Spade(PairedAdversarialFamily):
         """As `discriminator_terms`; the generator is in training mode here, too, and sees the batch a second time."""
         with torch.no_grad():
             fake, _ = self._fake(networks, batch)
-        valid = valid_in_both(batch)
+        valid = valid_of(batch)
         return self.discriminator_terms(
             networks["discriminator"],
             real=with_data(batch["target"], valid),

@@ -6,7 +6,7 @@ EfficientNet-Lite0 (Tan and Le 2019), ResNet-18 (He et al. 2016) and VGG-16 (Sim
 its classifier. A model's own file holds all of it, so that neither a package nor a download is needed to load one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
@@ -229,7 +229,11 @@ class VGG16Encoder(_OfTorchvision):
         return [*made[1:], values]  # what is of the full size has no place in a decoder that begins at the half
 
 
-_ENCODERS: dict[str, type[Encoder]] = {"lite0": Lite0Encoder, "resnet18": ResNet18Encoder, "vgg16": VGG16Encoder}
+_ENCODERS: dict[str, Callable[[], Encoder]] = {
+    "lite0": Lite0Encoder,
+    "resnet18": ResNet18Encoder,
+    "vgg16": VGG16Encoder,
+}
 
 
 def make_encoder(name: str) -> Encoder:

@@ -40,6 +40,11 @@ ONNX_FILE = "model.onnx"
 CPU_ONLY = ("onnx", "openvino")
 
 
+def of_pytorch(backend: Backend, dtype: Dtype) -> Dtype:
+    """What PyTorch computes in: variations and strips beside another runtime are worth its full precision."""
+    return "float32" if backend in CPU_ONLY else dtype
+
+
 def check_backend(
     backend: str,
     *,

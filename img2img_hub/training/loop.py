@@ -37,6 +37,7 @@ from img2img_hub.training.state.checkpoints import RunState, errors_of_writing, 
 from img2img_hub.training.state.encoders import start_encoders
 from img2img_hub.training.state.finetune import Start, initialise_from
 from img2img_hub.training.state.optimizers import (
+    freeze,
     make_averages,
     make_optimizers,
     prepare_helpers,
@@ -115,6 +116,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     averages = make_averages(family, config, networks=networks, accelerator=accelerator)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
+    freeze(family, networks, optimizers, plan=plan, step=0)  # whether it can be
     helpers = prepare_helpers(family, accelerator)
 
     # The place in the run: a checkpoint's, or the beginning.
@@ -194,10 +196,13 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         while state.step < plan.total_steps:
             began = time.perf_counter()
             factor = config.learning_rate_factor(
-                step=state.step, total_steps=plan.total_steps, epoch=plan.epoch(state.step)
+                step=state.step,
+                total_steps=plan.total_steps,
+                epoch=plan.epoch(state.step),
+                late=family.decays_late,
             )
             rates = set_learning_rates(optimizers, family, config, factor=factor)
-            stepper.step(batches, logs)
+            stepper.step(batches, logs, frozen=freeze(family, networks, optimizers, plan=plan, step=state.step))
             state.step += 1
 
             # What the step gave: a line, a checkpoint, a sheet, a push. The checkpoint stands before the sheet is

@@ -3,7 +3,7 @@
 stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state); stepper.step(batches, logs)
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -51,8 +51,16 @@ class Stepper:
         for network in wrapped.values():
             network.train()
 
-    def step(self, batches: Iterator[Batch], logs: Logs, *, only: Collection[str] | None = None) -> None:
-        """One step of all phases, then the averages follow; of the phases named by `only`, and then they do not."""
+    def step(
+        self,
+        batches: Iterator[Batch],
+        logs: Logs,
+        *,
+        only: Collection[str] | None = None,
+        frozen: Mapping[str, Sequence[nn.Parameter]] | None = None,
+    ) -> None:
+        """One step of all phases, then the averages follow; of the phases named by `only`, and then they do not.
+        What is `frozen`, by phase, stays as it is."""
         phases = [phase for phase in self.phases if only is None or phase.name in only]
         micros: list[_Micro] = []
         for phase in phases:
@@ -64,7 +72,7 @@ class Stepper:
                 reused = phase is not phases[-1] and repeat == phase.repeats - 1
                 for micro in micros:
                     micro.outputs.keep_graph = reused and self.accumulation == 1
-                self._optimise(phase, micros, logs)
+                self._optimise(phase, micros, logs, frozen=(frozen or {}).get(phase.name, ()))
         if only is None:
             for name, average in self.state.averages.items():
                 average.update_parameters(self.state.networks[name])  # type: ignore[operator]
@@ -78,12 +86,12 @@ class Stepper:
             }
         return _Micro(batch=self.family.prepare(batch), outputs=Outputs(keep_graph=False, pools=dict(self.state.pools)))
 
-    def _optimise(self, phase: Phase, micros: list[_Micro], logs: Logs) -> None:
+    def _optimise(self, phase: Phase, micros: list[_Micro], logs: Logs, *, frozen: Sequence[nn.Parameter] = ()) -> None:
         """Gradients of one phase over all micro-batches, then its optimizer's step."""
         # What is read only needs no gradient of its own; unwrapped, it takes no part in the exchange between ranks.
-        frozen = {name: self.state.networks[name] for name in phase.freezes}
-        networks = self.wrapped | self.helpers | frozen
-        for network in frozen.values():
+        read = {name: self.state.networks[name] for name in phase.freezes}
+        networks = self.wrapped | self.helpers | read
+        for network in read.values():
             network.requires_grad_(False)
         optimizer = self.state.optimizers[phase.name]
         optimizer.zero_grad()
@@ -96,8 +104,10 @@ class Stepper:
                 loss = torch.stack([value.float() * weight for value, weight in terms.values()]).sum()
                 self.accelerator.backward(loss / len(micros))
             logs.add(phase.name, terms)
+        for parameter in frozen:  # Adam leaves out what has none; ranks exchange them all the same
+            parameter.grad = None
         if self.state.step < self.frozen_steps:
             drop_gradients(self.state.networks[name] for name in phase.trains)
         optimizer.step()
-        for network in frozen.values():
+        for network in read.values():
             network.requires_grad_(True)

@@ -21,20 +21,20 @@ from typing import Any, Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from img2img_hub.errors import first_line, one_line
+from img2img_hub.errors import one_line
 from img2img_hub.images.resize import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
 from img2img_hub.networks.attention import SelfAttention
 from img2img_hub.strips.recording import NotByRows
 from img2img_hub.strips.translate import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
+from img2img_hub.translation.devices import moved, out_of_memory
 from img2img_hub.translation.stop import Stop
-from img2img_hub.translation.variation import vary
+from img2img_hub.translation.variation import Style, vary
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 _ALWAYS_FITS = 2**18  # pixels; below, nobody needs to look how much memory there is
 _FOREIGN = 4 / 3  # of what PyTorch takes; measured with ONNX Runtime, which takes the most
-_OUT_OF_MEMORY = ("allocate memory", "tried to allocate", "out of memory", "bad_alloc")  # as the runtimes say it
 
 
 def check_dtype(dtype: str) -> None:
@@ -75,7 +75,7 @@ class Engine:
             raise ValueError(f"tiles must be 'fast' or 'exact', got {tiles!r}")
         if memory is not None and not (isinstance(memory, int | float) and memory > 0):
             raise ValueError(f"memory must be some GiB, more than 0, got {memory!r}")
-        self.network = network if device is None else _moved(network, device)
+        self.network = network if device is None else moved(network, device)
         self.device = next(self.network.parameters()).device
         self.dtype = dtype
         self.tiles = tiles
@@ -87,6 +87,7 @@ class Engine:
         self._paces: deque[float] = deque(maxlen=7)  # seconds a pixel of the latest calls
         self._lock = threading.Lock()
         self._stop: Stop | None = None
+        self.style: Style | None = None
 
     def __call__(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
         """(N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, scale · H, scale · W), on the
@@ -95,7 +96,7 @@ class Engine:
         The batch is reflected up to the network's multiple and cropped back.
 
         Args:
-            seed: None: the one deterministic output. A number: dropout and noise act as in training, by PyTorch.
+            seed: None: the one deterministic output. A number: dropout, noise and style are drawn, by PyTorch.
 
         Raises:
             ValueError: another shape, a bad seed, not enough memory for that size, or the backend failed.
@@ -105,23 +106,20 @@ class Engine:
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
             raise ValueError(f"a seed is a whole number from 0 on, got {seed!r}")
         height, width = batch.shape[-2:]
-        if seed is None and not self.fits(height, width, images=len(batch)):
+        plain = seed is None and self.style is None
+        if plain and not self.fits(height, width, images=len(batch)):
             return self._one_by_one(batch)
-        if seed is not None and not self.fits(height, width):
-            raise ValueError(
-                f"a variation (seed) of {width}×{height} pixels is computed at once, which takes about "
-                f"{self._gib(height, width):.1f} GiB: give memory= (--memory), use resize='fit' (--resize fit), or "
-                "drop seed"
-            )
+        if not plain and not self.fits(height, width):
+            raise self._too_large_to_vary(height, width)
         padded, (top, left) = pad_to_multiple(
             batch.to(self.device, torch.float32), multiple=self._multiple(height, width)
         )
         with self._running(height, width), self._autocast():
             began = time.perf_counter()
-            if seed is None:
+            if plain:
                 output = self._by_backend(padded)
             else:  # one by one, so that an image's noise does not depend on its batch-mates
-                output = torch.cat([vary(self.network, image[None], seed=seed) for image in padded])
+                output = torch.cat([vary(self.network, one[None], seed=seed, style=self.style) for one in padded])
             place = {"top": top, "left": left, "height": height, "width": width}
             place = {name: pixels * self.scale for name, pixels in place.items()}
             output = crop(output, **place).to(batch.device, torch.float32)
@@ -140,6 +138,12 @@ class Engine:
         the next batch. The two share the network and take turns."""
         other = copy.copy(self)  # with the same lock
         other._stop = stop
+        return other
+
+    def with_style(self, style: Style) -> Self:
+        """This engine with all that it makes in one style, by PyTorch. The two share the network and take turns."""
+        other = copy.copy(self)  # with the same lock
+        other.style = style
         return other
 
     def beside(self) -> Self:
@@ -231,6 +235,12 @@ class Engine:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _too_large_to_vary(self, height: int, width: int) -> ValueError:
+        return ValueError(
+            f"a variation (seed, style) of {width}×{height} pixels is computed at once, which takes about "
+            f"{self._gib(height, width):.1f} GiB: give memory= (--memory), use resize='fit' (--resize fit), or drop it"
+        )
+
     def _one_by_one(self, batch: Tensor) -> Tensor:
         """Images that do not fit together: each at once, or else strip by strip."""
         height, width = batch.shape[-2:]
@@ -287,7 +297,7 @@ class Engine:
         except ValueError:  # in our own words
             raise
         except Exception as error:  # each runtime has its own classes
-            if _out_of_memory(error):
+            if out_of_memory(error):
                 raise
             said = one_line(error, most=200)
             raise ValueError(f"the backend failed ({said}): use backend='torch' (--backend torch)") from error
@@ -311,7 +321,7 @@ class Engine:
                 "or a smaller image"
             ) from None
         except Exception as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise ValueError(
                 f"not enough memory to translate {size} on {self.device}: give less to it with memory= (--memory), use "
@@ -331,15 +341,3 @@ class Engine:
             yield
         finally:
             self.network.train(training)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in said for words in _OUT_OF_MEMORY)
-
-
-def _moved(network: Network, device: str | torch.device) -> Network:
-    try:
-        return network.to(device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {str(device)!r} cannot be used ({first_line(error)}); cpu always can") from None

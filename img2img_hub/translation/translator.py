@@ -19,11 +19,14 @@ from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
-from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward
+from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward, of_pytorch
 from img2img_hub.strips.translate import Tiles
+from img2img_hub.translation.describe import describe
+from img2img_hub.translation.devices import best_device
 from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels, finish_of
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
+from img2img_hub.translation.styles import Styles
 
 Input = ImageLike | Mapping[str, ImageLike]
 """What is translated: an image, or several by name for a model whose input is made of several."""
@@ -82,6 +85,7 @@ class Translator:
         self.dtype = dtype
         self.engine = Engine(network, device=device, forward=forward, dtype=dtype, tiles=tiles, memory=memory)
         self.device = self.engine.device
+        self._styles = Styles(network, settings, name=self.name)
 
     @classmethod
     def from_pretrained(
@@ -135,12 +139,13 @@ class Translator:
         forward = make_forward(
             network, backend, where=where, onnx_file=onnx_file, working_size=size, dtype=dtype, **download
         )
-        device = device or ("cpu" if backend in CPU_ONLY else _best_device())
-        own: Dtype = _of_pytorch(backend, dtype)
+        device = device or ("cpu" if backend in CPU_ONLY else best_device())
+        own: Dtype = of_pytorch(backend, dtype)
         translator = cls(
             network, settings, name=where, device=device, forward=forward, dtype=own, tiles=tiles, memory=memory
         )
         translator.backend, translator.dtype = backend, dtype
+        translator._styles = Styles(network, settings, name=where, download=download)
         return translator
 
     @classmethod
@@ -181,7 +186,7 @@ class Translator:
             converted.network,
             converted.settings,
             name=str(path),
-            device=device or _best_device(),
+            device=device or best_device(),
             dtype=dtype,
             tiles=tiles,
             memory=memory,
@@ -189,7 +194,13 @@ class Translator:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
-        self, image: Input, *, resize: Resize | None = None, seed: int | None = None, batch_size: int = 1
+        self,
+        image: Input,
+        *,
+        resize: Resize | None = None,
+        seed: int | None = None,
+        style: ImageLike | None = None,
+        batch_size: int = 1,
     ) -> AnyImage: ...
 
     @overload
@@ -199,6 +210,7 @@ class Translator:
         *,
         resize: Resize | None = None,
         seed: int | None = None,
+        style: ImageLike | None = None,
         batch_size: int = 1,
     ) -> list[AnyImage]: ...
 
@@ -208,6 +220,7 @@ class Translator:
         *,
         resize: Resize | None = None,
         seed: int | None = None,
+        style: ImageLike | None = None,
         batch_size: int = 1,
     ) -> AnyImage | list[AnyImage]:
         """Translate an image, or each of a list of images.
@@ -218,8 +231,9 @@ class Translator:
                 several images (`settings.inputs`) takes them by name: {"rgb": "a.png", "depth": "a.tif"}.
             resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
                 None: what the repo says is better.
-            seed: None: the one deterministic translation. A number: dropout and noise act as in training, the same
-                for the same number; each image of a list gets the same draw as if it were alone.
+            seed: None: the one deterministic translation. A number: dropout and noise act as in training and a style is
+                drawn, the same for the same number; each image of a list gets the same draw as if it were alone.
+            style: a photo to take the style of, see `with_style`.
             batch_size: how many images of a list go through the network at once where their sizes agree. Faster on a
                 GPU; no image's statistics enter another's result.
 
@@ -237,11 +251,12 @@ class Translator:
             raise ValueError(f"resize must be 'native' or 'fit', got {resize!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        styled = self if style is None else self.with_style(style)
         if not isinstance(image, list | tuple):
-            return self._translate([cast(Input, image)], resize=resize, seed=seed)[0]
+            return styled._translate([cast(Input, image)], resize=resize, seed=seed)[0]
         outputs: list[AnyImage] = []
         for first in range(0, len(image), batch_size):
-            outputs += self._translate(image[first : first + batch_size], resize=resize, seed=seed)
+            outputs += styled._translate(image[first : first + batch_size], resize=resize, seed=seed)
         return outputs
 
     def translate_tensor(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
@@ -267,8 +282,18 @@ class Translator:
         where = self.name if Path(self.name).is_dir() else ""  # a repo's may be of another revision by now
         forward = make_forward(self.network, backend, where=where, working_size=self.settings.working_size, dtype=dtype)
         other = copy.copy(self)
-        other.engine = self.engine.with_forward(forward, dtype=_of_pytorch(backend, dtype))
+        other.engine = self.engine.with_forward(forward, dtype=of_pytorch(backend, dtype))
         other.backend, other.dtype = backend, dtype
+        return other
+
+    def with_style(self, photo: ImageLike) -> Self:
+        """This translator with all that it makes in the style of a photo (GauGAN); with a seed, drawn from around it.
+
+        By the encoder published with the model, by PyTorch, and not by strips; the two share the network. Raises
+        ValueError: the model has no styles or no encoder, or the photo cannot be read.
+        """
+        other = copy.copy(self)
+        other.engine = self.engine.with_style(self._styles.of(photo))
         return other
 
     @property
@@ -278,9 +303,9 @@ class Translator:
 
     @property
     def varies(self) -> bool:
-        """Whether a seed makes a difference: the network has dropout or noise channels."""
+        """Whether a seed makes a difference: the network has dropout, noise or styles."""
         dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.modules())
-        return dropout or bool(self.network.noise_channels)
+        return dropout or bool(self.network.noise_channels or self.network.latent)
 
     @property
     def reverse(self) -> str | None:
@@ -292,21 +317,7 @@ class Translator:
 
     def describe(self) -> str:
         """One line: method, network, bands, scale, norm statistics, working size, device."""
-        settings, scale = self.settings, self.network.scale
-        norm = self.network.config.get("norm", "none")
-        normalised = "no norm" if norm == "none" else f"{norm} norm"
-        if norm == "batch":
-            own = settings.norm_statistics == "image"
-            normalised += " with each image's own statistics" if own else " with training's running averages"
-        parts = [
-            f"{settings.family} {type(self.network).__name__}".strip(),
-            settings.describe_bands() + (f", {scale} times the size" if scale != 1 else ""),
-            normalised,
-            f"trained at {settings.working_size}×{settings.working_size} · resize {settings.resize}",
-            f"on {self.device}" + ("" if self.backend == "torch" else f" by {self.backend}"),
-        ]
-        parts[-1] += "" if self.dtype == "float32" else f" in {self.dtype}"
-        return " · ".join(parts)
+        return describe(self.network, self.settings, device=self.device, backend=self.backend, dtype=self.dtype)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -320,7 +331,8 @@ class Translator:
             groups.setdefault(working_size if resize == "fit" else source.size, []).append(index)
         outputs: dict[int, AnyImage] = {}
         for size, members in groups.items():
-            if resize == "native" and seed is None and not self.engine.fits(size[1], size[0]):
+            plain = seed is None and self.engine.style is None
+            if resize == "native" and plain and not self.engine.fits(size[1], size[0]):
                 outputs |= {index: self._by_rows(originals[index], sources[index]) for index in members}
                 continue
             batch = torch.stack([self.pixels.tensor(sources[index], size=size) for index in members])
@@ -336,14 +348,3 @@ class Translator:
             lambda first, last: self.pixels.rows(source, first, last), canvas.write, height=height, width=width
         )
         return self.pixels.finished(canvas.made, original=original, source=source)
-
-
-def _of_pytorch(backend: Backend, dtype: Dtype) -> Dtype:
-    """What PyTorch computes in: variations and strips beside another runtime are worth its full precision."""
-    return "float32" if backend in CPU_ONLY else dtype
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

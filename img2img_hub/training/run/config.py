@@ -241,16 +241,20 @@ class TrainConfig:
         """Pixels a side before the random crop; 286 for the papers' 256."""
         return self.load_size or round(self.image_size * 286 / 256)
 
-    def learning_rate_factor(self, *, step: int, total_steps: int, epoch: int) -> float:
+    def learning_rate_factor(self, *, step: int, total_steps: int, epoch: int, late: bool = False) -> float:
         """Share of the learning rate at a step (from 0): flat, then linear towards zero.
 
-        By epochs it is stepped per epoch, as in the original: 1 − max(0, epoch + 1 − flat) / (decay + 1).
-        With max_steps it is stepped per step over the same share of the run.
+        By epochs it is stepped per epoch, as in the original: 1 − max(0, epoch + 1 − flat) / (decay + 1); `late`, as in
+        pix2pixHD's: 1 − max(0, epoch − flat) / decay. With max_steps it is stepped per step over the same share of the
+        run.
         """
         if self.decay_epochs == 0:
             return 1.0
         if self.max_steps is None:
             flat = self.num_epochs - self.decay_epochs
-            return max(0.0, 1.0 - max(0, epoch + 1 - flat) / (self.decay_epochs + 1))
+            share = (
+                max(0, epoch - flat) / self.decay_epochs if late else max(0, epoch + 1 - flat) / (self.decay_epochs + 1)
+            )
+            return max(0.0, 1.0 - share)
         decay = total_steps * self.decay_epochs / self.num_epochs
         return min(1.0, (total_steps - step) / decay)

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from img2img_hub.errors import first_line
 from img2img_hub.families import Family
 from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.plan import Plan
 
 
 def prepare_networks(
@@ -95,6 +96,32 @@ def make_optimizers(
         )
         optimizers[phase.name] = accelerator.prepare(adam)
     return optimizers
+
+
+def freeze(
+    family: Family,
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, AcceleratedOptimizer],
+    *,
+    plan: Plan,
+    step: int,
+) -> dict[str, list[nn.Parameter]]:
+    """What the family leaves as it is in this step (from 0), by phase. In the first step in which a phase trains all of
+    its networks again, its Adam forgets what it knew.
+
+    Raises:
+        ValueError: something is frozen for some epochs, and how long one is is not known.
+    """
+    frozen = family.frozen_parameters(dict(networks), epoch=plan.epoch(step))
+    if frozen and plan.num_samples is None:
+        raise ValueError(
+            "how many images the stream holds is not known, so that nobody can tell when the epochs end in which "
+            f"{family.title} trains a part of its networks: leave out --streaming, or --fix_global_epochs"
+        )
+    before = family.frozen_parameters(dict(networks), epoch=plan.epoch(max(step - 1, 0)))
+    for phase in before.keys() - frozen.keys():
+        optimizers[phase].optimizer.state.clear()
+    return frozen
 
 
 def set_learning_rates(
