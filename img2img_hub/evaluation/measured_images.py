@@ -17,7 +17,7 @@ from img2img_hub.images.picture import MODES, to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_raster
 from img2img_hub.images.resize import enlarged, resized
-from img2img_hub.images.slots import parted
+from img2img_hub.images.slots import shown_parts
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.translator import Translator
 
@@ -87,17 +87,10 @@ def shown(image: AnyImage, translator: Translator, side: str) -> Image.Image:
 
 def shown_sources(image: AnyImage, translator: Translator) -> dict[str, Image.Image]:
     """For a sheet: a source, or each of the images that make it, by what they are called; "" for one image."""
-    slots, values = translator.settings.inputs, translator.settings.source_values
-    if not slots or values is None or not isinstance(image, Raster):
+    values = translator.settings.source_values
+    if not translator.settings.inputs or values is None or not isinstance(image, Raster):
         return {"": shown(image, translator, "source")}
-    parts, first = {}, 0
-    for slot, (name, part) in zip(slots, parted(image, slots).items(), strict=True):
-        bands = slice(first, first + slot.bands)
-        low = (0.0,) if slot.kind == "mask" else values.low[bands]  # from black to white, as anybody draws it
-        own = BandValues(dtype=slot.dtype, low=low, high=values.high[bands], classes=values.classes[bands])
-        parts[name] = own.preview(part)
-        first += slot.bands
-    return parts
+    return shown_parts(image, translator.settings.inputs, values)
 
 
 def shown_by_family(translator: Translator, source: AnyImage, made: AnyImage) -> dict[str, Image.Image]:
