@@ -90,6 +90,16 @@ def text_of(colour: Sequence[int] | np.ndarray) -> str:
     return "#" + "".join(f"{int(value):02x}" for value in colour)
 
 
+def usual_palette(classes: int) -> tuple[str, ...]:
+    """The colours that Pascal VOC and many after it give to classes 0 to 254: black, dark red, dark green …, each as far
+    from those before as three bits more allow."""
+    colours = []
+    for number in range(classes):
+        bits = [[number >> 3 * place + band & 1 for place in range(3)] for band in range(3)]
+        colours.append([sum(bit << 7 - place for place, bit in enumerate(band)) for band in bits])
+    return tuple(map(text_of, colours))
+
+
 def colours_for(classes: int, palette: Sequence[str] = (), *, none: int = UNLABELLED) -> np.ndarray:
     """(N, 3) uint8, what people see of each number: a class's colour in the palette, or a made one; of `none`, the
     number of what is of no class, the palette's one more colour, or white."""

@@ -17,10 +17,11 @@ from PIL import Image
 from img2img_hub.errors import check_flags, check_range, counted
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.numbers import class_numbers, instance_ids
-from img2img_hub.images.palettes import UNLABELLED, check_palette, colours_for
+from img2img_hub.images.palettes import UNLABELLED, check_palette, colours_for, nearest
 from img2img_hub.images.picture import from_array, image_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_image, read_mask, read_raster
+from img2img_hub.images.remarks import listening, note
 from img2img_hub.images.values import BandValues
 
 Kind = Literal["picture", "raster", "labels", "mask", "instances"]
@@ -219,6 +220,13 @@ class Slot:
         """(N, 3) uint8: what people see of each class number of labels, and of `none`."""
         return colours_for(self.classes, self.palette, none=self.none)
 
+    def indexed(self, image: Image.Image) -> Image.Image:
+        """The class map that an "RGB" image is nearest to, as one with a palette: its numbers are the classes."""
+        numbers, _ = nearest(np.asarray(image).reshape(-1, 3), self.colours[: self.classes])
+        made = Image.fromarray(numbers.astype(np.uint8).reshape(image.height, image.width))
+        made.putpalette(self.colours.tobytes())
+        return made
+
     def painted(self, raster: Raster) -> Raster:
         """Class numbers, as `read` gave them, in their colours; pixels of no class are without data."""
         numbers = raster.array[:, :, 0]
@@ -271,6 +279,9 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
         raise ImageError(f"{counted(len(slots), 'image')} make one input, and {got} came: give {{{wanted}}}")
     given = [Decoded.of(images[slot.name]) for slot in slots]
     read = [slot.read(decoded) for slot, decoded in zip(slots, given, strict=True)]
+    for slot, decoded in zip(slots, given, strict=True):
+        if listening() and slot.kind == "picture" and decoded.alpha is not None:
+            note("clear", decoded.name, f"the image called {slot.name}")
     names = [decoded.name for decoded in given]
     names = [slot.name if name == "image" else name for slot, name in zip(slots, names, strict=True)]
     for image, name in zip(read[1:], names[1:], strict=True):

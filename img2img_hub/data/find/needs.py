@@ -15,7 +15,7 @@ from typing import Any
 from img2img_hub.data.find.config import AUTO, DataConfig, DataError
 from img2img_hub.data.samples.opened import About
 from img2img_hub.errors import counted
-from img2img_hub.images.palettes import read_palette
+from img2img_hub.images.palettes import read_palette, usual_palette
 from img2img_hub.images.slots import Slot
 
 SOURCE, TARGET = Slot(name="source"), Slot(name="target")
@@ -148,9 +148,10 @@ def _target(config: DataConfig, target: Slot) -> Slot:
     known: dict[str, Any] = {"classes": config.target_labels or 0}
     if config.target_palette not in (None, AUTO):
         known = _of_file(str(config.target_palette), classes=known["classes"], unknown=config.unknown)
-    if target.kind == "labels" and known["classes"] in (0, target.classes):
-        known.pop("classes")
-        return _of_classes(target, known, config)
+    elif config.target_labels is not None:
+        known["palette"] = usual_palette(config.target_labels)
+    if target.kind == "labels" and target.palette and config.target_palette in (None, AUTO):  # of a model
+        return target if known["classes"] in (0, target.classes) else _of_classes(_bare(target), known, config)
     return _of_classes(_bare(target), known, config)
 
 
