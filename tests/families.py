@@ -3,9 +3,13 @@
 python -m pytest tests/test_training.py
 """
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from img2img_hub.families import FAMILIES, Family
+from img2img_hub.objectives.vgg19 import PLACES
 
 _TINY = {"cyclegan": {"pool_size": 2}, "cut": {"head_width": 8}, "fastcut": {"head_width": 8}}
 
@@ -19,3 +23,16 @@ def tiny(family: type[Family], **knobs) -> Family:
 
 
 each_family = pytest.mark.parametrize("family", [tiny(family) for family in PACKAGED], ids=lambda family: family.name)
+
+
+def tiny_vgg19(path: Path) -> Path:
+    """A file of VGG19's tensors by torchvision's names, of a few channels with random weights, and a classifier."""
+    generator = torch.Generator().manual_seed(1)
+    state, inner = {}, 3
+    for place in PLACES.values():
+        state[f"features.{place}.weight"] = torch.randn(4, inner, 3, 3, generator=generator) / 3
+        state[f"features.{place}.bias"] = torch.randn(4, generator=generator) / 4
+        inner = 4
+    state["classifier.0.weight"] = torch.zeros(2, 4)
+    torch.save(state, path)
+    return path

@@ -123,3 +123,12 @@ def test_it_can_be_differentiated_twice():
 
     assert torch.autograd.gradcheck(seen, image)
     assert torch.autograd.gradgradcheck(seen, image)
+
+
+def test_batches_that_shall_be_alike_get_the_same_draws_and_samples_their_own():
+    torch.manual_seed(0)
+    image, condition = torch.rand(3, 3, 16, 16), torch.rand(3, 1, 16, 16)
+    first, second = augment(torch.cat([image] * 2), ALL, condition=torch.cat([condition] * 2), alike=2).chunk(2)
+    assert torch.equal(first, second)
+    (one, two) = augment(image[:1].expand(2, -1, -1, -1), ALL)
+    assert not torch.equal(one, two)

@@ -375,7 +375,7 @@ def test_what_cannot_be_evaluated_is_refused(capsys, line, message):
 
 @pytest.mark.usefixtures("cyclegan")
 def test_a_side_too_small_for_fid_is_refused_before_any_image_is_translated(capsys, monkeypatch):
-    monkeypatch.setattr(perceptual, "_load_inception", lambda name: torch.nn.Identity())
+    monkeypatch.setattr(perceptual, "_load_inception", lambda: torch.nn.Identity())
     # One line: of the two images of the other side nothing is said.
     assert "sets of two images or more a side, got 1" in refused(
         "evaluate --model run/source2target --dataset data --image_size 32 --extra_metrics fid", capsys

@@ -12,17 +12,21 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from img2img_hub import UNetGenerator
+from img2img_hub import Translator, UNetGenerator
 from img2img_hub.demo import guests
 from img2img_hub.demo.app import build_demo
+from img2img_hub.demo.batch_tab import translate_batch
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.models import Model, find_models
 from img2img_hub.demo.requests import check_request, native_pixels, read_picture
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.demo.uploads import nth_example, open_examples, size_of
 from img2img_hub.images.read import read_image
+from img2img_hub.networks import Generator
+from img2img_hub.translation.settings import TranslationSettings
 from tests.browser.serving import as_upload, write_model
 
 
@@ -102,6 +106,42 @@ def test_a_narrow_picture_counts_as_what_the_network_pads_it_to(model, tmp_path)
     sides = [native_pixels(deep, side, side) for side in range(1, 2100, 7)]
     assert sides == sorted(sides)
     assert native_pixels(deep, 2000, 2000) == 4_000_000
+
+
+class _Enlarging(Generator):
+    """Four times the size."""
+
+    in_channels = out_channels = 3
+    scale = 4
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 3 * 16, 1)
+
+    def forward(self, x):
+        return torch.nn.functional.pixel_shuffle(self.layer(x), 4).tanh()
+
+
+def test_what_a_model_enlarges_is_limited_by_what_comes_out(model, tmp_path):
+    models = find_models(str(model))
+    models._translators[model.name] = Translator(_Enlarging(), TranslationSettings(working_size=64, resize="fit"))
+    for name, size in (("a", (500, 500)), ("b", (500, 501)), ("c", (1600, 1563))):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    a, b, c = (as_upload(tmp_path / f"{name}.png") for name in "abc")
+    assert check_request(models, model.name, a, "native", None)
+    assert check_request(models, model.name, b, "fit", None)
+    with pytest.raises(gr.Error, match=r"500 × 501 pixels .*; native resolution takes up to 0\.25\. "):
+        check_request(models, model.name, b, "native", None)
+    with pytest.raises(gr.Error, match=r"1600 × 1563 pixels .*; this model, which enlarges, takes up to 2\.5\. "):
+        check_request(models, model.name, c, "fit", None)
+    assert "native resolution takes up to 0.25" in foretell(models, model.name, b)
+    assert default_resize(models, model.name, b) == "fit"
+    _, report, _ = translate_batch(models, model.name, [a, b], "native")
+    assert "b.png: 500 × 501 pixels (0.3 megapixels); native resolution takes up to 0.25." in report
+    _, report, _ = translate_batch(models, model.name, [a, c], "fit")
+    assert "c.png: 1600 × 1563 pixels (2.5 megapixels); this model, which enlarges, takes up to 2.5." in report
+    with pytest.raises(gr.Error, match=r"1\.5 megapixels in all; 1\.25 at a time is the most"):
+        translate_batch(models, model.name, [a] * 6, "native")
 
 
 def test_a_network_that_pads_everything_to_millions_of_pixels_is_no_guest(tmp_path):

@@ -223,11 +223,12 @@ def test_a_large_picture_is_fitted_unless_the_visitor_says_otherwise(folder, tmp
 def test_the_first_row_of_a_sheet_is_found_again():
     rows = [[picture((64, 64), stripe=stripe + column) for column in range(3)] for stripe in (4, 9)]
     sheet = sample_sheet(rows, titles=["source", "output", "target"])
-    pair = first_pair(sheet, size=64)
-    assert pair is not None
-    assert [image.tobytes() for image in pair] == [image.tobytes() for image in rows[0][:2]]
-    assert first_pair(sheet, size=63) is None
-    assert first_pair(rows[0][0], size=64) is None
+    for paired in (True, False):
+        pair = first_pair(sheet, size=64, paired=paired)
+        assert pair is not None
+        assert [image.tobytes() for image in pair] == [image.tobytes() for image in rows[0][:2]]
+        assert first_pair(sheet, size=63, paired=paired) is None
+        assert first_pair(rows[0][0], size=64, paired=paired) is None
 
 
 def test_cards_show_a_name_a_line_and_a_picture(folder):

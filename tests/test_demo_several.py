@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
+from PIL import Image, ImageColor
 
 from img2img_hub.demo.about_tab import HERE, describe_model
+from img2img_hub.demo.app import build_demo
+from img2img_hub.demo.gallery import thumbnail
 from img2img_hub.demo.models import find_models
 from img2img_hub.demo.several import show_inputs
 from img2img_hub.demo.translate_tab import choose_model
+from img2img_hub.evaluation.sheets import sample_sheet
 from img2img_hub.translation.translator import Translator
 from tests.browser.serving import picture, serve, write_model, write_rooms
 
@@ -35,6 +41,18 @@ def client(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     server = tmp_path_factory.mktemp("server")
     with serve(f"{folder / 'rooms'}, {folder / 'maps'}", folder=server) as address:
         yield Client(address, verbose=False, analytics_enabled=False, download_files=str(server / "got"))
+
+
+def test_the_gallery_shows_an_input_and_the_output(tmp_path: Path) -> None:
+    rooms = write_rooms(tmp_path / "rooms")
+    colours = ("navy", "gray", "gold", "teal")
+    row = [Image.new("RGB", (64, 64), colour) for colour in colours]
+    sample_sheet([row, row], titles=["colours", "edges", "output", "target"]).save(rooms / "sample_sheet.png")
+    (model,) = find_models(str(rooms)).models.values()
+    shown = Image.open(io.BytesIO(base64.b64decode(thumbnail(model).partition(",")[2]))).convert("RGB")
+    seen = [np.asarray(shown.getpixel((x, 80))).astype(int) for x in (20, 140)]
+    wanted = [np.asarray(ImageColor.getrgb(colour)) for colour in ("navy", "gold")]
+    assert all(np.abs(one - other).max() < 16 for one, other in zip(seen, wanted, strict=True))
 
 
 def test_the_pictures_go_in_by_the_models_order(client: Client, folder: Path) -> None:
@@ -78,11 +96,28 @@ def test_what_is_wrong_is_said_with_the_cure(client: Client, folder: Path, model
         client.predict(model, "fit", *given, None, api_name="/translate_several")
 
 
-@pytest.mark.parametrize("endpoint", ["/translate", "/variations"])
+@pytest.mark.parametrize("endpoint", ["/translate", "/variations", "/cycle", "/batch"])
 def test_one_picture_for_such_a_model_is_refused_in_words(client: Client, folder: Path, endpoint: str) -> None:
     more = (1, 1) if endpoint == "/variations" else ()
-    with pytest.raises(AppError, match=r"2 images make one input|no noise"):
-        client.predict("rooms", handle_file(str(folder / "a.png")), "fit", *more, api_name=endpoint)
+    given: Any = handle_file(str(folder / "a.png"))
+    with pytest.raises(AppError, match=r"several pictures \(colours \(RGB\), edges \(grey\)\): give them in the Tra"):
+        client.predict("rooms", [given] if endpoint == "/batch" else given, "fit", *more, api_name=endpoint)
+
+
+def test_compare_says_the_same_and_shows_what_others_make(client: Client, folder: Path) -> None:
+    pictures, line = client.predict(["rooms", "maps"], handle_file(str(folder / "a.png")), "fit", api_name="/compare")
+    assert len(pictures) == 2
+    assert "Rooms: This model makes its result of several pictures" in line
+
+
+def test_the_batch_tab_offers_the_others_alone(folder: Path) -> None:
+    def offered(*names: str) -> tuple[list[str], str]:
+        demo = build_demo(find_models(", ".join(str(folder / name) for name in names)))
+        (menu,) = (block for block in demo.blocks.values() if getattr(block, "elem_id", None) == "batch-model")
+        return [key for _, key in menu.choices], menu.value
+
+    assert offered("rooms", "maps") == (["maps"], "maps")
+    assert offered("rooms") == (["rooms"], "rooms")
 
 
 def test_an_input_is_shown_for_each_picture_that_the_model_takes(folder: Path) -> None:

@@ -153,7 +153,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(start, tm
 
 
 def test_a_side_too_small_for_fid_is_refused_before_the_training(start, tmp_path, unpaired_folder, monkeypatch):
-    monkeypatch.setattr(perceptual, "_load_inception", lambda name: nn.Identity())
+    monkeypatch.setattr(perceptual, "_load_inception", lambda: nn.Identity())
     (unpaired_folder / "testB/1.png").unlink()
     with pytest.raises(ValueError, match="FID and KID compare sets of two images or more a side, got 1"):
         start(CycleGAN(), "run", eval_every=2, extra_metrics=("fid",))

@@ -66,6 +66,7 @@ NETWORKS = [
     ResNetGenerator(width=8, blocks=2, upsample="resize", self_attention=True),
     ResNetGenerator(width=4, blocks=1, norm="batch", antialias=True),
     CoarseToFineGenerator(width=2, blocks=1, enhancer_blocks=1, norm="batch"),
+    CoarseToFineGenerator(width=2, blocks=1, enhancers=0, feature_channels=2, layout="pix2pixhd"),
 ]
 
 

@@ -173,6 +173,10 @@ def test_cyclegan_steps_as_the_paper_does():
             [{"fake": 1, "real": 1, "penalty": 10}, {"adversarial": 1, "l1": 7}],
         ),
         (
+            Pix2Pix(adversarial_loss="hinge"),
+            [{"fake": 1, "real": 1}, {"adversarial": 1, "l1": 100}],
+        ),
+        (
             CycleGAN(),
             [{"adversarial": 1, "cycle": 10, "identity": 5}, {"fake": 0.5, "real": 0.5}],
         ),
@@ -192,6 +196,19 @@ def test_terms_carry_the_papers_weights(family, weights):
         if not family.paired:
             expected = {f"{term}_{side}": weight for term, weight in expected.items() for side in ("source", "target")}
         assert found == expected
+
+
+def test_with_hinge_the_generator_learns_from_the_mean_and_the_discriminator_within_its_margin():
+    family = Pix2Pix(adversarial_loss="hinge", lambda_l1=0)
+    networks, _ = build(family)
+    (batch,) = batches(1)
+    with torch.no_grad():
+        pair = torch.cat([batch["source"], networks["generator"](batch["source"])], 1)
+        logits = networks["discriminator"](pair)
+    outputs = Outputs(keep_graph=False, pools={})
+    terms = family.discriminator_loss(dict(networks), batch, outputs)
+    assert torch.allclose(terms["fake"][0], F.relu(1 + logits).mean())
+    assert torch.allclose(family.generator_loss(dict(networks), batch, outputs)["adversarial"][0], -logits.mean())
 
 
 @pytest.mark.parametrize("family", [Pix2Pix(), CycleGAN()], ids=lambda family: family.name)
@@ -369,7 +386,7 @@ def test_discriminator_width_follows_width_unless_given():
         (lambda: CycleGAN(lambda_cycle=float("nan")), "--lambda_cycle"),
         (lambda: CycleGAN(pool_size=-1), "--pool_size must be 0 or more, got -1"),
         (lambda: Pix2Pix(critic_steps=0), "--critic_steps"),
-        (lambda: Pix2Pix(adversarial_loss="hinge"), "--adversarial_loss must be one of vanilla, lsgan, wgangp"),
+        (lambda: Pix2Pix(adversarial_loss="bce"), "--adversarial_loss must be one of vanilla, lsgan, wgangp, hinge"),
     ],
 )
 def test_knobs_that_cannot_work_are_refused(make, says):

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from PIL import Image
 
 from img2img_hub import DataConfig, TrainConfig
+from img2img_hub.cli import main
 from img2img_hub.data.cache.resized import cache_name, open_cache
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.identity import difference, identity_of
@@ -289,3 +290,39 @@ def test_a_map_of_another_size_than_its_photo_is_named(street):
     Image.new("L", (16, SIZE)).save(street / "train/map/1.png")
     with pytest.raises(DataError, match=r"map/1.png is 16x32, .*photo/1.png is 32x32"):
         opened(street, "map", labels=("4",)).pair(1)
+
+
+# --- what people read -------------------------------------------------------------------------------------------------
+
+
+def test_check_data_counts_the_pixels_of_each_class(street, tmp_path, capsys):
+    (tmp_path / "p.txt").write_text("sky #0000de\nwall #0030ff\nwindow #70ff8f\nshop #ae0000\n")
+    line = ["check-data", "--dataset", str(street), "--target_column", "photo", "--split", "train"]
+    assert main([*line, "--source_column", "map", "--palette", str(tmp_path / "p.txt"), "--labels", "3"]) == 0
+    said = capsys.readouterr().out
+    whole = np.concatenate([numbers_of(index + 40) for index in range(4)])
+    assert f"source (3 classes), {whole.size:,} pixels:" in said
+    for number, (name, colour) in enumerate(zip(("sky", "wall", "window"), PALETTE, strict=False)):
+        count = (whole == number).sum()
+        assert " ".join(f"{number} {name} {colour} {count / whole.size:.2%} {count:,}".split()) in " ".join(
+            said.split()
+        )
+    assert f"of no class: {(whole == 3).mean():.2%}, {(whole == 3).sum():,} pixels" in said
+    assert "uncertain" not in said
+    assert main([*line, "--source_column", "blurred", "--palette", "auto"]) == 0
+    said = capsys.readouterr().out
+    found = int(said.split("uncertain: ")[1].split(" pixels")[0].split("%, ")[1].replace(",", ""))
+    slot = opened(street, "blurred", palette=("auto",)).about.inputs[0]
+    wanted = sum(slot.read_classes(street / f"train/blurred/{index}.jpg")[1] for index in range(4))
+    assert found == wanted > 0
+    assert "colours of classes that the file's format has blurred became the nearest ones" in said
+    target = ["--source_column", "photo", "--target_column", "map", "--target_labels", "4", "--unknown", "3"]
+    assert main([*line[:3], *target, "--split", "train"]) == 0
+    assert "target (4 classes)" in capsys.readouterr().out
+
+
+def test_no_data_says_nothing_of_label_maps_and_that_is_said(street):
+    data = opened(street, "map", labels=("4",), no_data=0.0)
+    assert data.about.source_kind.no_data is None
+    assert data.description.endswith("--no_data is said of the targets alone")
+    assert "--no_data" not in opened(street, "map", labels=("4",)).description

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from img2img_hub.objectives.losses import ImagePool, adversarial, gradient_penalty, r1_penalty
+from img2img_hub.objectives.losses import (
+    ImagePool,
+    adversarial,
+    feature_matching,
+    fooling,
+    gradient_penalty,
+    kl,
+    r1_penalty,
+)
 
 LOGITS = torch.tensor([[-2.0, 0.5], [3.0, 0.0]])
 
@@ -19,11 +27,19 @@ def test_adversarial_losses_are_their_formulas(real):
     assert adversarial(LOGITS, real=real, kind="vanilla").item() == pytest.approx(cross_entropy)
     assert adversarial(LOGITS, real=real, kind="lsgan").item() == pytest.approx(least_squares)
     assert adversarial(LOGITS, real=real, kind="wgangp").item() == pytest.approx(-sign * sum(flat) / 4)
+    hinge = sum(max(0.0, 1 - sign * x) for x in flat) / 4
+    assert adversarial(LOGITS, real=real, kind="hinge").item() == pytest.approx(hinge)
+
+
+def test_a_generator_learns_from_real_labels_and_with_hinge_without_a_bound():
+    for kind in ("vanilla", "lsgan", "wgangp"):
+        assert torch.equal(fooling(LOGITS, kind=kind), adversarial(LOGITS, real=True, kind=kind))
+    assert fooling(LOGITS, kind="hinge").item() == pytest.approx(-LOGITS.mean().item())
 
 
 def test_an_unknown_loss_is_refused():
-    with pytest.raises(ValueError, match="'vanilla', 'lsgan' or 'wgangp', got 'hinge'"):
-        adversarial(LOGITS, real=True, kind="hinge")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'vanilla', 'lsgan', 'wgangp' or 'hinge', got 'softplus'"):
+        adversarial(LOGITS, real=True, kind="softplus")  # type: ignore[arg-type]
 
 
 def test_smoothing_moves_the_label_of_real_and_of_nothing_else():
@@ -38,12 +54,41 @@ def test_smoothing_moves_the_label_of_real_and_of_nothing_else():
         assert torch.equal(adversarial(LOGITS, real=False, kind=kind, smoothing=0.1), fake)
 
 
-@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "wgangp"])
+@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "wgangp", "hinge"])
 def test_several_scales_count_the_same_however_many_logits_they_have(kind):
     coarse = torch.tensor([[1.5]])
     both = adversarial((LOGITS, coarse), real=True, kind=kind)
     one, other = (adversarial(scale, real=True, kind=kind) for scale in (LOGITS, coarse))
     assert both.item() == pytest.approx((one.item() + other.item()) / 2)
+    summed = adversarial((LOGITS, coarse), real=True, kind=kind, summed=True)
+    assert summed.item() == pytest.approx(one.item() + other.item())
+    assert torch.equal(adversarial(LOGITS, real=True, kind=kind, summed=True), one), "one scale is its own sum"
+    means = -(LOGITS.mean() + coarse.mean()) if kind in ("hinge", "wgangp") else summed
+    assert torch.allclose(fooling((LOGITS, coarse), kind=kind, summed=True), means)
+
+
+def test_feature_matching_sums_over_stages_and_averages_over_scales_and_teaches_by_the_fake_alone():
+    def stages(value):
+        return tuple(
+            tuple(torch.full(shape, value, requires_grad=True) for shape in shapes)
+            for shapes in (((2, 3, 4, 4), (2, 5, 2, 2)), ((2, 3, 2, 2), (2, 5, 1, 1)))
+        )
+
+    fake, real = stages(0.5), stages(-1.0)
+    fake = (fake[0], tuple(stage + 1 for stage in fake[1]))
+    value = feature_matching(fake, real)
+    assert value.item() == pytest.approx((1.5 + 1.5 + 2.5 + 2.5) / 2)
+    value.backward()
+    assert fake[0][1].grad.abs().sum().item() == pytest.approx(1 / 2), "a mean over the stage, half a scale's weight"
+    assert all(stage.grad is None for scale in real for stage in scale)
+
+
+def test_kl_is_summed_over_batch_and_dimensions():
+    mean, log_variance = torch.randn(3, 5, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
+    one = torch.distributions.Normal(mean, log_variance.exp().sqrt())
+    standard = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    expected = torch.distributions.kl_divergence(one, standard).sum()
+    assert torch.allclose(kl(mean, log_variance), expected)
 
 
 def test_penalty_of_a_linear_critic_is_known():

@@ -197,7 +197,8 @@ def test_weights_of_another_config_are_refused(
         (lambda: MultiScaleDiscriminator(scales=0), "scales must be a whole number from 1 to 6, got 0"),
         (lambda: MultiScaleDiscriminator(layers=7), "layers must be a whole number from 1 to 6, got 7"),
         (lambda: MultiScaleDiscriminator(width=2, norm="group"), "'batch', 'instance' or 'none', got 'group'"),  # type: ignore[arg-type]
-        (lambda: CoarseToFineGenerator(enhancers=3), "enhancers must be a whole number from 1 to 2, got 3"),
+        (lambda: CoarseToFineGenerator(enhancers=3), "enhancers must be a whole number from 0 to 2, got 3"),
+        (lambda: CoarseToFineGenerator(layout="spade"), "layout must be one of pix2pix, pix2pixhd, got 'spade'"),  # type: ignore[arg-type]
         (lambda: CoarseToFineGenerator(enhancer_blocks=-1), "enhancer_blocks must be"),
         (lambda: CoarseToFineGenerator(blocks=65), "blocks must be"),
         (lambda: CoarseToFineGenerator(dropout=1.0), "dropout must be"),

@@ -70,7 +70,7 @@ def test_label_smoothing_is_the_discriminators_and_of_real_images_only(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("kind", "share"), [("vanilla", 0.5), ("lsgan", 0.5), ("wgangp", 1.0)])
+@pytest.mark.parametrize(("kind", "share"), [("vanilla", 0.5), ("lsgan", 0.5), ("wgangp", 1.0), ("hinge", 1.0)])
 def test_r1_is_the_gradient_by_the_judged_image_alone(family, kind, share):
     """Slope 2 on 4 pixels, of which D is the mean: 4 · (2 / 4)²; the 3 of a pair's source has no part in it. λ / 2 of
     it stands beside real + fake, and is halved with them."""
@@ -153,6 +153,7 @@ def test_two_discriminator_updates_per_step_as_written_plainly(family):
         (lambda: CycleGAN(label_smoothing=-0.1), "--label_smoothing"),
         (lambda: Pix2Pix(label_smoothing=float("nan")), "--label_smoothing"),
         (lambda: CycleGAN(label_smoothing=0.1, adversarial_loss="wgangp"), "--adversarial_loss wgangp, which has no"),
+        (lambda: Pix2Pix(label_smoothing=0.1, adversarial_loss="hinge"), "--adversarial_loss hinge, which has no"),
         (lambda: Pix2Pix(lambda_r1=-1.0), "--lambda_r1"),
         (lambda: CycleGAN(diff_augment="blur"), "--diff_augment takes some of color, translation, cutout"),
     ],

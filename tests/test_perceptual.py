@@ -11,8 +11,8 @@ from img2img_hub import DataConfig, ResNetGenerator, Translator
 from img2img_hub.data.find.sources import open_data
 from img2img_hub.evaluation import perceptual
 from img2img_hub.evaluation.measure import evaluate_paired, evaluate_unpaired
-from img2img_hub.evaluation.metrics import metric_names
-from img2img_hub.evaluation.perceptual import Perceptual, frechet_distance, kernel_distance
+from img2img_hub.evaluation.metrics import frechet_distance, kernel_distance, metric_names
+from img2img_hub.evaluation.perceptual import Perceptual
 from img2img_hub.images.picture import to_tensor
 
 SIZE = 32
@@ -40,9 +40,8 @@ class Difference(nn.Module):
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> Perceptual:
-    pytest.importorskip("torchmetrics")
     monkeypatch.setattr(perceptual, "_load_lpips", lambda size: Difference())
-    monkeypatch.setattr(perceptual, "_load_inception", lambda name: Small())
+    monkeypatch.setattr(perceptual, "_load_inception", lambda: Small())
     return Perceptual(["lpips", "fid", "kid"], image_size=SIZE)
 
 
@@ -51,7 +50,6 @@ def features(count: int, *, seed: int, shift: float = 0.0) -> Tensor:
 
 
 def test_fid_is_the_published_formula():
-    pytest.importorskip("torchmetrics")
     made, real = features(40, seed=0, shift=0.3), features(25, seed=1) * 2
     a, b = made.double().numpy(), real.double().numpy()
     first, second = np.cov(a.T), np.cov(b.T)
@@ -62,7 +60,6 @@ def test_fid_is_the_published_formula():
 
 
 def test_kid_is_the_published_formula_and_moves_no_random_numbers():
-    pytest.importorskip("torchmetrics")
     made, real = features(30, seed=0, shift=0.3), features(30, seed=1)
     a, b = made.double().numpy(), real.double().numpy()
 
@@ -73,7 +70,6 @@ def test_kid_is_the_published_formula_and_moves_no_random_numbers():
     by_hand = ((kernel(a, a) + kernel(b, b)) * off).sum() / (30 * 29) - 2 * kernel(a, b).mean()
     before = torch.get_rng_state()
     assert kernel_distance(made, real) == pytest.approx(by_hand, rel=1e-4)
-    # Of two sets of different sizes subsets are drawn: the same ones every time.
     assert kernel_distance(made, features(50, seed=1)) == kernel_distance(made, features(50, seed=1))
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -82,7 +78,7 @@ def test_networks_see_what_their_papers_say(loaded):
     levels = torch.arange(256, dtype=torch.float64).repeat(4).reshape(1, 1, SIZE, SIZE) / 255
     corners = [levels[0, 0, i : i + 16, j : j + 16].mean().item() * 255 for i in (0, 16) for j in (0, 16)]
     for image in (levels, (levels - 0.4 / 255).clamp(min=0)):  # rounded, not cut off
-        assert loaded.features(image).tolist() == pytest.approx(corners * 3, abs=1e-4)
+        assert loaded.features(image)["inception"].tolist() == pytest.approx(corners * 3, abs=1e-4)
     assert loaded.compare(levels, 1 - levels)["lpips"] == pytest.approx(2)
     seen = loaded._networks["lpips"].seen
     assert (seen.min().item(), seen.max().item(), tuple(seen.shape)) == (-1, 1, (2, 1, 3, SIZE, SIZE))
@@ -96,7 +92,9 @@ def test_an_evaluation_brings_them_beside_the_others(loaded, paired_folder, unpa
     assert tuple(numbers) == metric_names(paired=True, extra=loaded.names)
 
     def seen(images: list) -> Tensor:
-        return torch.stack([loaded.features((to_tensor(image)[None].double() + 1) / 2) for image in images])
+        return torch.stack(
+            [loaded.features((to_tensor(image)[None].double() + 1) / 2)["inception"] for image in images]
+        )
 
     places = range(len(data))
     made, real = seen([forth(data.source(i)) for i in places]), seen([data.target(i) for i in places])
@@ -121,13 +119,12 @@ def test_few_images_are_warned_of_and_one_is_refused(loaded):
 
 
 def test_weights_that_cannot_be_downloaded_are_said_and_the_rest_still_comes(monkeypatch):
-    pytest.importorskip("torchmetrics")
 
     def unreachable(size: int) -> nn.Module:
         raise perceptual._explained(OSError("<urlopen error Name or service not known>"))
 
     monkeypatch.setattr(perceptual, "_load_lpips", unreachable)
-    monkeypatch.setattr(perceptual, "_load_inception", lambda name: Small())
+    monkeypatch.setattr(perceptual, "_load_inception", lambda: Small())
     extra = Perceptual(["lpips", "kid"])
     assert extra.names == ("kid",)
     (problem,) = extra.problems

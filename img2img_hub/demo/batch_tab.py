@@ -31,6 +31,7 @@ from img2img_hub.demo.requests import (
     RUN_ERRORS,
     check_mode,
     check_model,
+    check_takes_one,
     explain,
     file_name_of,
     load,
@@ -67,11 +68,12 @@ Progress = Callable[[int, int], object]
 
 def build_batch_tab(models: Models) -> None:
     """Put the tab's components and events into the `gr.Blocks` that is being built; there is a model."""
+    choices = [choice for choice in models.choices if models.models[choice[1]].takes_one] or models.choices
     with gr.Row(elem_id="batch"):
         with gr.Column(min_width=280):
             model = gr.Dropdown(
-                models.choices,
-                value=next(iter(models.models)),
+                choices,
+                value=choices[0][1],
                 label=T("model"),
                 filterable=False,
                 elem_id="batch-model",
@@ -144,6 +146,7 @@ def translate_batch(
     if len(uploads) > MAX_FILES:
         raise refusal(say("too_many", request, count=len(uploads), limit=MAX_FILES))
     translator = load(models, key)
+    check_takes_one(translator, request)
     named, failures = _sorted_out(uploads, mode, translator, request)
     with tempfile.TemporaryDirectory(prefix="img2img-batch-") as place:
         # Links under names of our own: a visitor's name chooses no path, and equal names do not meet.
@@ -157,7 +160,13 @@ def translate_batch(
             start = time.perf_counter()
             # One at a time through the network: each is what the Translate tab makes of it, to the bit.
             done = translate_folder(
-                translator, list(sources), output=Path(place, "out"), resize=mode, batch_size=1, progress=progress
+                translator,
+                list(sources),
+                output=Path(place, "out"),
+                resize=mode,
+                batch_size=1,
+                progress=progress,
+                seats=1,
             )
             seconds = time.perf_counter() - start
         except RUN_ERRORS as error:
@@ -202,15 +211,15 @@ def _sorted_out(
             size, limit = megapixels(width, height), MAX_PIXELS / 1e6
             failures.append(say("too_large", request, name=shown, size=size, limit=limit))
             continue
-        if mode == "native" and (said := too_large(translator, width, height, "too_large_native_one", request)):
+        if said := too_large(translator, width, height, mode, f"too_large_{mode}_one", request):
             failures.append(f"{shown}: {said}")
             continue
         pixels += native_pixels(translator, width, height) if mode == "native" else width * height
         stem = _free(plain_name(shown), taken)
         named[stem] = (path, shown)
-    if pixels > MAX_BATCH_PIXELS[mode]:
-        limit = MAX_BATCH_PIXELS[mode] / 1e6
-        raise refusal(say("too_many_pixels", request, size=pixels / 1e6, limit=limit))
+    limit = MAX_BATCH_PIXELS[mode] // translator.engine.scale**2
+    if pixels > limit:
+        raise refusal(say("too_many_pixels", request, size=pixels / 1e6, limit=limit / 1e6))
     if not named:
         raise refusal(f"{say('none_done', request)} {html.escape(' · '.join(failures[:5]))}")
     return named, failures

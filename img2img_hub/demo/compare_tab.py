@@ -17,7 +17,16 @@ import gradio as gr
 from img2img_hub.demo.components import picture_input, resolution, results, thumbnails
 from img2img_hub.demo.guests import GuestError, Guests, check_revision
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import RUN_ERRORS, Shelf, check_mode, check_model, check_size, explain, read_picture, run
+from img2img_hub.demo.requests import (
+    RUN_ERRORS,
+    Shelf,
+    check_mode,
+    check_model,
+    check_picture,
+    explain,
+    read_picture,
+    run,
+)
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, notice, open_examples, refusal, status_line
@@ -175,7 +184,7 @@ def _side_by_side(
     for key, name in names.items():
         try:
             translator = shelf.translator(key)
-            check_size(translator, picture, resize, request)
+            check_picture(translator, picture, resize, request)
             if isinstance(shelf, Models):  # what visitors name is not kept for long enough
                 translator = fastest(translator)
             result, seconds = run(translator, picture.decoded, resize=resize)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from img2img_hub.demo.components import results
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.requests import check_request, check_size, load, name_of, translating
+from img2img_hub.demo.requests import check_picture, check_request, load, name_of, translating
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, refusal, status_line
@@ -78,7 +78,7 @@ def cycle_upload(
     if other is None:
         raise refusal(say("no_reverse", request, name=html.escape(models.models[key].name)))
     opposite = load(models, other)
-    check_size(opposite, picture, resize, request)
+    check_picture(opposite, picture, resize, request)
     there, back = fastest(translator), fastest(opposite)
     began = time.perf_counter()
     with translating(models, key, request):

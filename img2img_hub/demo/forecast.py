@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.requests import MAX_NATIVE_PIXELS, native_pixels, too_large
+from img2img_hub.demo.requests import most_pixels, native_pixels, too_large
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import received, size_of
@@ -33,7 +33,7 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
     except LOAD_ERRORS:  # said where the model was chosen
         return ""
     (width, height), pixels = size, size[0] * size[1]
-    if line := too_large(translator, width, height, "beyond_native", request):
+    if line := too_large(translator, width, height, "native", "beyond_native", request):
         return f"<p>{line}</p>"
     if pixels <= translator.settings.working_size**2:
         return ""
@@ -55,7 +55,7 @@ def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> A
     except LOAD_ERRORS:
         return gr.skip()
     size = _size(upload)
-    if size is not None and native_pixels(translator, *size) > MAX_NATIVE_PIXELS:
+    if size is not None and native_pixels(translator, *size) > most_pixels(translator, "native"):
         return "fit"
     settings = translator.settings
     if size is None or settings.resize == "fit":  # then what the visitor chose stays

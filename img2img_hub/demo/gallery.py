@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 
 from img2img_hub.demo.models import Model, Models
 from img2img_hub.evaluation.sheets import first_pair
+from img2img_hub.families import FAMILIES
 from img2img_hub.images.read import read_image
 from img2img_hub.translation.settings import TranslationSettings
 
@@ -67,11 +68,13 @@ def _halves(sheet: Path) -> Image.Image | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without a translation.json the size is a guess, which the layout confirms
         try:
-            size = TranslationSettings.load(sheet.parent).working_size
+            settings = TranslationSettings.load(sheet.parent)
         except ValueError:
             return None
     whole = _or_none(sheet)
-    pair = first_pair(whole, size=size) if whole else None
+    family, size = FAMILIES.get(settings.family), settings.working_size
+    paired = bool(settings.inputs) or (family is not None and family.paired)
+    pair = first_pair(whole, size=size, paired=paired) if whole else None
     if pair is None:
         return None
     source, output = pair

@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from img2img_hub.demo.models import LOAD_ERRORS, without_folders
-from img2img_hub.demo.requests import MAX_NATIVE_PIXELS
+from img2img_hub.demo.requests import most_pixels
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.zero import ON_ZERO_GPU
 from img2img_hub.runtimes.export import working_shape
@@ -153,7 +153,7 @@ def _load(folder: Path, *, shown: str) -> Guest:
         raise GuestError("guest_unfit", name=shown, reason=without_folders(said)) from error
     translator.name = shown
     size = working_shape(translator.network, translator.settings.working_size)[0]  # padded: levels=12 makes 4096 of 1
-    if size**2 > MAX_NATIVE_PIXELS or not translator.engine.fits(size, size):
+    if size**2 > most_pixels(translator, "native") or not translator.engine.fits(size, size):
         raise GuestError("guest_heavy", name=shown, size=size)
     return Guest(translator, text)
 

@@ -20,7 +20,16 @@ import gradio as gr
 from img2img_hub.demo.cards import render_card
 from img2img_hub.demo.components import before_after, picture_input, resolution
 from img2img_hub.demo.guests import GuestError, Guests
-from img2img_hub.demo.requests import RUN_ERRORS, check_mode, check_size, done_line, explain, read_picture, run
+from img2img_hub.demo.requests import (
+    RUN_ERRORS,
+    check_mode,
+    check_size,
+    check_takes_one,
+    done_line,
+    explain,
+    read_picture,
+    run,
+)
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import refusal, status_line
 
@@ -83,6 +92,7 @@ def translate_guest(
     try:
         guest = guests.guest(name)
         translator = guest.translator
+        check_takes_one(translator, request, text="too_many_pictures")
         check_size(translator, picture, resize, request)
         result, seconds = run(translator, picture.decoded, resize=resize)
     except GuestError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from img2img_hub.hub import front_matter
 from img2img_hub.images.formats import IMAGE_EXTENSIONS
+from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.translator import Translator
 
 VARIABLE = "IMG2IMG_MODELS"
@@ -38,7 +40,8 @@ class Model:
 
     `location` is what `Translator.from_pretrained` takes, a folder or a Hub repo id; `key` is what visitors see and the
     API takes: the repo id, or the folder's name, since where the server keeps its folders is nobody's business.
-    `story`: plain text, a sentence or two. `sheet`: the sample sheet that a run leaves beside the weights.
+    `story`: plain text, a sentence or two. `sheet`: the sample sheet that a run leaves beside the weights. `takes_one`:
+    not known to take several pictures for one.
     """
 
     key: str
@@ -47,6 +50,7 @@ class Model:
     story: str = ""
     examples: tuple[Path, ...] = ()
     sheet: Path | None = None
+    takes_one: bool = True
 
 
 @dataclass
@@ -205,7 +209,24 @@ def _card_of_folder(folder: Path, *, key: str) -> Model:
     examples = sorted(path for path in (folder / "examples").glob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     name = title if " " in title else _title_from(title or folder.resolve().name)
     sheet = path if (path := folder / "sample_sheet.png").is_file() else None
-    return Model(key=key, location=str(folder), name=name, story=story, examples=tuple(examples), sheet=sheet)
+    return Model(
+        key=key,
+        location=str(folder),
+        name=name,
+        story=story,
+        examples=tuple(examples),
+        sheet=sheet,
+        takes_one=_takes_one(folder),
+    )
+
+
+def _takes_one(folder: Path) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without a translation.json it takes one
+        try:
+            return len(TranslationSettings.load(folder).inputs) < 2
+        except (OSError, ValueError):  # said where it is loaded
+            return True
 
 
 def _card_of_repo(repo_id: str) -> Model:

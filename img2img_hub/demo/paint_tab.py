@@ -23,7 +23,15 @@ from PIL import Image
 
 from img2img_hub.demo.components import thumbnails
 from img2img_hub.demo.models import Models
-from img2img_hub.demo.requests import check_model, file_name_of, load, run, save_result, translating
+from img2img_hub.demo.requests import (
+    check_model,
+    check_takes_one,
+    file_name_of,
+    load,
+    run,
+    save_result,
+    translating,
+)
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, nth_example, open_examples, refusal, status_line
@@ -145,7 +153,9 @@ def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Reques
     """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address."""
     check_model(models, key, request)
     source = _decoded(drawing, request)
-    translator = fastest(load(models, key))
+    translator = load(models, key)
+    check_takes_one(translator, request)
+    translator = fastest(translator)
     with translating(models, key, request):
         result, seconds = run(translator, source, resize="fit")
     path = save_result(result, name=f"{file_name_of(key)}.png")

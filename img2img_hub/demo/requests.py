@@ -23,6 +23,7 @@ from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import (
     BROWSER_FORMATS,
+    MAX_PIXELS,
     device_name,
     megapixels,
     read_upload,
@@ -82,7 +83,7 @@ def check_request(
     resize = check_mode(mode, request)
     picture = read_picture(upload, resize, request)
     translator = load(models, key)
-    check_size(translator, picture, resize, request)
+    check_picture(translator, picture, resize, request)
     return translator, picture, resize
 
 
@@ -109,10 +110,29 @@ def read_picture(upload: Any, resize: Resize, request: gr.Request | None, *, mis
     return Picture(decoded=decoded, stem=plain_name(decoded.name))
 
 
+def check_picture(translator: Translator, picture: Picture, resize: Resize, request: gr.Request | None) -> None:
+    """Refuse one picture for a model of several, or one that is too large for this model."""
+    check_takes_one(translator, request)
+    check_size(translator, picture, resize, request)
+
+
+def check_takes_one(translator: Translator, request: gr.Request | None, *, text: str = "several_pictures") -> None:
+    """Refuse a model of several pictures, as `text` says it."""
+    inputs = translator.settings.inputs
+    if len(inputs) > 1:
+        names = ", ".join(slot.describe() for slot in inputs)
+        raise refusal(say(text, request, names=html.escape(names)))
+
+
 def check_size(translator: Translator, picture: Picture, resize: Resize, request: gr.Request | None) -> None:
-    """Refuse what this model pads to more than it may take."""
-    if resize == "native" and (said := too_large(translator, *picture.decoded.size, "too_large_native", request)):
+    """Refuse what this model pads, or makes, to more pixels than it may."""
+    if said := too_large(translator, *picture.decoded.size, resize, f"too_large_{resize}", request):
         raise refusal(said)
+
+
+def most_pixels(translator: Translator, resize: Resize) -> int:
+    """Of a picture, so that what the model makes of it, so many times the size, is not more than this page holds."""
+    return (MAX_NATIVE_PIXELS if resize == "native" else MAX_PIXELS) // translator.engine.scale**2
 
 
 def native_pixels(translator: Translator, width: int, height: int) -> int:
@@ -121,16 +141,19 @@ def native_pixels(translator: Translator, width: int, height: int) -> int:
     return max(width, least) * max(height, least)
 
 
-def too_large(translator: Translator, width: int, height: int, text: str, request: gr.Request | None) -> str:
-    """Why a picture is more than this page computes at native resolution, as `text` says it; "" where it is not."""
-    pixels = native_pixels(translator, width, height)
-    if pixels <= MAX_NATIVE_PIXELS:
+def too_large(
+    translator: Translator, width: int, height: int, resize: Resize, text: str, request: gr.Request | None
+) -> str:
+    """Why a picture is more than this page computes with this model, as `text` says it; "" where it is not."""
+    limit = most_pixels(translator, resize)
+    pixels = native_pixels(translator, width, height) if resize == "native" else width * height
+    if pixels <= limit:
         return ""
     size = megapixels(width, height)
-    if width * height <= MAX_NATIVE_PIXELS:
+    if width * height <= limit:
         rows, columns = translator.engine.padded_size(height, width)
         size = say("padded", request, width=width, height=height, padded=megapixels(columns, rows))
-    return say(text, request, size=size, limit=MAX_NATIVE_PIXELS / 1e6)
+    return say(text, request, size=size, limit=limit / 1e6)
 
 
 # --- running --------------------------------------------------------------------------------------------------------

@@ -105,8 +105,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "以原始分辨率（{width} × {height} 像素）转换需要更长时间；首次转换之后即可预估。",
     ),
     "beyond_native": (
-        "This picture has {size}: it is fitted to the working size, native resolution takes up to {limit:.0f}.",
-        "图片大小为 {size}：将缩放到工作尺寸，原始分辨率最多支持 {limit:.0f} 百万像素。",
+        "This picture has {size}: it is fitted to the working size, native resolution takes up to {limit:.3g}.",
+        "图片大小为 {size}：将缩放到工作尺寸，原始分辨率最多支持 {limit:.3g} 百万像素。",
     ),
     "seconds": ("{number} s", "{number} 秒"),
     "minutes": ("{number} min", "{number} 分钟"),
@@ -131,14 +131,23 @@ TEXTS: dict[str, tuple[str, str]] = {
         "This model takes one picture: translate it in the Translate tab, or by /translate.",
         "该模型只需要一张图片：请在“转换”标签页中转换，或调用 /translate。",
     ),
+    "several_pictures": (
+        "This model makes its result of several pictures ({names}): give them in the Translate tab, or by "
+        "/translate_several.",
+        "该模型由多张图片（{names}）生成结果：请在“转换”标签页中提供，或调用 /translate_several。",
+    ),
     "too_many_pictures": (
         "This model takes more pictures than this page has room for ({names}): use it from Python or the command line.",
         "该模型需要的图片多于本页面所能容纳的数量（{names}）：请在 Python 或命令行中使用。",
     ),
     "too_large_native": (
-        "The picture has {size}; native resolution takes up to {limit:.0f}. Choose “Fit to working size”, or make the "
+        "The picture has {size}; native resolution takes up to {limit:.3g}. Choose “Fit to working size”, or make the "
         "picture smaller.",
-        "图片大小为 {size}；原始分辨率最多支持 {limit:.0f} 百万像素。请选择“缩放到工作尺寸”，或缩小图片。",
+        "图片大小为 {size}；原始分辨率最多支持 {limit:.3g} 百万像素。请选择“缩放到工作尺寸”，或缩小图片。",
+    ),
+    "too_large_fit": (
+        "The picture has {size}; this model, which enlarges, takes up to {limit:.3g}. Make the picture smaller.",
+        "图片大小为 {size}；此模型会放大图片，最多支持 {limit:.3g} 百万像素。请缩小图片。",
     ),
     "not_finished": (
         "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller.",
@@ -153,8 +162,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "图片未能上传。请以 PNG、JPEG 或 WebP 格式重新上传。",
     ),
     "too_large": (
-        "{name} has {size}; this page takes {limit:.0f}. Make it smaller and try again.",
-        "{name} 大小为 {size}；本页面最多支持 {limit:.0f} 百万像素。请缩小后重试。",
+        "{name} has {size}; this page takes {limit:.3g}. Make it smaller and try again.",
+        "{name} 大小为 {size}；本页面最多支持 {limit:.3g} 百万像素。请缩小后重试。",
     ),
     "drawing_foreign": (
         "The drawing did not arrive as the painter sends it. Draw another stroke, or load the page anew.",
@@ -198,14 +207,18 @@ TEXTS |= {
         "您选择了 {count} 个文件；一次最多 {limit} 个。请移除一些，分批转换。",
     ),
     "too_many_pixels": (
-        "The pictures have {size:.1f} megapixels in all; {limit:.0f} at a time is the most at this resolution. Take "
+        "The pictures have {size:.1f} megapixels in all; {limit:.3g} at a time is the most at this resolution. Take "
         "some away, make them smaller, or choose “Fit to working size”.",
-        "图片总计 {size:.1f} 百万像素；此分辨率下一次最多 {limit:.0f} 百万像素。"
+        "图片总计 {size:.1f} 百万像素；此分辨率下一次最多 {limit:.3g} 百万像素。"
         "请移除一些、缩小图片，或选择“缩放到工作尺寸”。",
     ),
     "too_large_native_one": (
-        "{size}; native resolution takes up to {limit:.0f}.",
-        "大小为 {size}；原始分辨率最多支持 {limit:.0f} 百万像素。",
+        "{size}; native resolution takes up to {limit:.3g}.",
+        "大小为 {size}；原始分辨率最多支持 {limit:.3g} 百万像素。",
+    ),
+    "too_large_fit_one": (
+        "{size}; this model, which enlarges, takes up to {limit:.3g}.",
+        "大小为 {size}；此模型会放大图片，最多支持 {limit:.3g} 百万像素。",
     ),
     "no_png": (
         "This model makes rasters that no PNG can hold. Translate them with the command line, which writes TIFF files.",

@@ -5,7 +5,7 @@
 
 Paired: L1, PSNR, SSIM, MS-SSIM against the target. Unpaired: L1 after the round trip. Both: the sliced Wasserstein
 distance between translated and real images, for L1 and its like prefer a blur to texture that is a little off.
-LPIPS, FID and KID where perceptual.py could load them.
+Numbers by trained networks (FD, KD, PD, LPIPS, FID, KID) where perceptual.py could load these.
 """
 
 import math
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -23,6 +22,7 @@ from img2img_hub.data.find.sources import ImageData, PairedData, UnpairedData
 from img2img_hub.evaluation import metrics
 from img2img_hub.evaluation.measured_images import (
     as_tensors,
+    class_counts,
     family_of,
     prepared,
     shown,
@@ -70,12 +70,16 @@ def evaluate_paired(
     """{"l1", "psnr", "ssim", "ms_ssim", "swd_target"}: outputs against targets, in 0–1.
 
     The first four are means over the images; swd_target is the sliced Wasserstein distance (`metrics.PatchSample`)
-    between all outputs and all targets. `perceptual` adds "lpips" (a mean, too), "fid_target" and "kid_target". Both
-    images are resized to image_size × image_size (bicubic), the output is rounded to 8 bits.
+    between all outputs and all targets. `perceptual` adds "pd_lite0" and "lpips" (means, too), "fd_lite0_target",
+    "fid_target" and their like. Both images are resized to image_size × image_size (bicubic), the output is rounded
+    to 8 bits.
 
     Of rasters 0 and 1 are the ends of each band's range in training, and outputs are rounded to their own type: l1
     times a band's range is the error in its units. Pixels without data, in source or target, are left out of l1 and
     psnr; the others, which compare neighbourhoods, take them as equal.
+
+    Of a model that makes label maps these are of the classes' colours, and beside them are "pixel_accuracy",
+    "class_accuracy" and "mean_iou" of the classes themselves (`metrics.of_classes`).
 
     Args:
         image_size: pixels, 11 or more.
@@ -91,7 +95,8 @@ def evaluate_paired(
         raise ValueError("L1, PSNR and SSIM need pairs of images, and these data are unpaired")
     count, share, perceptual = _count(len(data), limit), share or Share(), perceptual or Perceptual()
     sets = _Sets(made=count, real=count, seed=seed, perceptual=perceptual)
-    rows, family = [], family_of(translator)
+    rows, family, slot = [], family_of(translator), translator.settings.output
+    counts = []  # of the classes of label maps
     for index in tqdm(share.places(count), desc="evaluating", unit="image", disable=not progress):
         source, target = data.pair(index)
         image = prepared(source, translator, "source", image_size)
@@ -110,15 +115,19 @@ def evaluate_paired(
         if family.metrics:
             row |= family.measure(*as_tensors(translator, image, made), wanted.float() * 2 - 1)
         rows.append(row)
+        if slot is not None:
+            counts.append(class_counts(output, wanted, image, made, real, slot=slot))
         sets.add("made", output, index=index)
         sets.add("real", wanted, index=index)
-    parts = share.gather((rows, sets.own))
+    parts = share.gather((rows, sets.own, counts))
     if share.index:
         return {}
-    rows = [row for theirs, _ in parts for row in theirs]
-    for _, theirs in parts:
+    rows = [row for theirs, _, _ in parts for row in theirs]
+    for _, theirs, _ in parts:
         sets.merge(theirs)
-    return {name: fmean(row[name] for row in rows) for name in rows[0]} | sets.distances("target")
+    found = {name: fmean(row[name] for row in rows) for name in rows[0]} | sets.distances("target")
+    counts = [each for _, _, theirs in parts for each in theirs]
+    return found | (metrics.of_classes(counts) if counts else {})
 
 
 def evaluate_unpaired(
@@ -138,7 +147,7 @@ def evaluate_unpaired(
     cycle_l1_source: mean |target2source(source2target(x)) - x| in 0–1, the image in between rounded to 8 bits, so that
     what a network hides below that does not count. swd_target: sliced Wasserstein distance (`metrics.PatchSample`)
     between translated sources and real targets. The other two: the same the other way round. `perceptual` adds
-    "fid_target", "kid_target", "fid_source", "kid_source".
+    "fd_lite0_target", "kd_lite0_target", "fid_target" … and the like of the sources.
 
     Args:
         image_size: pixels, 7 or more; all images are resized to image_size × image_size (bicubic).
@@ -245,7 +254,7 @@ def smallest_set(data: ImageData, limit: int | None = None) -> int:
 
 # --- inside -----------------------------------------------------------------------------------------------------------
 
-_Part = dict[str, tuple[dict[int, list[Tensor]], dict[int, Tensor]]]
+_Part = dict[str, tuple[dict[int, list[Tensor]], dict[int, dict[str, Tensor]]]]
 
 
 class _Sets:
@@ -255,7 +264,7 @@ class _Sets:
         perceptual.notes(min(made, real))  # refuses sets that have no distance
         self.perceptual = perceptual
         self.samples = {kind: metrics.PatchSample(n, seed=seed) for kind, n in (("made", made), ("real", real))}
-        self.features: dict[str, dict[int, Tensor]] = {"made": {}, "real": {}}
+        self.features: dict[str, dict[int, dict[str, Tensor]]] = {"made": {}, "real": {}}
 
     def add(self, kind: str, image: Tensor, *, index: int) -> None:
         """Take note of one (1, C, H, W) image in [0, 1], "made" or "real"."""
@@ -274,11 +283,10 @@ class _Sets:
             self.features[kind].update(features)
 
     def distances(self, side: str) -> dict[str, float]:
-        """{"swd_target", "fid_target" …}."""
+        """{"swd_target", "fd_lite0_target" …}."""
         found = {"swd": self.samples["made"].distance(self.samples["real"])}
         if self.perceptual.wants_features:
-            made, real = (torch.stack([each[index] for index in sorted(each)]) for each in self.features.values())
-            found |= self.perceptual.distances(made, real)
+            found |= self.perceptual.distances(self.features["made"], self.features["real"])
         return {f"{name}_{side}": value for name, value in found.items()}
 
 

@@ -54,16 +54,19 @@ def sample_sheet(rows: list[list[Image.Image]], *, titles: list[str]) -> Image.I
     return sheet
 
 
-def first_pair(sheet: Image.Image, *, size: int) -> tuple[Image.Image, Image.Image] | None:
-    """The first two images of the first row of a sheet of square images, `size` pixels a side: source and output.
+def first_pair(sheet: Image.Image, *, size: int, paired: bool) -> tuple[Image.Image, Image.Image] | None:
+    """Source, the first of several, and output in the first row of a sheet of square images, `size` pixels a side.
+
+    Args:
+        paired: whether the last column is the target and the output before it; else the output is the second.
 
     None where the sheet is laid out in another way.
     """
     columns, rest = divmod(sheet.width - 2 * MARGIN + GAP, size + GAP)
     top = MARGIN + 2 * _font_size(size)
-    if rest or columns < 2 or sheet.height < top + size + MARGIN:
+    if rest or columns < 2 + paired or sheet.height < top + size + MARGIN:
         return None
-    lefts = (MARGIN, MARGIN + size + GAP)
+    lefts = (MARGIN, MARGIN + (columns - 2 if paired else 1) * (size + GAP))
     first, second = (sheet.crop((left, top, left + size, top + size)) for left in lefts)
     return first, second
 

@@ -15,7 +15,7 @@ from img2img_hub.families.options import PREFIX, arguments_for
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Discriminator, Generator, UNetGenerator
 from img2img_hub.objectives.augment import augment, parse_policy
 from img2img_hub.objectives.calls import call_each
-from img2img_hub.objectives.losses import AdversarialLoss, adversarial, gradient_penalty, r1_penalty
+from img2img_hub.objectives.losses import UNHALVED, AdversarialLoss, adversarial, gradient_penalty, r1_penalty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,10 @@ class AdversarialFamily(Family):
             raise ValueError(f"--critic_steps must be 1 or more, got {self.critic_steps}")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"--label_smoothing must be in [0, 0.5), got {self.label_smoothing}; 0.1 is usual")
-        if self.label_smoothing and self.adversarial_loss == "wgangp":
+        if self.label_smoothing and self.adversarial_loss in UNHALVED:
             raise ValueError(
-                f"--label_smoothing {self.label_smoothing} does nothing with --adversarial_loss wgangp, which has no "
-                "labels: leave one of them out"
+                f"--label_smoothing {self.label_smoothing} does nothing with --adversarial_loss "
+                f"{self.adversarial_loss}, which has no labels: leave one of them out"
             )
         parse_policy(self.diff_augment)
 
@@ -71,23 +71,24 @@ class AdversarialFamily(Family):
 
     # --- losses -----------------------------------------------------------------------
 
-    def shown(self, image: Tensor, *, condition: Tensor | None = None) -> Tensor:
-        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment."""
-        return augment(image, parse_policy(self.diff_augment), condition=condition)
+    def shown(self, image: Tensor, *, condition: Tensor | None = None, alike: int = 1) -> Tensor:
+        """What a discriminator sees of `image`: `condition` (N, K, H, W) in front, both changed by DiffAugment, of
+        which `alike` batches get the same draws (see `augment`)."""
+        return augment(image, parse_policy(self.diff_augment), condition=condition, alike=alike)
 
     def discriminator_terms(
         self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None
     ) -> Terms:
         """One discriminator's loss on (N, C, H, W) images of both kinds, `fake` without graph; of pairs of `condition`
         and image for a conditional one. All of it is halved, so that it learns slower than the generator, but for
-        wgangp, whose penalty is weighed against an unhalved distance.
+        wgangp, whose penalty is weighed against an unhalved distance, and for hinge, as its papers have it.
 
         R1 is of the real image alone, for a condition is not what is judged: given it, the image is what real and fake
         differ in. Batch norm is allowed beside it; at more than one image a batch the gradient then includes what an
         image does to its batch-mates.
         """
         kind = self.adversarial_loss
-        half = 1.0 if kind == "wgangp" else 0.5
+        half = 1.0 if kind in UNHALVED else 0.5
         if self.lambda_r1:
             real = real.detach().requires_grad_(True)
         seen_fake, seen_real = self.shown(fake, condition=condition), self.shown(real, condition=condition)

@@ -19,7 +19,7 @@ from img2img_hub.networks.blocks import initialise_xavier
 from img2img_hub.networks.heads import PatchHeads
 from img2img_hub.objectives.calls import call_each, unwrapped
 from img2img_hub.objectives.contrastive import draw_places, patch_nce
-from img2img_hub.objectives.losses import AdversarialLoss, adversarial, with_data
+from img2img_hub.objectives.losses import AdversarialLoss, fooling, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,8 @@ class CUT(AdversarialFamily):
     discriminator: Literal["patch", "pixel", "multiscale"] = "patch"
     """patch (paper), pixel, or multiscale: patches on several sizes of the image (pix2pixHD)."""
     adversarial_loss: AdversarialLoss = "lsgan"
-    """lsgan: least squares (paper); vanilla: cross-entropy on logits; wgangp: Wasserstein with gradient penalty."""
+    """lsgan: least squares (paper); vanilla: cross-entropy on logits; wgangp: Wasserstein with gradient penalty;
+    hinge: as SPADE."""
     lambda_adversarial: float = 1.0
     """Weight of the adversarial loss (section 3)."""
     lambda_nce: float = 1.0
@@ -121,9 +122,7 @@ class CUT(AdversarialFamily):
         outputs.fakes.clear()
         fake = with_data(fakes["target"], _seen(batch, "source_valid"))
         logits = networks["discriminator"](self.shown(fake))
-        terms: Terms = {
-            "adversarial": (adversarial(logits, real=True, kind=self.adversarial_loss), self.lambda_adversarial)
-        }
+        terms: Terms = {"adversarial": (fooling(logits, kind=self.adversarial_loss), self.lambda_adversarial)}
         if self.lambda_nce:
             weight = self.lambda_nce / (2 if "same" in fakes else 1)
             terms["nce"] = (self._contrast(networks, batch, fake, of="source"), weight)

@@ -12,7 +12,7 @@ from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.networks import Network
 from img2img_hub.objectives.calls import call_each
-from img2img_hub.objectives.losses import AdversarialLoss, ImagePool, adversarial, l1, with_data
+from img2img_hub.objectives.losses import AdversarialLoss, ImagePool, fooling, l1, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,8 @@ class CycleGAN(AdversarialFamily):
     discriminator: Literal["patch", "pixel", "multiscale"] = "patch"
     """One a domain: patch (paper), pixel, or multiscale: patches on several sizes of the image (pix2pixHD)."""
     adversarial_loss: AdversarialLoss = "lsgan"
-    """lsgan: least squares (paper); vanilla: cross-entropy on logits; wgangp: Wasserstein with gradient penalty."""
+    """lsgan: least squares (paper); vanilla: cross-entropy on logits; wgangp: Wasserstein with gradient penalty;
+    hinge: as SPADE."""
     lambda_cycle: float = 10.0
     """Weight of the cycle L1, source -> target -> source and the other way (section 4)."""
     lambda_identity: float = 0.5
@@ -107,7 +108,7 @@ class CycleGAN(AdversarialFamily):
             fake = with_data(fake, valid)
             outputs.fakes[end] = fake.detach()
             logits = networks[f"discriminator_{end}"](self.shown(fake))
-            terms[f"adversarial_{end}"] = (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0)
+            terms[f"adversarial_{end}"] = (fooling(logits, kind=self.adversarial_loss), 1.0)
             terms[f"cycle_{start}"] = (l1(networks[str(way.back)](fake), batch[start], valid=valid), self.lambda_cycle)
             if same:
                 weight = self.lambda_identity * self.lambda_cycle

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
+from img2img_hub.families.paired import PairedAdversarialFamily
 from img2img_hub.networks import Network
-from img2img_hub.objectives.losses import AdversarialLoss, adversarial, l1, with_data
+from img2img_hub.objectives.losses import AdversarialLoss, l1, with_data
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pix2Pix(AdversarialFamily):
+class Pix2Pix(PairedAdversarialFamily):
     """Paired translation: a conditional GAN and L1 (arXiv 1611.07004)."""
 
     name: ClassVar[str] = "pix2pix"
@@ -35,11 +35,13 @@ class Pix2Pix(AdversarialFamily):
     """patch (paper), pixel, or multiscale: patches on several sizes of the image (pix2pixHD). It sees source and target
     side by side in its channels."""
     adversarial_loss: AdversarialLoss = "vanilla"
-    """vanilla: cross-entropy on logits (paper); lsgan: least squares; wgangp: Wasserstein with gradient penalty."""
+    """vanilla: cross-entropy on logits (paper); lsgan: least squares; wgangp: Wasserstein with gradient penalty;
+    hinge: as SPADE."""
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the target (section 3.1)."""
 
     def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+        self.check_perceptual(out_channels)
         return {
             "generator": self.make_generator(
                 architecture, in_channels=in_channels, out_channels=out_channels, image_size=image_size
@@ -77,10 +79,11 @@ class Pix2Pix(AdversarialFamily):
         if fake is None:
             fake = networks["generator"](batch["source"])
         valid = _valid(batch)
-        logits = networks["discriminator"](self.shown(with_data(fake, valid), condition=batch["source"]))
+        seen = {"fake": with_data(fake, valid), "real": with_data(batch["target"], valid)}
         return {
-            "adversarial": (adversarial(logits, real=True, kind=self.adversarial_loss), 1.0),
+            **self.judged_terms(networks["discriminator"], **seen, condition=batch["source"]),
             "l1": (l1(fake, batch["target"], valid=valid), self.lambda_l1),
+            **self.perceptual_terms(networks, **seen),
         }
 
 

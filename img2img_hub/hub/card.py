@@ -47,6 +47,14 @@ _NORM_TEXTS = {
 }
 
 
+_READING = {
+    "floor": "Floor: real images of training in the place of what the model makes.",
+    "ceiling": "Ceiling: the inputs as they are.",
+    "lite0": "FD, KD and PD are of EfficientNet-Lite0's features; they do not compare with the FID and KID of papers.",
+}
+"""How the numbers are to be read that have this in them."""
+
+
 class CardMetric(NamedTuple):
     """One measured number."""
 
@@ -56,6 +64,7 @@ class CardMetric(NamedTuple):
     dataset: str  # Hub id, or the name of a local folder
     which: Literal["last", "best"] = "last"  # weights of the last step, or of the best one
     label: str = ""  # for people, such as "SSIM (at most 1, higher is better)"
+    beside: str = ""  # what it is to be read against, such as "floor 78.92, ceiling 366.4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +107,8 @@ class CardFacts:
     """Images a step, over all processes."""
     image_size: int | None = None
     """Pixels, width and height of a training crop."""
+    losses: str = ""
+    """What is to be known of the losses beside the paper and the command line."""
     training_seconds: float | None = None
     precision: str = ""
     """Of training and of the saved weights, such as "bf16 mixed, saved as float16"."""
@@ -142,6 +153,7 @@ def render_model_card(facts: CardFacts) -> str:
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         facts=facts,
         metrics=[[_cell(c) for c in _metric_row(m)] for m in facts.metrics],
+        reading=[text for name, text in _READING.items() if any(name in f"{m.name} {m.beside}" for m in facts.metrics)],
         norm_statistics=_NORM_TEXTS.get(facts.norm_statistics, facts.norm_statistics),
         table=[(name, _cell(value)) for name, value in _training_table(facts)],
     )
@@ -254,6 +266,7 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
         "Steps": f"{steps} ({epochs})" if steps and epochs else steps or epochs,
         "Images a step": f"{facts.batch_size:,}" if facts.batch_size is not None else "",
         "Image size": f"{facts.image_size} × {facts.image_size} pixels" if facts.image_size is not None else "",
+        "Losses": facts.losses,
         "Time": _duration(facts.training_seconds) if facts.training_seconds is not None else "",
         "Hardware": facts.hardware,
         "Precision": facts.precision,
@@ -263,7 +276,8 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
 
 
 def _metric_row(metric: CardMetric) -> tuple[str, ...]:
-    return metric.label or metric.name, f"{metric.value:.4g}", metric.dataset, metric.split, f"{metric.which} step"
+    value = f"{metric.value:.4g}" + (f" ({metric.beside})" if metric.beside else "")
+    return metric.label or metric.name, value, metric.dataset, metric.split, f"{metric.which} step"
 
 
 def _cell(text: str) -> str:

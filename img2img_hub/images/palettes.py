@@ -91,8 +91,8 @@ def text_of(colour: Sequence[int] | np.ndarray) -> str:
 
 
 def usual_palette(classes: int) -> tuple[str, ...]:
-    """The colours that Pascal VOC and many after it give to classes 0 to 254: black, dark red, dark green …, each as far
-    from those before as three bits more allow."""
+    """The colours that Pascal VOC and many after it give to classes 0 to 254: black, dark red, dark green …, of which
+    the first ones are furthest apart."""
     colours = []
     for number in range(classes):
         bits = [[number >> 3 * place + band & 1 for place in range(3)] for band in range(3)]

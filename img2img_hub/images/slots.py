@@ -216,16 +216,29 @@ class Slot:
         return " and ".join(str(each) for each in (self._unlabelled, self.unknown) if each is not None)
 
     @property
+    def classes_in_words(self) -> list[str]:
+        """Of labels, such as ["0 sky (#0000de)", "1 wall (#0030ff)"], in what is known of them."""
+        names, palette = self.class_names or ("",) * self.classes, self.palette or ("",) * self.classes
+        return [
+            f"{number} {name} ({colour})".replace(" ()", "").replace("  ", " ")
+            for number, (name, colour) in enumerate(zip(names, palette, strict=False))
+        ]
+
+    @property
     def colours(self) -> np.ndarray:
         """(N, 3) uint8: what people see of each class number of labels, and of `none`."""
         return colours_for(self.classes, self.palette, none=self.none)
 
     def indexed(self, image: Image.Image) -> Image.Image:
         """The class map that an "RGB" image is nearest to, as one with a palette: its numbers are the classes."""
-        numbers, _ = nearest(np.asarray(image).reshape(-1, 3), self.colours[: self.classes])
-        made = Image.fromarray(numbers.astype(np.uint8).reshape(image.height, image.width))
+        made = Image.fromarray(self.numbers_of(image))
         made.putpalette(self.colours.tobytes())
         return made
+
+    def numbers_of(self, image: Image.Image) -> np.ndarray:
+        """(H, W) uint8, the classes whose colours those of an "RGB" image are nearest to."""
+        numbers, _ = nearest(np.asarray(image).reshape(-1, 3), self.colours[: self.classes])
+        return numbers.astype(np.uint8).reshape(image.height, image.width)
 
     def painted(self, raster: Raster) -> Raster:
         """Class numbers, as `read` gave them, in their colours; pixels of no class are without data."""

@@ -6,6 +6,7 @@ python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).
 from img2img_hub.networks.base import Discriminator, Generator, Network
 from img2img_hub.networks.coarse_to_fine import CoarseToFineGenerator
 from img2img_hub.networks.heads import PatchHeads
+from img2img_hub.networks.instance_encoder import InstanceEncoder
 from img2img_hub.networks.multiscale import MultiScaleDiscriminator
 from img2img_hub.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from img2img_hub.networks.resnet import ResNetGenerator
@@ -29,6 +30,7 @@ __all__ = [
     "CoarseToFineGenerator",
     "Discriminator",
     "Generator",
+    "InstanceEncoder",
     "MultiScaleDiscriminator",
     "Network",
     "PatchDiscriminator",

@@ -61,6 +61,14 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def take_over(self, smaller: "Network") -> str | None:
+        """Begin with a network of another config inside, where the paper grows one out of another.
+
+        Returns:
+            What was taken over, in words for a log line; None where nothing can be, as of most networks.
+        """
+        return None
+
     # --- saving -----------------------------------------------------------------------------------------------------
 
     def save_weights(self, folder: str | Path, *, dtype: str = "float32") -> None:
@@ -224,8 +232,16 @@ class Generator(Network):
     """Bands of noise that `forward` takes as `noise`, 0 for none."""
 
 
+Stages = tuple[tuple[Tensor, ...], ...]
+"""By scale what a discriminator's layers before the logits made of the image, (N, C, h, w) each."""
+
+
 class Discriminator(Network):
-    """A network that judges images: (N, in_channels, H, W) -> logits, or a tuple of them; H, W at least `min_size`."""
+    """A network that judges images: (N, in_channels, H, W) -> logits, or a tuple of them; H, W at least `min_size`.
+
+    For feature matching, `forward(image, features=True)` gives (logits, stages), the stages as in `Stages`: of several
+    scales in the logits' order, of one alone a tuple of one tuple.
+    """
 
     min_size: int = 1
 

@@ -200,9 +200,10 @@ def normalise_spectrally(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def initialise(layers: Iterable[nn.Module]) -> None:
+def initialise(layers: Iterable[nn.Module], *, biases: bool = True) -> None:
     """Weights of convolutions N(0, 0.02), biases 0; batch-norm gains N(1, 0.02), biases 0 (CycleGAN appendix 7.2,
-    pix2pix appendix 6.2). Must run before a conversion to SyncBatchNorm.
+    pix2pix appendix 6.2). Must run before a conversion to SyncBatchNorm. Without `biases` those of convolutions stay
+    as PyTorch drew them, as pix2pixHD's authors have it.
 
     On the meta device, where a network is built to be loaded, there is nothing to draw: only names and shapes count,
     and PyTorch would import its whole compiler for `normal_` there (a second and 70 MiB).
@@ -212,7 +213,7 @@ def initialise(layers: Iterable[nn.Module]) -> None:
             continue
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             layer.weight.normal_(0.0, 0.02)
-            if layer.bias is not None:
+            if layer.bias is not None and biases:
                 layer.bias.zero_()
         elif isinstance(layer, BatchNorm2d):
             layer.weight.normal_(1.0, 0.02)
@@ -222,9 +223,10 @@ def initialise(layers: Iterable[nn.Module]) -> None:
 @torch.no_grad()
 def initialise_xavier(layers: Iterable[nn.Module]) -> None:
     """Weights of convolutions and linear layers after Glorot and Bengio (2010), 0.02 times as wide, biases 0: as CUT's
-    authors have it. Norms stay as `initialise` made them."""
+    authors have it. Norms stay as `initialise` made them; what spectral norm divides is drawn, not the quotient."""
     for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not layer.weight.is_meta:
-            nn.init.xavier_normal_(layer.weight, gain=0.02)
+            divided = dict(layer.named_parameters()).get("parametrizations.weight.original")
+            nn.init.xavier_normal_(layer.weight if divided is None else divided, gain=0.02)
             if layer.bias is not None:
                 layer.bias.zero_()

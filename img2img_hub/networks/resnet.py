@@ -27,9 +27,9 @@ from img2img_hub.networks.winograd import reflect_and_convolve
 class ResidualBlock(nn.Module):
     """Two reflected 3×3 convolutions beside the identity, no ReLU after the sum."""
 
-    def __init__(self, channels: int, *, norm: str, dropout: float) -> None:
+    def __init__(self, channels: int, *, norm: str, dropout: float, bias: bool | None = None) -> None:
         super().__init__()
-        bias = conv_has_bias(norm)
+        bias = conv_has_bias(norm) if bias is None else bias
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(1),
             Conv2d(channels, channels, 3, bias=bias),
@@ -48,9 +48,12 @@ class ResidualBlock(nn.Module):
         return x + y
 
 
-def encoder(in_channels: int, *, width: int, halvings: int, norm: str, antialias: bool = False) -> list[nn.Module]:
-    """Layers (N, in_channels, H, W) -> (N, width · 2**halvings, H / 2**halvings, W / 2**halvings)."""
-    bias = conv_has_bias(norm)
+def encoder(
+    in_channels: int, *, width: int, halvings: int, norm: str, antialias: bool = False, bias: bool | None = None
+) -> list[nn.Module]:
+    """Layers (N, in_channels, H, W) -> (N, width · 2**halvings, H / 2**halvings, W / 2**halvings). Biases, unless said,
+    as CycleGAN has them."""
+    bias = conv_has_bias(norm) if bias is None else bias
     layers = [nn.ReflectionPad2d(3), Conv2d(in_channels, width, 7, bias=bias), make_norm(norm, width), nn.ReLU()]
     for channels in (width * 2**level for level in range(halvings)):  # zero padding here, as in the original
         layers.append(Conv2d(channels, 2 * channels, 3, stride=1 if antialias else 2, padding=1, bias=bias))
@@ -60,10 +63,12 @@ def encoder(in_channels: int, *, width: int, halvings: int, norm: str, antialias
     return layers
 
 
-def decoder(*, width: int, doublings: int, norm: str, upsample: str, antialias: bool = False) -> list[nn.Module]:
+def decoder(
+    *, width: int, doublings: int, norm: str, upsample: str, antialias: bool = False, bias: bool | None = None
+) -> list[nn.Module]:
     """Layers (N, width · 2**doublings, h, w) -> (N, width, h · 2**doublings, w · 2**doublings)."""
     layers: list[nn.Module] = []
-    bias = conv_has_bias(norm)
+    bias = conv_has_bias(norm) if bias is None else bias
     for channels in (width * 2**level for level in reversed(range(doublings))):
         if antialias and upsample == "transpose":
             layers += [BlurUp(2 * channels), Conv2d(2 * channels, channels, 3, padding=1, bias=bias)]

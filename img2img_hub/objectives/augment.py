@@ -26,8 +26,11 @@ def parse_policy(text: str) -> Policy:
     return tuple(word for word in POLICIES if word in words)
 
 
-def augment(image: Tensor, policy: Policy, *, condition: Tensor | None = None) -> Tensor:
+def augment(image: Tensor, policy: Policy, *, condition: Tensor | None = None, alike: int = 1) -> Tensor:
     """Change each image by draws of its own: (N, C, H, W) float in [-1, 1] -> the same shape, about the same range.
+
+    The batch may be `alike` batches one behind the other, such as outputs and their targets that are to be compared
+    place by place: then the first images of all get the same draws, and so on.
 
     A `condition` (N, K, H, W), the source of a pair, comes back in front of the image, (N, K + C, H, W), moved and cut
     in the same way so that the pair still fits. Its colours stay: they are given and not judged, and in a label map
@@ -36,38 +39,38 @@ def augment(image: Tensor, policy: Policy, *, condition: Tensor | None = None) -
     Random numbers are those of torch's global generator on the image's device, which checkpoints hold.
     """
     if "color" in policy:
-        image = _color(image)
+        image = _color(image, alike)
     if condition is not None:
         image = torch.cat([condition, image], dim=1)
     if "translation" in policy:
-        image = _translation(image)
+        image = _translation(image, alike)
     if "cutout" in policy:
-        image = _cutout(image)
+        image = _cutout(image, alike)
     return image
 
 
-def _uniform(image: Tensor, low: float, high: float) -> Tensor:
+def _uniform(image: Tensor, alike: int, low: float, high: float) -> Tensor:
     """A number a sample, (N, 1, 1, 1)."""
-    shape = (len(image), 1, 1, 1)
-    return torch.rand(shape, device=image.device, dtype=image.dtype) * (high - low) + low
+    drawn = torch.rand((len(image) // alike, 1, 1, 1), device=image.device, dtype=image.dtype) * (high - low) + low
+    return drawn.repeat(alike, 1, 1, 1)
 
 
-def _whole(image: Tensor, low: int, high: int) -> Tensor:
+def _whole(image: Tensor, alike: int, low: int, high: int) -> Tensor:
     """A whole number a sample from low to high, both included, (N, 1)."""
-    return torch.randint(low, high + 1, (len(image), 1), device=image.device)
+    return torch.randint(low, high + 1, (len(image) // alike, 1), device=image.device).repeat(alike, 1)
 
 
-def _color(image: Tensor) -> Tensor:
+def _color(image: Tensor, alike: int) -> Tensor:
     """Brightness ± 0.5, then saturation × 0 to 2 (about the pixel's mean), then contrast × 0.5 to 1.5 (about the
     image's)."""
-    image = image + _uniform(image, -0.5, 0.5)
+    image = image + _uniform(image, alike, -0.5, 0.5)
     grey = image.mean(dim=1, keepdim=True)
-    image = grey + (image - grey) * _uniform(image, 0.0, 2.0)
+    image = grey + (image - grey) * _uniform(image, alike, 0.0, 2.0)
     mean = image.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (image - mean) * _uniform(image, 0.5, 1.5)
+    return mean + (image - mean) * _uniform(image, alike, 0.5, 1.5)
 
 
-def _translation(image: Tensor) -> Tensor:
+def _translation(image: Tensor, alike: int) -> Tensor:
     """Move by up to an eighth of height and width; what comes in is 0.
 
     By indices, for they can be differentiated twice (R1) and copy pixels exactly, and without a word from the GPU.
@@ -75,7 +78,7 @@ def _translation(image: Tensor) -> Tensor:
     for dim in (2, 3):
         size = image.shape[dim]
         reach = round(size / 8)
-        origin = torch.arange(size, device=image.device) - _whole(image, -reach, reach)  # (N, size)
+        origin = torch.arange(size, device=image.device) - _whole(image, alike, -reach, reach)  # (N, size)
         inside = (origin >= 0) & (origin < size)
         shape = (len(image), 1, size, 1) if dim == 2 else (len(image), 1, 1, size)
         moved = image.gather(dim, origin.clamp(0, size - 1).view(shape).expand_as(image))
@@ -83,12 +86,14 @@ def _translation(image: Tensor) -> Tensor:
     return image
 
 
-def _cutout(image: Tensor) -> Tensor:
+def _cutout(image: Tensor, alike: int) -> Tensor:
     """Set a square of half the height and width to 0, its middle anywhere, so that it may hang over the border."""
     kept = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=image.device)
     for dim in (2, 3):
         size = image.shape[dim]
-        offset = torch.arange(size, device=image.device) - _whole(image, 0, size - 1)  # (N, size), from the middle
+        offset = torch.arange(size, device=image.device) - _whole(
+            image, alike, 0, size - 1
+        )  # (N, size), from the middle
         outside = (offset < -(size // 4)) | (offset >= size // 2 - size // 4)
         kept = kept | outside.view((len(image), 1, size, 1) if dim == 2 else (len(image), 1, 1, size))
     return image * kept

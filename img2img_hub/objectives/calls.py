@@ -28,15 +28,18 @@ def unwrapped(network: nn.Module) -> Any:
     return inner
 
 
-def call_each(network: nn.Module, *batches: Tensor) -> list[Any]:
-    """What `network` makes of each of `batches`, (N, C, H, W) of equal C, H and W: tensors, or tuples of them.
+def call_each(network: nn.Module, *batches: Tensor, **options: Any) -> list[Any]:
+    """What `network` makes of each of `batches`, (N, C, H, W) of equal C, H and W: tensors, or tuples of them, or of
+    such tuples, as discriminators give with the option `features`.
 
     One call is less work than several: fewer, larger kernels, and a gradient that is summed once.
     """
     if len(batches) == 1 or mixes_samples(network):
-        return [network(batch) for batch in batches]
-    sizes = [len(batch) for batch in batches]
-    made = network(torch.cat(batches))
+        return [network(batch, **options) for batch in batches]
+    return _split(network(torch.cat(batches), **options), [len(batch) for batch in batches])
+
+
+def _split(made: Any, sizes: list[int]) -> list[Any]:
     if isinstance(made, Tensor):
         return list(made.split(sizes))
-    return list(zip(*(scale.split(sizes) for scale in made), strict=True))
+    return list(zip(*(_split(part, sizes) for part in made), strict=True))

@@ -5,41 +5,74 @@ python -c "import torch, img2img_hub.objectives.losses as l; l.adversarial(torch
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-AdversarialLoss = Literal["vanilla", "lsgan", "wgangp"]
+from img2img_hub.networks.base import Stages
+
+AdversarialLoss = Literal["vanilla", "lsgan", "wgangp", "hinge"]
+UNHALVED: tuple[AdversarialLoss, ...] = ("wgangp", "hinge")
+"""Whose papers do not halve the discriminator's loss. They have no labels either that could be smoothed."""
 
 # A discriminator's verdicts, (N, 1, h, w) or any other shape of N first; of several scales a tuple of such.
 Logits = Tensor | tuple[Tensor, ...]
 
 
-def adversarial(logits: Logits, *, real: bool, kind: AdversarialLoss, smoothing: float = 0.0) -> Tensor:
-    """How far `logits` are from "real" (or "fake"), as a scalar to minimise.
+def adversarial(
+    logits: Logits, *, real: bool, kind: AdversarialLoss, smoothing: float = 0.0, summed: bool = False
+) -> Tensor:
+    """How far `logits` are from "real" (or "fake") to a discriminator, as a scalar to minimise. A generator's loss is
+    `fooling`.
 
-    "vanilla": cross-entropy on logits (Goodfellow et al. 2014; with real=True for the generator this is the
-    non-saturating form). "lsgan": least squares to 1 or 0 (Mao et al. 2017). "wgangp": ∓ mean (Arjovsky et al. 2017);
-    its critic needs `gradient_penalty` beside it.
+    "vanilla": cross-entropy on logits (Goodfellow et al. 2014). "lsgan": least squares to 1 or 0 (Mao et al. 2017).
+    "wgangp": ∓ mean (Arjovsky et al. 2017); its critic needs `gradient_penalty` beside it. "hinge": mean of
+    relu(1 ∓ logits), nothing where they are beyond ±1 (SPADE, arXiv 1903.07291).
 
     `smoothing` moves the label of "real" from 1 to 1 − smoothing and leaves that of "fake" at 0 (one-sided, Salimans
-    et al. 2016, section 3.4); for a discriminator's loss only. "wgangp" has no labels and ignores it.
+    et al. 2016, section 3.4); "wgangp" and "hinge" have no labels and ignore it.
 
-    Of several scales it is the mean. pix2pixHD (Wang et al. 2018, equation 3) adds them up; the mean keeps the weight
-    of what stands beside it (L1, cycle) whatever the number of scales, and differs by that number only.
+    Of several scales it is the mean, or, `summed`, the sum of pix2pixHD (Wang et al. 2018, equation 3). The mean keeps
+    the weight of what stands beside it (L1, cycle) whatever the number of scales, and differs by that number only.
     """
-    if kind not in ("vanilla", "lsgan", "wgangp"):
-        raise ValueError(f"adversarial_loss must be 'vanilla', 'lsgan' or 'wgangp', got {kind!r}")
+    if kind not in get_args(AdversarialLoss):
+        names = [repr(name) for name in get_args(AdversarialLoss)]
+        raise ValueError(f"adversarial_loss must be {', '.join(names[:-1])} or {names[-1]}, got {kind!r}")
 
     def distance(scale: Tensor) -> Tensor:
         if kind == "wgangp":
             return -scale.mean() if real else scale.mean()
+        if kind == "hinge":
+            return F.relu(1 - scale if real else 1 + scale).mean()
         label = torch.full_like(scale, 1.0 - smoothing if real else 0.0)
         return F.binary_cross_entropy_with_logits(scale, label) if kind == "vanilla" else F.mse_loss(scale, label)
 
-    return _mean_over_scales(distance, logits)
+    return _over_scales(distance, logits, summed=summed)
+
+
+def fooling(logits: Logits, *, kind: AdversarialLoss, summed: bool = False) -> Tensor:
+    """A generator's loss on the discriminator's `logits` of what it made: as `adversarial` has it of real images (for
+    "vanilla" the non-saturating form), but with "hinge" −mean, which goes on where a discriminator has no more to
+    learn."""
+    return adversarial(logits, real=True, kind="wgangp" if kind == "hinge" else kind, summed=summed)
+
+
+def feature_matching(fake: Stages, real: Stages) -> Tensor:
+    """L1 between what a discriminator's stages make of fakes and of their targets, from which nothing is learnt: the
+    mean over each stage, summed over stages, averaged over scales (pix2pixHD, arXiv 1711.11585, equation 4; SPADE)."""
+    scales = [
+        torch.stack([F.l1_loss(one, two.detach()) for one, two in zip(mine, theirs, strict=True)]).sum()
+        for mine, theirs in zip(fake, real, strict=True)
+    ]
+    return torch.stack(scales).mean()
+
+
+def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of N(mean, variance) from N(0, 1), (N, D) each, summed over the batch and over D, as SPADE's
+    authors have it: −½ Σ (1 + log σ² − μ² − σ²). It grows with the batch; they weigh it with 0.05."""
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
 
 
 def l1(output: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
@@ -65,7 +98,7 @@ def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Ten
     def penalty(scale: Tensor) -> Tensor:
         return (_gradient(scale, between).norm(dim=1) - 1).square().mean()
 
-    return _mean_over_scales(penalty, critic(between))
+    return _over_scales(penalty, critic(between))
 
 
 def r1_penalty(logits: Logits, image: Tensor) -> Tensor:
@@ -82,13 +115,14 @@ def r1_penalty(logits: Logits, image: Tensor) -> Tensor:
         patches = scale.numel() // len(scale)
         return (_gradient(scale, image) / patches).square().sum(dim=1).mean()
 
-    return _mean_over_scales(penalty, logits)
+    return _over_scales(penalty, logits)
 
 
-def _mean_over_scales(term: Callable[[Tensor], Tensor], logits: Logits) -> Tensor:
+def _over_scales(term: Callable[[Tensor], Tensor], logits: Logits, *, summed: bool = False) -> Tensor:
     if isinstance(logits, Tensor):
         return term(logits)
-    return torch.stack([term(scale) for scale in logits]).mean()
+    terms = torch.stack([term(scale) for scale in logits])
+    return terms.sum() if summed else terms.mean()
 
 
 def _gradient(logits: Tensor, image: Tensor) -> Tensor:

@@ -31,11 +31,13 @@ from img2img_hub.strips.layers import (
 
 
 class NotByRows(Exception):
-    """The network has a layer that is no function of neighbouring rows, such as self-attention."""
+    """The network has an operation that is no function of neighbouring rows, such as self-attention, or none that is
+    known here, such as an interpolation."""
 
-    def __init__(self, layers: list[Layer]) -> None:
-        super().__init__("a layer looks at the whole image")
+    def __init__(self, layers: list[Layer], operation: str = "") -> None:
+        super().__init__(f"strips do not know the operation {operation}")
         self.layers = layers  # those before it
+        self.operation = operation  # its name in PyTorch
 
 
 def record(network: Network, *, height: int, width: int) -> list[Layer]:
@@ -74,7 +76,9 @@ class _StandIn:
     def new_zeros(self, shape: Sequence[int]) -> _StandIn:
         return self.then(Source, inputs=(), channels=shape[1], height=shape[2], width=shape[3], empty=True)
 
-    def __add__(self, other: _StandIn) -> _StandIn:
+    def __add__(self, other: object) -> _StandIn:
+        if not isinstance(other, _StandIn):
+            raise NotByRows(self.layers, "add")
         return self.then(Pointwise, inputs=(self.layer, other.layer), function=torch.add)
 
     def tanh(self) -> _StandIn:
@@ -84,7 +88,7 @@ class _StandIn:
         return _relu(self)
 
     def __getattr__(self, name: str) -> Any:  # flatten, mean …
-        raise NotByRows(self.layers)
+        raise NotByRows(self.layers, name)
 
     def then(self, kind: type[Layer], **values: Any) -> _StandIn:
         """The stand-in for another layer's output, by default of this one's shape and made from it."""
@@ -98,10 +102,26 @@ class _StandIn:
         cls, function: Any, types: object, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> _StandIn:
         """PyTorch calls this in place of any of its functions that is given a stand-in."""
+        name = getattr(function, "__name__", str(function))
         if function not in _NOTED:
-            first = args[0][0] if isinstance(args[0], Sequence) else args[0]
-            raise NotByRows(first.layers)
-        return _NOTED[function](*args, **(kwargs or {}))
+            each = (part for value in args for part in (value if isinstance(value, list | tuple) else [value]))
+            raise NotByRows(next(part.layers for part in each if isinstance(part, _StandIn)), name)
+        try:
+            return _NOTED[function](*args, **(kwargs or {}))
+        except NotByRows as error:  # known, but not as it is called here
+            error.operation = error.operation or name
+            raise
+
+
+def _refuse(name: str) -> Callable[..., _StandIn]:
+    def refused(self: _StandIn, *_: object) -> _StandIn:
+        raise NotByRows(self.layers, name)
+
+    return refused
+
+
+for _name in ("radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "pow", "getitem"):
+    setattr(_StandIn, f"__{_name}__", _refuse(_name))  # Python looks for operators in the class alone
 
 
 # --- the functions, with PyTorch's own parameters -----------------------------------------------------------------
@@ -180,12 +200,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> _StandIn:
-    _only(x, dilation, 1)
-    stride, padding = _only(x, stride), _only(x, padding)
-    channels, inner, kernel = weight.shape[:3]
-    height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (x.layer.height, x.layer.width))
-    shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
-    return x.then(Convolution, **shape, weight=weight, bias=bias, stride=stride, padding=padding, groups=groups)
+    return _with_kernel(x, weight, bias, stride, padding, dilation, groups)
 
 
 def _transposed(
@@ -198,15 +213,37 @@ def _transposed(
     groups: int = 1,
     dilation: Any = 1,
 ) -> _StandIn:
+    return _with_kernel(x, weight, bias, stride, padding, dilation, groups, output_padding=output_padding)
+
+
+def _with_kernel(
+    x: _StandIn,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    *,
+    output_padding: Any = None,
+) -> _StandIn:
+    """A convolution; with `output_padding` a transposed one."""
     _only(x, dilation, 1)
-    stride, padding, extra = _only(x, stride), _only(x, padding), _only(x, output_padding)
+    stride, padding, kernel = _only(x, stride), _only(x, padding), weight.shape[2]
+    sides = x.layer.height, x.layer.width
+    own = {"weight": weight, "bias": bias, "stride": stride, "padding": padding, "groups": groups}
+    if output_padding is None:
+        channels, inner = weight.shape[:2]
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in sides)
+        shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
+        return x.then(Convolution, **shape, **own)
+    extra = _only(x, output_padding)
     if extra > padding:
         raise NotByRows(x.layers)
-    inner, channels, kernel = weight.shape[0] // groups, weight.shape[1] * groups, weight.shape[2]
-    height, width = ((size - 1) * stride - 2 * padding + kernel + extra for size in (x.layer.height, x.layer.width))
+    inner, channels = weight.shape[0] // groups, weight.shape[1] * groups
+    height, width = ((side - 1) * stride - 2 * padding + kernel + extra for side in sides)
     shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2 / stride**2}
-    own = {"weight": weight, "bias": bias, "groups": groups}
-    return x.then(Transposed, **shape, **own, stride=stride, padding=padding, output_padding=extra)
+    return x.then(Transposed, **shape, **own, output_padding=extra)
 
 
 def _pixel_shuffle(x: _StandIn, upscale_factor: int) -> _StandIn:

@@ -113,6 +113,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     averages = make_averages(family, config, networks=networks, accelerator=accelerator)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
+    helpers = prepare_helpers(family, accelerator)
 
     # The place in the run: a checkpoint's, or the beginning.
     set_seed(config.seed, device_specific=True)  # from here on dropout and pools differ by rank
@@ -169,7 +170,6 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         start=state.step * plan.batches_per_step,
         stop=plan.total_steps * plan.batches_per_step,
     )
-    helpers = prepare_helpers(family, accelerator)
     stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state, helpers=helpers)
     to_push = repo_ids if accelerator.is_main_process else {}
     with (

@@ -16,7 +16,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -24,14 +24,13 @@ from torch import Tensor
 from img2img_hub.errors import first_line, one_line
 from img2img_hub.images.resize import crop, pad_to_multiple, reflected
 from img2img_hub.networks import Network
-from img2img_hub.networks.blocks import set_variation
+from img2img_hub.networks.attention import SelfAttention
 from img2img_hub.strips.recording import NotByRows
 from img2img_hub.strips.translate import Tiles, available_memory, bytes_a_pixel, needs_statistics, translate_strips
 from img2img_hub.translation.stop import Stop
+from img2img_hub.translation.variation import vary
 
 Dtype = Literal["float32", "float16", "bfloat16"]
-
-_DRAWING = threading.Lock()  # the generators that variations are drawn from are the whole process's
 
 _ALWAYS_FITS = 2**18  # pixels; below, nobody needs to look how much memory there is
 _FOREIGN = 4 / 3  # of what PyTorch takes; measured with ONNX Runtime, which takes the most
@@ -122,7 +121,7 @@ class Engine:
             if seed is None:
                 output = self._by_backend(padded)
             else:  # one by one, so that an image's noise does not depend on its batch-mates
-                output = torch.cat([self._vary(image[None], seed=seed) for image in padded])
+                output = torch.cat([vary(self.network, image[None], seed=seed) for image in padded])
             place = {"top": top, "left": left, "height": height, "width": width}
             place = {name: pixels * self.scale for name, pixels in place.items()}
             output = crop(output, **place).to(batch.device, torch.float32)
@@ -143,10 +142,24 @@ class Engine:
         other._stop = stop
         return other
 
+    def beside(self) -> Self:
+        """This engine with a network of its own, which shares the weights, so that the two need not take turns."""
+        other = copy.copy(self)
+        with self._lock:  # nobody writes into the tensors in eval mode
+            tensors: dict[int, Any] = {id(each): each for each in (*self.network.parameters(), *self.network.buffers())}
+            other.network = other._forward = copy.deepcopy(self.network, tensors)
+        other._lock, other._calls, other._paces = threading.Lock(), 0, deque(maxlen=self._paces.maxlen)
+        return other
+
     def forecast(self, height: int, width: int) -> float | None:
         """Seconds that an image of that size takes at once, judging by the latest calls; None before the first."""
         paces = list(self._paces)
         return statistics.median(paces) * self._padded_pixels(height, width) if paces else None
+
+    @property
+    def runs_network(self) -> bool:
+        """Whether the network itself computes, and nothing in its place."""
+        return self._forward is self.network
 
     @property
     def scale(self) -> int:
@@ -158,8 +171,7 @@ class Engine:
         """What an image takes for each of its pixels when it goes through the network at once."""
         if not self._pixel_bytes:
             with self._lock, self._evaluating():
-                foreign = self._forward is not self.network
-                self._pixel_bytes = bytes_a_pixel(self.network) * (_FOREIGN if foreign else 1)
+                self._pixel_bytes = bytes_a_pixel(self.network) * (1 if self.runs_network else _FOREIGN)
         return self._pixel_bytes
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
@@ -184,7 +196,8 @@ class Engine:
                 [-1, 1] on the engine's device; from above to below, each row once.
 
         Raises:
-            ValueError: the network has self-attention, which looks at the whole image, or there is not enough memory.
+            ValueError: the network has an operation that strips do not know, such as self-attention, which looks at the
+                whole image, or there is not enough memory.
         """
         self._warn_once()
         multiple, cpu = self._multiple(height, width), torch.device("cpu")
@@ -267,7 +280,7 @@ class Engine:
             )
 
     def _by_backend(self, padded: Tensor) -> Tensor:
-        if self._forward is self.network:
+        if self.runs_network:
             return self.network(padded)
         try:
             return self._forward(padded)
@@ -285,15 +298,17 @@ class Engine:
         size = f"{width}×{height} pixels"
         try:
             with self._lock, torch.inference_mode(), self._evaluating():
-                own = self.network if self._forward is self.network else None
+                own = self.network if self.runs_network else None
                 with nullcontext() if self._stop is None else self._stop.checked_by(own):
                     yield
-        except NotByRows:
-            needed = self._gib(height, width)
+        except NotByRows as error:
+            needed, why = self._gib(height, width), "its self-attention looks at the whole image"
+            if not any(isinstance(layer, SelfAttention) for layer in self.network.modules()):
+                why = f"strips do not know its operation {error.operation!r} as it uses it"
             raise ValueError(
-                f"{size} at once take about {needed:.1f} GiB, and this network cannot work in strips, because its "
-                f"self-attention looks at the whole image: give it memory={math.ceil(needed)} (--memory) if there is "
-                "as much, use resize='fit' (--resize fit), or a smaller image"
+                f"{size} at once take about {needed:.1f} GiB, and this network cannot work in strips, because {why}: "
+                f"give it memory={math.ceil(needed)} (--memory) if there is as much, use resize='fit' (--resize fit), "
+                "or a smaller image"
             ) from None
         except Exception as error:
             if not _out_of_memory(error):
@@ -316,25 +331,6 @@ class Engine:
             yield
         finally:
             self.network.train(training)
-
-    def _vary(self, source: Tensor, *, seed: int) -> Tensor:
-        """One padded image with dropout and noise drawn from `seed`; the global generators are left as they were."""
-        on_cpu = self.device.type == "cpu"
-        devices = [] if on_cpu else list(range(torch.get_device_module(self.device).device_count()))
-        set_variation(self.network, True)
-        try:
-            with _DRAWING, torch.random.fork_rng(devices=devices, device_type="cuda" if on_cpu else self.device.type):
-                if on_cpu:
-                    torch.default_generator.manual_seed(seed)
-                else:
-                    torch.manual_seed(seed)  # of all devices; all of them are forked
-                bands = int(getattr(self.network, "noise_channels", 0))
-                if not bands:
-                    return self.network(source)
-                noise = torch.randn(1, bands, *source.shape[-2:])  # on the CPU: the same on every device
-                return self.network(source, noise=noise.to(self.device))
-        finally:
-            set_variation(self.network, False)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -3,17 +3,20 @@
     from img2img_hub.translation.folders import translate_folder
     report = translate_folder(Translator.from_pretrained("user/model"), "photos", output="translated", recursive=True)
 
-A few threads each take a batch through all of it: read, translate, save. The engine lets one of them at a time into the
-network, so that the others read and save meanwhile.
+A few threads each take a batch through all of it: read, translate, save. Of small images on a CPU each has a network of
+its own and its share of the processor; of others the engine lets one thread at a time into the network, so that the
+others read and save meanwhile.
 """
 
 import copy
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from img2img_hub.errors import counted, one_line
@@ -30,6 +33,7 @@ from img2img_hub.translation.outputs import (
     plan_outputs,
     save_output,
 )
+from img2img_hub.translation.seats import number_of_seats, use_threads
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.stop import Stop
 from img2img_hub.translation.translator import Input, Translator
@@ -60,6 +64,8 @@ class _Batch:
     jobs: list[tuple[Path, Path]]
     pixels: int
     """Of all its images, roughly."""
+    size: tuple[int, int] | None
+    """(width, height) that each has in the network; None: not known yet."""
 
 
 def translate_folder(
@@ -74,6 +80,7 @@ def translate_folder(
     recursive: bool = False,
     overwrite: bool = False,
     progress: bool | Callable[[int, int], object] = False,
+    seats: int | None = None,
 ) -> FolderReport:
     """Translate images and all images of folders; each becomes output/STEM.format, in the subfolder it came from.
 
@@ -88,6 +95,9 @@ def translate_folder(
         recursive: whether the folders' subfolders count, too.
         overwrite: whether outputs may be there already. An input is never overwritten.
         progress: whether to draw a bar on stderr; or what to call with (images done, images in all) in its place.
+        seats: how many networks compute side by side on a CPU, each with its share of PyTorch's threads, where so many
+            batches fit into the memory; they share their weights. 1: one with all threads, such as where others compute
+            beside it. None: as many as gain time. What PyTorch computes with fewer threads may differ by a rounding.
 
     Ctrl-C ends it after the layer or strip that is just being computed, and the images that are just being read or
     saved; no half image stays.
@@ -112,9 +122,11 @@ def translate_folder(
     if plan.among_inputs:
         mark_as_output(folder)
     partners = find_partners([source for source, _ in plan.jobs], named, recursive=recursive)
-    crew = _Crew(translator, partners=partners, resize=resize, seed=seed)
+    if seats is None:
+        seats = number_of_seats(translator, images=len(plan.jobs), batch_size=batch_size)
+    crew = _Crew(translator, partners=partners, resize=resize, seed=seed, seats=seats if seed is None else 1)
     resize = resize or translator.settings.resize
-    fit = translator.settings.working_size**2 if resize == "fit" else None
+    fit = translator.settings.working_size if resize == "fit" else None
     failures = dict(plan.problems)
     with tqdm(total=len(plan.jobs), desc="translating", unit="image", disable=progress is not True) as bar:
         done = 0
@@ -158,6 +170,10 @@ def check_options(*, format: str, batch_size: int, seed: int | None) -> None:
 def check_format(translator: Translator, format: str) -> None:
     """Refuse a format that cannot hold what the model makes. Raises ValueError."""
     values = translator.settings.target_values
+    if (made := translator.settings.output) is not None and format in ("jpg", "webp"):
+        raise ValueError(
+            f"{translator.name} makes {made.describe()}, whose borders {format} would blur: add --format png, or tif"
+        )
     if values is None or values.is_picture or format == "tif":
         return
     if format == "png" and (values.dtype, values.bands) in IN_PNG:
@@ -172,28 +188,31 @@ def check_format(translator: Translator, format: str) -> None:
 def _batches(jobs: list[tuple[Path, Path]], *, batch_size: int, fit: int | None) -> Iterator[_Batch]:
     """Images of one size together, those that can be told apart by their headers; the order changes a little.
 
-    `fit`: pixels that each will have in the network, None: those of the file.
+    `fit`: height and width that each will have in the network, None: those of the file.
     """
     waiting: dict[tuple[int, int], list[tuple[Path, Path]]] = {}
     pixels: dict[tuple[int, int], int] = {}
+
+    def ready(key: tuple[int, int]) -> _Batch:
+        return _Batch(jobs=waiting.pop(key), pixels=pixels.pop(key), size=key)
+
     for job in jobs:
         size = _size_in_header(job[0])
         area = size[0] * size[1] if size else _bytes(job[0])
-        if size is None or batch_size == 1:
-            yield _Batch(jobs=[job], pixels=area)
+        if size is None:
+            yield _Batch(jobs=[job], pixels=area, size=None)
             continue
-        key = (0, 0) if fit else size
+        key = (fit, fit) if fit else size
         group = waiting.setdefault(key, [])
         group.append(job)
         pixels[key] = pixels.get(key, 0) + area
-        room = min(batch_size, max(1, MOST_BATCH_PIXELS // (fit or area or 1)))
+        room = min(batch_size, max(1, MOST_BATCH_PIXELS // (key[0] * key[1] or 1)))
         if len(group) >= room or pixels[key] > MOST_PIXELS:
-            yield _Batch(jobs=waiting.pop(key), pixels=pixels.pop(key))
+            yield ready(key)
         elif sum(map(len, waiting.values())) > MOST_WAITING:
-            oldest = next(iter(waiting))
-            yield _Batch(jobs=waiting.pop(oldest), pixels=pixels.pop(oldest))
-    for key, group in waiting.items():
-        yield _Batch(jobs=group, pixels=pixels[key])
+            yield ready(next(iter(waiting)))
+    for key in [*waiting]:
+        yield ready(key)
 
 
 def _size_in_header(path: Path) -> tuple[int, int] | None:
@@ -226,10 +245,15 @@ class _Crew:
         partners: Mapping[Path, Mapping[str, Path]],
         resize: Resize | None,
         seed: int | None,
+        seats: int,
     ) -> None:
         self.stop = Stop()
         self.translator = copy.copy(translator)
         self.translator.engine = translator.engine.heeding(self.stop)
+        self.seats = seats
+        self.engines = [self.translator.engine.beside() for _ in range(seats)] if seats > 1 else []
+        self.threads = torch.get_num_threads()
+        self.own = threading.local()  # .translator: of a thread with a seat
         self.partners = partners
         self.resize = resize
         self.seed = seed
@@ -239,16 +263,32 @@ class _Crew:
         """[(input, None or why it failed)] of each batch, as they come. What is no image's fault is raised."""
         threads = 1 + min(os.cpu_count() or 1, MOST_THREADS)
         running: dict[Future[list[tuple[Path, str | None]]], int] = {}
-        with ThreadPoolExecutor(threads, thread_name_prefix="translate") as pool:
+        with (
+            ThreadPoolExecutor(threads, thread_name_prefix="translate") as turns,
+            ThreadPoolExecutor(self.seats, thread_name_prefix="translate-seat", initializer=self._sit) as seats,
+        ):
             try:
                 for batch in batches:
                     while running and (len(running) >= threads or sum(running.values()) + batch.pixels > MOST_PIXELS):
                         yield from self._finished(running)
+                    pool = seats if self._fits_all_seats(batch) else turns
                     running[pool.submit(self._work, batch)] = batch.pixels
                 while running:
                     yield from self._finished(running)
             finally:
                 self.stop.set()
+
+    def _fits_all_seats(self, batch: _Batch) -> bool:
+        """Whether every seat may hold such a batch at once."""
+        if self.seats == 1 or batch.size is None:
+            return False
+        width, height = batch.size
+        return self.translator.engine.fits(height, width, images=self.seats * len(batch.jobs))
+
+    def _sit(self) -> None:
+        use_threads(max(1, self.threads // self.seats))
+        self.own.translator = copy.copy(self.translator)
+        self.own.translator.engine = self.engines.pop()
 
     @staticmethod
     def _finished(
@@ -290,7 +330,8 @@ class _Crew:
     def _translated(self, sources: list[Input]) -> list[AnyImage]:
         self.stop.check()
         with noted() as notes:
-            made = self.translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
+            translator = getattr(self.own, "translator", self.translator)
+            made = translator(sources, resize=self.resize, seed=self.seed, batch_size=len(sources))
         self.notes += notes
         return made
 

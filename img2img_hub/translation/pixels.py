@@ -131,8 +131,8 @@ class Pixels:
         """The translation (C, H, W) in [-1, 1] as an image of the source's size times the scale: "L" or "RGB", with the
         original's alpha and colour profile, or a raster in units, with its pixels without data and its georeference.
 
-        A picture of a georeferenced image has that in its `info["georeference"]`. Of a model that makes label maps it is
-        an image with a palette ("P"): its numbers are the classes, 255 where the original is transparent.
+        A picture of a georeferenced image has that in its `info["georeference"]`. Of a model that makes label maps it
+        is an image with a palette ("P"): its numbers are the classes, 255 where the original is transparent.
         """
         values, decoded = self.settings.target_values, Decoded.of(original)
         if self.settings.output is not None:
@@ -178,9 +178,7 @@ class Pixels:
         parts = batch.split([slot.channels for slot in slots], dim=1)
         return {slot.name: part for slot, part in zip(slots, parts, strict=True)}
 
-    def _classes(
-        self, made: Tensor | Image.Image, slot: Slot, *, source: AnyImage, original: Decoded
-    ) -> Image.Image:
+    def _classes(self, made: Tensor | Image.Image, slot: Slot, *, source: AnyImage, original: Decoded) -> Image.Image:
         """The class map that the colours of an output are nearest to. Between classes there is no third: the map is
         resized, not its colours."""
         colours = made if isinstance(made, Image.Image) else to_image(made)

@@ -12,7 +12,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from img2img_hub.data.find.config import AUTO, DataConfig, DataError
+from img2img_hub.data.find.config import AUTO, MAX_TARGET_CLASSES, DataConfig, DataError
 from img2img_hub.data.samples.opened import About
 from img2img_hub.errors import counted
 from img2img_hub.images.palettes import read_palette, usual_palette
@@ -63,6 +63,8 @@ class Needs:
         if not config.sources and len(of_sources) > 1:
             raise DataError(f"--labels and --masks say twice what {' and '.join(of_sources)} is: say it once")
         target, auto = _target(config, target), set()
+        if target.kind == "labels" and target.classes and not target.palette and config.target_palette != AUTO:
+            target = replace(target, palette=usual_palette(target.classes))
         for name in of_sources:
             column = name if config.sources else "source"
             sources[column] = _with(sources.get(column, Slot(name=name)), said[name], config)
@@ -148,11 +150,15 @@ def _target(config: DataConfig, target: Slot) -> Slot:
     known: dict[str, Any] = {"classes": config.target_labels or 0}
     if config.target_palette not in (None, AUTO):
         known = _of_file(str(config.target_palette), classes=known["classes"], unknown=config.unknown)
-    elif config.target_labels is not None:
-        known["palette"] = usual_palette(config.target_labels)
     if target.kind == "labels" and target.palette and config.target_palette in (None, AUTO):  # of a model
         return target if known["classes"] in (0, target.classes) else _of_classes(_bare(target), known, config)
     return _of_classes(_bare(target), known, config)
+
+
+def check_made(target: Slot) -> None:
+    """Refuse more classes than an image with a palette holds. Raises DataError."""
+    if target.kind == "labels" and target.classes > MAX_TARGET_CLASSES:
+        raise DataError(f"targets of {target.classes} classes, and at most {MAX_TARGET_CLASSES} can be made: join some")
 
 
 def _check(
@@ -169,6 +175,7 @@ def _check(
                 f"{slot.name} holds class numbers, and how many classes there are nobody said: type {how}"
                 + ("" if slot.training_only else f", or --{flag.replace('labels', 'palette')} for maps in colours")
             )
+    check_made(target)
     instances = [slot.name for slot in sources.values() if slot.kind == "instances"]
     if len(instances) > 1:
         raise DataError(f"{' and '.join(instances)} both number instances: a source has one such map, name one")

@@ -129,8 +129,11 @@ _Asked = tuple[int | None, int | None]
 
 def _asked(needs: Needs, in_channels: int | None, out_channels: int | None) -> _Asked:
     """Bands of sources and targets that the caller, the config or the method wants."""
-    config, source = needs.config, needs.sources.get("source")
-    declared = (0 if source is None or source.kind != "picture" else source.bands, needs.target.bands)
+    config, source, target = needs.config, needs.sources.get("source"), needs.target
+    declared = (
+        0 if source is None or source.kind != "picture" else source.bands,
+        0 if target.by_nearest else target.bands,
+    )
     return in_channels or config.in_channels or declared[0] or None, out_channels or config.out_channels or declared[
         1
     ] or None

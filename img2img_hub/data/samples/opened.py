@@ -124,7 +124,8 @@ class _Opened:
             words[0] = " and ".join(slot.describe() for slot in self.about.inputs)
         if self.about.output is not None:
             words[1] = self.about.output.describe()
-        return f", {words[0]} to {words[1]}"
+        no_data = self.about.inputs and kinds[1] is not None and kinds[1].no_data is not None
+        return f", {words[0]} to {words[1]}" + ("; --no_data is said of the targets alone" if no_data else "")
 
 
 class PairedData(_Opened):

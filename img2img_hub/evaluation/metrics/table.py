@@ -3,6 +3,7 @@
 python -c "from img2img_hub.evaluation.metrics import METRICS; print(METRICS['ssim'])"
 """
 
+import re
 from collections.abc import Iterable
 
 from img2img_hub.families import FAMILIES
@@ -10,9 +11,12 @@ from img2img_hub.families.base import Metric
 
 
 class _Metrics(dict[str, Metric]):
-    """And the families' own."""
+    """And the families' own, and those by other weights of EfficientNet-Lite0."""
 
     def __missing__(self, name: str) -> Metric:
+        found = re.fullmatch(r"(?:pd_(lite0-[0-9a-f]{8})|[fk]d_(lite0-[0-9a-f]{8})_(?:target|source))", name)
+        if found is not None:
+            return _by_network(found[1] or found[2])[name]
         for family in FAMILIES.values():
             if name in family.metrics:
                 return family.metrics[name]
@@ -20,6 +24,16 @@ class _Metrics(dict[str, Metric]):
 
 
 _TARGET, _SOURCE = "translated sources against real targets", "translated targets against real sources"
+
+
+def _by_network(name: str) -> dict[str, Metric]:
+    """The numbers of EfficientNet-Lite0's features, by the name of its weights."""
+    found = {f"pd_{name}": Metric(f"PD {name}", "perceptual difference of features, 0–4")}
+    for side, what in (("target", _TARGET), ("source", _SOURCE)):
+        found[f"fd_{name}_{side}"] = Metric(f"FD {name}, {side}", f"Fréchet distance of features, {what}", digits=2)
+        found[f"kd_{name}_{side}"] = Metric(f"KD {name}, {side}", f"kernel distance of features, {what}", digits=5)
+    return found
+
 
 METRICS = _Metrics(
     {
@@ -36,14 +50,27 @@ METRICS = _Metrics(
         "fid_source": Metric("FID, source", f"Fréchet Inception distance, {_SOURCE}", digits=2),
         "kid_target": Metric("KID, target", f"kernel Inception distance, {_TARGET}", digits=5),
         "kid_source": Metric("KID, source", f"kernel Inception distance, {_SOURCE}", digits=5),
+        "pixel_accuracy": Metric("pixel accuracy", "share of pixels of the right class, 0–1", higher_is_better=True),
+        "class_accuracy": Metric("class accuracy", "the same of each class, their mean, 0–1", higher_is_better=True),
+        "mean_iou": Metric("mean IoU", "intersection over union of each class, their mean, 0–1", higher_is_better=True),
+        **_by_network("lite0"),
     }
 )
+
+
+_EXTRA = ("lpips", "pd", "fid", "kid", "fd", "kd")
+
+
+def ordered(extra: Iterable[str]) -> list[str]:
+    """Numbers by trained networks, such as lpips, fid and fd_lite0, each once, in the order of an evaluation."""
+    return sorted(set(extra), key=lambda kind: (_EXTRA.index(kind.partition("_")[0]), kind))
 
 
 def metric_names(
     *, paired: bool, cycles: bool = True, extra: Iterable[str] = (), own: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """What an evaluation gives, in its order, where `extra` (some of lpips, fid, kid) could be loaded.
+    """What an evaluation gives, in its order, where `extra` (some of lpips, fid, kid, pd_lite0, fd_lite0, kd_lite0)
+    could be loaded; pd_lite0 is of pairs alone.
 
     Args:
         cycles: unpaired data are translated there and back; without it nothing is made of targets.
@@ -52,14 +79,15 @@ def metric_names(
     Raises:
         ValueError: lpips without pairs.
     """
-    extra = set(extra)
+    extra = ordered(extra)
     if "lpips" in extra and not paired:
         raise ValueError(
             "--extra_metrics lpips compares outputs with their targets, and unpaired data have none: take fid or kid"
         )
     cycles = cycles and not paired
     sides = ("target", "source") if cycles else ("target",)
-    kinds = ("swd", *(kind for kind in ("fid", "kid") if kind in extra))
+    of_pairs = [kind for kind in extra if kind == "lpips" or kind.startswith("pd_")]
+    kinds = ("swd", *(kind for kind in extra if kind not in of_pairs))
     first = ["l1", "psnr", "ssim", "ms_ssim"] if paired else ["cycle_l1_source", "cycle_l1_target"] if cycles else []
-    lpips = ["lpips"] if "lpips" in extra else []
-    return (*first, *lpips, *(f"{kind}_{side}" for side in sides for kind in kinds), *(own if paired else ()))
+    sets = (f"{kind}_{side}" for side in sides for kind in kinds)
+    return (*first, *(of_pairs if paired else ()), *sets, *(own if paired else ()))

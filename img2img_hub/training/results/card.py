@@ -18,6 +18,7 @@ from accelerate import Accelerator
 
 from img2img_hub.errors import counted
 from img2img_hub.evaluation.metrics import METRICS
+from img2img_hub.evaluation.references import REFERENCES
 from img2img_hub.families import Direction
 from img2img_hub.hub.card import CardFacts, CardMetric, render_model_card
 from img2img_hub.hub.local_paths import shortened
@@ -70,13 +71,22 @@ def write_card(
         epochs=None if epochs is None else round(epochs, 2),
         batch_size=run.plan.global_batch,
         image_size=config.image_size,
+        losses=shortened(family.describe_losses()),
         training_seconds=round(run.state.seconds),
         precision=f"{_PRECISIONS[run.accelerator.mixed_precision]}, saved as {config.save_dtype}{average}",
         torch_version=torch.__version__,
         metrics=tuple(
-            CardMetric(key, value, validation.split, validation.id, which, label=METRICS[key].label)
+            CardMetric(
+                key,
+                value,
+                validation.split,
+                validation.id,
+                which,
+                label=METRICS[key].label,
+                beside=_references(key, numbers),
+            )
             for key, value in numbers.items()
-            if validation is not None
+            if validation is not None and not key.endswith(tuple(f"_{name}" for name in REFERENCES))
         ),
         weights=weights,
         norm_statistics=translator.settings.norm_statistics if translator.network.config.get("norm") == "batch" else "",
@@ -92,16 +102,24 @@ def write_card(
     (folder / "README.md").write_text(render_model_card(facts), encoding="utf-8")
 
 
+def _references(key: str, numbers: dict[str, float]) -> str:
+    """Such as "floor 78.92, ceiling 366.4", "" for a number that has none."""
+    found = {name: numbers.get(f"{key}_{name}") for name in REFERENCES}
+    return ", ".join(f"{name} {value:.4g}" for name, value in found.items() if value is not None)
+
+
 def _values(translator: Translator) -> str:
     """Bands, types and ranges of a translator of rasters; what several inputs are; "" of one of pictures."""
-    slots, both = translator.settings.inputs, _both_values(translator)
+    slots, both, output = translator.settings.inputs, _both_values(translator), translator.settings.output
     if both == (None, None):
         return ""
     words = ["8-bit pictures" if values is None else values.describe() for values in both]
-    units = both[1] is not None or not slots or any(slot.kind == "raster" for slot in slots)
+    rasters = [both[0] is not None and not slots, both[1] is not None and output is None]
+    units = any(rasters) or any(slot.kind == "raster" for slot in slots)
     if slots:
         named = ", ".join(slot.describe() for slot in slots)
         words[0] = f"{named}; {words[0]}" if units else named
+    words[1] = words[1] if output is None else output.describe()
     said = f"Input: {words[0]}. Output: {words[1]}."
     if units:
         said += (
@@ -110,6 +128,10 @@ def _values(translator: Translator) -> str:
         )
     if any(slot.kind == "labels" for slot in slots):
         said += " Classes are numbered from 0, in grey or by a palette; 255 is of none."
+    if output is not None:
+        said += " An output is an image with a palette: its numbers are the classes."
+    for slot in [*slots, *([] if output is None else [output])]:
+        said += f" {slot.name}: {'; '.join(slot.classes_in_words)}." if slot.class_names or slot.palette else ""
     if any(slot.kind == "mask" for slot in slots):
         said += " Masks are 0 and 255, or 0 and 1."
     return said

@@ -7,6 +7,7 @@ import math
 
 from img2img_hub.families import Family
 from img2img_hub.families.adversarial import AdversarialFamily
+from img2img_hub.objectives.losses import UNHALVED
 
 _NEAR_ZERO = 0.01  # vanilla: sure to 99 %; lsgan: within 0.1 of the label
 _LONG = 500  # steps
@@ -16,12 +17,13 @@ class CollapseWatch:
     """Looks at the averages of every log line and speaks once: when all losses of the discriminators on real and fake
     images have been near the least that they can be for 500 steps and more.
 
-    wgangp has no such bound and is left alone, penalties are not looked at. A resumed run begins to count anew.
+    wgangp has no such bound, and with hinge the generator learns beyond it: both are left alone. Penalties are not
+    looked at. A resumed run begins to count anew.
     """
 
     def __init__(self, family: Family, *, start_step: int) -> None:
         kind = family.adversarial_loss if isinstance(family, AdversarialFamily) else "wgangp"
-        phases = family.judging_phases if kind != "wgangp" else frozenset()
+        phases = family.judging_phases if kind not in UNHALVED else frozenset()
         self._prefixes = tuple(f"{phase}/{term}" for phase in phases for term in ("real", "fake"))
         # A smoothed label of real images cannot be met: its entropy remains of a cross-entropy.
         share = family.label_smoothing if isinstance(family, AdversarialFamily) and kind == "vanilla" else 0.0

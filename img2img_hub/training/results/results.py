@@ -7,10 +7,12 @@ Everything is drawn and measured with the weights as they are saved (their type,
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
 from img2img_hub.evaluation.metrics import METRICS
+from img2img_hub.evaluation.references import REFERENCES
 from img2img_hub.families import Direction
 from img2img_hub.files import write_text
 from img2img_hub.training.results.card import write_card
@@ -50,6 +52,8 @@ class Results:
         """Before the first step, with the run's folder open: say what is measured, take up the best so far."""
         for line in self.evaluation.describe():
             logs.say(line)
+        if self.evaluation.wants_references:
+            self.evaluation.find_references(self.generators.translators(alike=True))
         if not self.accelerator.is_main_process:
             return
         self._forget_what_comes_again()
@@ -223,8 +227,8 @@ class Results:
 
 def _seen_from(direction: Direction, key: str) -> str:
     """A metric's name as this generator sees it: what it makes is its target, as in `evaluate`."""
-    stem, _, side = key.rpartition("_")
-    return f"{stem}_{direction.seen_from_here(side)}" if side in ("source", "target") else key
+    ends = rf"(?<=_)(?:source|target)(?=$|_(?:{'|'.join(REFERENCES)})$)"
+    return re.sub(ends, lambda side: direction.seen_from_here(side.group()), key)
 
 
 def _prefixed(prefix: str, numbers: Numbers) -> Numbers:

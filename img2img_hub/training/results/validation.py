@@ -22,8 +22,9 @@ from img2img_hub.evaluation.measure import (
     num_images,
     smallest_set,
 )
-from img2img_hub.evaluation.metrics import METRICS, metric_names
-from img2img_hub.evaluation.perceptual import Perceptual
+from img2img_hub.evaluation.metrics import CLASS_METRICS, METRICS, metric_names
+from img2img_hub.evaluation.perceptual import Perceptual, kinds_of
+from img2img_hub.evaluation.references import reference_distances
 from img2img_hub.families import Direction
 from img2img_hub.training.run.context import RunContext
 from img2img_hub.translation.translator import Translator
@@ -36,7 +37,8 @@ class Evaluation:
     """Draws and measures the generators of a run.
 
     Raises:
-        ValueError: --eval_every, --best_metric or --extra_metrics ask for what these data cannot give.
+        ValueError: --eval_every, --best_metric or --extra_metrics ask for what these data cannot give, or
+            --perceptual_features names no network.
     """
 
     def __init__(self, run: RunContext) -> None:
@@ -47,30 +49,41 @@ class Evaluation:
         self.train_data = run.train_data
         self.data = run.validation_data
         self.size = config.working_size or config.image_size  # as `evaluate` takes it of the finished generator
+        cycles = self.family.has_cycles
         self._check_names()
         # Weights are downloaded now, not after hours: by one process of a machine, then found by the others.
         with accelerator.local_main_process_first():
-            self.perceptual = Perceptual(config.extra_metrics, image_size=self.size, device=accelerator.device)
+            self.perceptual = Perceptual(
+                config.extra_metrics,
+                features=config.perceptual_features,
+                image_size=self.size,
+                bands={self.train_data.out_channels} | ({self.train_data.in_channels} if cycles else set()),
+                device=accelerator.device,
+            )
         if accelerator.num_processes > 1:
             found = gather_object([self.perceptual.names])
-            self.perceptual.keep([name for name in config.extra_metrics if all(name in names for names in found)])
+            self.perceptual.keep([name for name in self.perceptual.names if all(name in names for names in found)])
         self._check_loaded()
+        self._references: dict[str, float] = {}
 
     def _metric_names(self, extra: Sequence[str]) -> tuple[str, ...]:
         family = self.family
-        return metric_names(paired=family.paired, cycles=family.has_cycles, extra=extra, own=family.metrics)
+        own = (*family.metrics, *(CLASS_METRICS if self.train_data.about.output is not None else ()))
+        return metric_names(paired=family.paired, cycles=family.has_cycles, extra=extra, own=own)
 
     def _check_names(self) -> None:
         config, best = self.config, self.config.best_metric
-        known = self._metric_names(config.extra_metrics)
-        if self.data is None and (config.eval_every or config.extra_metrics):
-            flag = f"--eval_every {config.eval_every}" if config.eval_every else "--extra_metrics"
+        asked = kinds_of(config.extra_metrics, features=config.perceptual_features)
+        known = self._metric_names(asked)
+        if self.data is None and (config.eval_every or asked):
+            flag = "--extra_metrics" if config.extra_metrics else "--perceptual_features"
+            flag = f"--eval_every {config.eval_every}" if config.eval_every else flag
             raise ValueError(
                 f"{flag} measures validation images, and this run has none: name a split by --validation_split, or "
                 f"leave it out"
             )
         if best is not None and best not in known:
-            extra = "" if best not in METRICS else "; others need --extra_metrics"
+            extra = "" if best not in METRICS else "; others need --extra_metrics or --perceptual_features"
             raise ValueError(
                 f"--best_metric {best} is none of the numbers of {self.family.title}: {', '.join(known)}{extra}"
             )
@@ -91,6 +104,7 @@ class Evaluation:
             return ["No validation images: sample sheets show training images, and nothing is measured."]
         return [
             f"Validation on {self.data.split}: {self.data.description}.",
+            *([f"Features: {said}."] if (said := self.perceptual.describe()) else []),
             *self.perceptual.problems,
             *self.perceptual.notes(smallest_set(self.data)),
         ]
@@ -121,8 +135,33 @@ class Evaluation:
 
     # --- numbers ----------------------------------------------------------------------------------------------------
 
+    @property
+    def wants_references(self) -> bool:
+        return self.data is not None and self.perceptual.wants_features
+
+    def find_references(self, translators: dict[str, Translator]) -> None:
+        """Floor and ceiling of the distances, which are real images alone: once, for all that will be measured.
+
+        All processes call this together. A stream of training images has no floor.
+        """
+        assert self.data is not None
+        self._references = reference_distances(
+            translators[self.family.directions[0].generator],
+            self.data,
+            training=None if isinstance(self.train_data, StreamedData) else self.train_data,
+            image_size=self.size,
+            perceptual=self.perceptual,
+            cycles=self.family.has_cycles,
+            share=self._share,
+        )
+
+    @property
+    def _share(self) -> Share:
+        return Share(self.accelerator.process_index, self.accelerator.num_processes, _gather)
+
     def measure(self, translators: dict[str, Translator], *, limit: int | None = None) -> dict[str, float]:
-        """Numbers on the validation split, all of it or its first `limit` images (then without --extra_metrics).
+        """Numbers on the validation split, all of it or its first `limit` images (then without what a trained
+        network measures). With floors and ceilings.
 
         All processes call this together, with translators that are alike; {} but in the main process, and where there
         is no validation split.
@@ -133,14 +172,15 @@ class Evaluation:
             "image_size": self.size,
             "limit": limit,
             "perceptual": self.perceptual if limit is None else None,
-            "share": Share(self.accelerator.process_index, self.accelerator.num_processes, _gather),
+            "share": self._share,
         }
+        references = self._references if limit is None else {}
         there = self.family.directions[0]
         translator = translators[there.generator]
         if self.family.paired:
-            return evaluate_paired(translator, self.data, **options)  # type: ignore[arg-type]
+            return evaluate_paired(translator, self.data, **options) | references  # type: ignore[arg-type]
         back = None if there.back is None else translators[there.back]
-        return evaluate_unpaired(translator, back, self.data, **options)  # type: ignore[arg-type]
+        return evaluate_unpaired(translator, back, self.data, **options) | references  # type: ignore[arg-type]
 
     def about(self, limit: int | None = None) -> dict[str, int | str]:
         """What a line of metrics.jsonl says of its numbers: on how many images of which split."""

@@ -97,8 +97,13 @@ class TrainConfig:
     """Steps between measurements on the whole validation split (None: only at the end)."""
     extra_metrics: Free[tuple[ExtraMetric, ...]] = ()
     """Measured beside the others: lpips, fid, kid. They need torchmetrics, torch-fidelity, torchvision, downloads."""
+    perceptual_features: Free[str] = "none"
+    """The network by which all validation images are measured, too, with a floor and a ceiling, as evaluate has them:
+    lite0, inception, a file of weights of EfficientNet-Lite0, auto or none, by which a run measures the same whatever
+    is installed."""
     best_metric: Free[str | None] = None
-    """Keep the generators that are best by this number of eval_every, such as ssim or swd_target, under best/."""
+    """Keep the generators that are best by this number of eval_every, such as ssim, swd_target or, with
+    perceptual_features lite0, fd_lite0_target, under best/."""
     checkpoint_steps: Free[int] = 1000
     """Steps between checkpoints."""
     keep_checkpoints: Free[int] = 2
@@ -139,7 +144,12 @@ class TrainConfig:
     """A sentence for the card on what the data set's own license asks for."""
 
     def __post_init__(self) -> None:
-        for name in ("output_dir", "init_from", "cache_dir"):  # in Python these may be paths; run.json takes text
+        for name in (
+            "output_dir",
+            "init_from",
+            "cache_dir",
+            "perceptual_features",
+        ):  # in Python these may be paths; run.json takes text
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, os.fspath(getattr(self, name)))
         whole = {

@@ -56,16 +56,15 @@ def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: st
     said, missing = [], []
     for direction in family.directions:
         name, place = direction.generator, _place(where, direction.folder)
-        _copy(networks[name], Network.from_pretrained(place), where=place)
-        said.append(f"{name} starts from {place}; its optimizer starts afresh.")
+        said.append(_take_up(networks[name], Network.from_pretrained(place), name=name, where=place))
         for other in direction.beside:
             weights = _place_beside(place, other)
             if weights is None:
                 said.append(f"{other} starts afresh: {place} has no training/{other}.")
                 missing += [other] if other in direction.judges else []
             else:
-                _copy(networks[other], Network.from_pretrained(weights), where=str(weights))
-                said.append(f"{other} starts from {weights}; its optimizer starts afresh.")
+                loaded = Network.from_pretrained(weights)
+                said.append(_take_up(networks[other], loaded, name=other, where=str(weights)))
     place = _place(where, family.directions[0].folder)  # the other direction has the same values
     return Start(said=[*said, *_other_values(place, values)], missing=tuple(missing))
 
@@ -127,16 +126,20 @@ def _other_values(place: str, values: Values) -> list[str]:
     return lines
 
 
-def _copy(network: nn.Module, loaded: Network, *, where: str) -> None:
+def _take_up(network: nn.Module, loaded: Network, *, name: str, where: str) -> str:
+    """Take up the weights, and say so in a line for the log."""
     assert isinstance(network, Network)
-    if network.config != loaded.config:
-        different = sorted(
-            f"{key}: {loaded.config.get(key)} -> {network.config.get(key)}"
-            for key in loaded.config.keys() | network.config.keys()
-            if loaded.config.get(key) != network.config.get(key)
-        )
-        raise ValueError(
-            f"--init_from {where}: its network differs from this run's ({'; '.join(different)}): "
-            "give the flags that make them equal"
-        )
-    network.load_state_dict(loaded.state_dict())
+    if network.config == loaded.config:
+        network.load_state_dict(loaded.state_dict())
+        return f"{name} starts from {where}; its optimizer starts afresh."
+    if (taken := network.take_over(loaded)) is not None:
+        return f"{name} starts from {where} with {taken}."
+    different = sorted(
+        f"{key}: {loaded.config.get(key)} -> {network.config.get(key)}"
+        for key in loaded.config.keys() | network.config.keys()
+        if loaded.config.get(key) != network.config.get(key)
+    )
+    raise ValueError(
+        f"--init_from {where}: its network differs from this run's ({'; '.join(different)}): "
+        "give the flags that make them equal"
+    )

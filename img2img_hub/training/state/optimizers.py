@@ -38,8 +38,14 @@ def prepare_networks(
 
 
 def prepare_helpers(family: Family, accelerator: Accelerator) -> dict[str, nn.Module]:
-    """The family's helpers on this process's device, which learn nothing."""
-    helpers = family.make_helpers()
+    """The family's helpers on this process's device, which learn nothing. What has to be downloaded for them, the first
+    process of each machine downloads for all.
+
+    Raises:
+        ValueError: one that cannot be had.
+    """
+    with accelerator.local_main_process_first():
+        helpers = family.make_helpers()
     for network in helpers.values():
         network.to(accelerator.device).eval().requires_grad_(False)
     return helpers

