@@ -84,7 +84,7 @@ def test_classes_are_channels_of_one_and_zero_and_255_is_in_none():
 @pytest.mark.parametrize(
     ("image", "says"),
     [
-        (np.full((4, 4), 4, np.uint8), r"class number 4, and there are 4 classes, numbered from 0"),
+        (np.full((4, 4), 4, np.uint8), r"class number 4 at \(0, 0\), and there are 4 classes, numbered from 0"),
         (np.zeros((4, 4, 3), np.uint8), "holds colours, 3 bands of them"),
         (Image.new("RGB", (4, 4)), "holds colours, 3 bands of them"),
         (np.full((4, 4), 0.5, np.float32), "holds fractions"),
@@ -172,6 +172,9 @@ def test_a_sample_is_one_draw_of_all_its_images_each_at_its_scale(quilts, tmp_pa
     for epoch in range(12):
         dataset = TrainingDataset(data, image_size=16, load_size=32, flip=True, seed=0, cache=cache)
         sample = dataset[(epoch, 2)]
+        assert sample["source_numbers"].dtype == torch.uint8
+        assert sample["source_numbers"].shape == (1, 16, 16), "a byte a pixel, until the device makes channels of it"
+        sample = one_of(dataset, sample)
         assert {name: tuple(value.shape) for name, value in sample.items()} == {
             "source": (CLASSES + 1, 16, 16),
             "target": (3, 32, 32),
@@ -185,6 +188,12 @@ def test_a_sample_is_one_draw_of_all_its_images_each_at_its_scale(quilts, tmp_pa
         seen.add(places[0])
     assert len({mirror for *_, mirror in seen}) == 2
     assert len(seen) > 4
+
+
+def one_of(dataset, sample):
+    """A sample as the losses get it."""
+    batch = dataset.joined({name: value[None] for name, value in sample.items()})
+    return {name: value[0] for name, value in batch.items()}
 
 
 def _is(sample, folder, left, top, mirror):
@@ -215,7 +224,7 @@ def test_other_slots_have_another_cache(quilts):
     [
         (None, {"labels": ()}, r"classes holds class numbers, and how many classes .* type --labels classes=NUMBER"),
         (None, {"labels": ("many",)}, "--labels many does not say how many classes"),
-        (None, {"labels": ("target=3",)}, r"--labels or --masks say what target is, .* none of the sources"),
+        (None, {"labels": ("target=3",)}, r"--masks say what target is, .* none of the sources"),
         (None, {"labels": ("classes=4", "classes=5")}, "say twice what classes is"),
         (None, {"masks": ("classes",)}, "say twice what classes is"),
         (None, {"labels": ("9" * 5000,)}, "does not say how many classes"),
@@ -287,7 +296,8 @@ def test_classes_of_what_training_alone_reads_are_said_by_name(quilts):
     with pytest.raises(DataError, match="type --labels classes=NUMBER"):
         open_data(config(quilts, labels=()), paired=True, split="train", slots=slots)
     data = open_data(config(quilts), paired=True, split="train", slots=slots)
-    sample = TrainingDataset(data, image_size=32, load_size=32, flip=False, seed=0)[(0, 1)]
+    dataset = TrainingDataset(data, image_size=32, load_size=32, flip=False, seed=0)
+    sample = one_of(dataset, dataset[(0, 1)])
     assert np.array_equal(sample["classes"].numpy(), one_hot(Image.open(quilts / "train/classes/1.png")))
 
 
@@ -436,7 +446,8 @@ TARGET = Slot(name="target")
         (Quilt, (Slot(name="a"), Slot(name="a"), TARGET), "each of another name"),
         (Quilt, (Slot(name="source"),), "one target"),
         (Quilt, (TARGET,), "one target, inputs"),
-        (Quilt, (Slot(name="a"), Slot(name="target", kind="labels")), "a target is a picture or a raster"),
+        (Quilt, (Slot(name="a"), Slot(name="target", kind="mask")), "a target is a picture, a raster or labels"),
+        (Quilt, (Slot(name="a"), TARGET, Slot(name="instances", training_only=True)), "in every batch already"),
         (Quilt, (Slot(name="a", scale=2), TARGET), "inputs are of one size"),
         (CycleGAN, (Slot(name="source"), Slot(name="more"), TARGET), "has no pairs"),
         (CycleGAN, (Slot(name="source"), Slot(name="target", scale=2)), "has no pairs"),

@@ -18,7 +18,8 @@ def check_data(
     overwrite: bool = False,
 ) -> int:
     """Open a data set as training would, say what was found, read every image and name those that cannot be used, what
-    was left out, and what may be meant as something else than it is read as.
+    was left out, what may be meant as something else than it is read as, and how many pixels each class of label maps
+    has.
 
     Args:
         unpaired: Two sets of images with no correspondence (CycleGAN) rather than pairs (Pix2Pix).
@@ -30,6 +31,7 @@ def check_data(
 
     check_sheet(sheet, overwrite=overwrite)
 
+    from img2img_hub.data.find.classes import count_classes
     from img2img_hub.data.find.findings import left_out
     from img2img_hub.data.find.sources import StreamedData, open_data, open_train_and_validation, problems
     from img2img_hub.evaluation.preview import draw_data
@@ -54,6 +56,9 @@ def check_data(
             if line not in said:  # a held-out part is of the same folders
                 print(f"  {line}")
             said.add(line)
+        for count in count_classes(part):
+            for line in count.describe():
+                print(f"  {line}")
     if found:
         things = "images or pairs" if found > 1 else "image or pair"
         print(f"img2img_hub: {found} {things} cannot be used", file=sys.stderr)

@@ -109,6 +109,7 @@ def evaluate(
     )
     opened = opening(split=split)
     _check_that_inputs_fit(translator, opened.about.inputs)
+    _check_that_classes_fit(translator, opened.about.output)
     print(f"{'data':18}{opened.description}")
     images = smallest_set(opened, limit)
     if perceptual_features == "auto" and images < 2:
@@ -178,7 +179,17 @@ def _check_that_inputs_fit(translator: "Translator", found: Sequence["Slot"]) ->
         said, wanted = (", ".join(slot.describe() for slot in slots) or "one picture" for slots in (found, needed))
         raise ValueError(
             f"the data have {said}, and {translator.name} reads {wanted}: name the columns of these by "
-            "--source_column, in that order, and leave --labels and --masks out"
+            "--source_column, in that order, and leave --labels, --palette and --masks out"
+        )
+
+
+def _check_that_classes_fit(translator: "Translator", found: "Slot | None") -> None:
+    """Refuse targets of other classes, or colours of classes, than the model makes."""
+    made = translator.settings.output
+    if made is not None and found is not None and found != made:
+        raise ValueError(
+            f"the data's targets are {found.describe()} by --target_labels or --target_palette, and {translator.name} "
+            f"makes {made.describe()}: leave these out, and its own classes and colours are taken"
         )
 
 

@@ -22,6 +22,7 @@ from img2img_hub.data.find.sources import ImageData, PairedData, UnpairedData
 from img2img_hub.evaluation import metrics
 from img2img_hub.evaluation.measured_images import (
     as_tensors,
+    class_counts,
     family_of,
     prepared,
     shown,
@@ -77,6 +78,9 @@ def evaluate_paired(
     times a band's range is the error in its units. Pixels without data, in source or target, are left out of l1 and
     psnr; the others, which compare neighbourhoods, take them as equal.
 
+    Of a model that makes label maps these are of the classes' colours, and beside them are "pixel_accuracy",
+    "class_accuracy" and "mean_iou" of the classes themselves (`metrics.of_classes`).
+
     Args:
         image_size: pixels, 11 or more.
         limit: take only the first so many pairs.
@@ -91,7 +95,8 @@ def evaluate_paired(
         raise ValueError("L1, PSNR and SSIM need pairs of images, and these data are unpaired")
     count, share, perceptual = _count(len(data), limit), share or Share(), perceptual or Perceptual()
     sets = _Sets(made=count, real=count, seed=seed, perceptual=perceptual)
-    rows, family = [], family_of(translator)
+    rows, family, slot = [], family_of(translator), translator.settings.output
+    counts = []  # of the classes of label maps
     for index in tqdm(share.places(count), desc="evaluating", unit="image", disable=not progress):
         source, target = data.pair(index)
         image = prepared(source, translator, "source", image_size)
@@ -110,15 +115,19 @@ def evaluate_paired(
         if family.metrics:
             row |= family.measure(*as_tensors(translator, image, made), wanted.float() * 2 - 1)
         rows.append(row)
+        if slot is not None:
+            counts.append(class_counts(output, wanted, image, made, real, slot=slot))
         sets.add("made", output, index=index)
         sets.add("real", wanted, index=index)
-    parts = share.gather((rows, sets.own))
+    parts = share.gather((rows, sets.own, counts))
     if share.index:
         return {}
-    rows = [row for theirs, _ in parts for row in theirs]
-    for _, theirs in parts:
+    rows = [row for theirs, _, _ in parts for row in theirs]
+    for _, theirs, _ in parts:
         sets.merge(theirs)
-    return {name: fmean(row[name] for row in rows) for name in rows[0]} | sets.distances("target")
+    found = {name: fmean(row[name] for row in rows) for name in rows[0]} | sets.distances("target")
+    counts = [each for _, _, theirs in parts for each in theirs]
+    return found | (metrics.of_classes(counts) if counts else {})
 
 
 def evaluate_unpaired(

@@ -6,18 +6,21 @@
 A side is "source" or "target", as the translator has them; its images are 8-bit pictures or rasters.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from img2img_hub.evaluation.metrics import confusion
 from img2img_hub.families import FAMILIES, Family
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.picture import MODES, to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_raster
 from img2img_hub.images.resize import enlarged, resized
-from img2img_hub.images.slots import parted
+from img2img_hub.images.slots import Slot, shown_parts
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.translator import Translator
 
@@ -68,17 +71,29 @@ def unit_of_picture(image: Image.Image) -> Tensor:
 
 def where_known(output: Tensor, wanted: Tensor, *images: AnyImage) -> tuple[Tensor, float]:
     """The output with the wanted values where one of the images has no data, and the share where all have."""
-    masks = [
-        enlarged(image.valid, output.shape[-1] // image.width)
-        for image in images
-        if isinstance(image, Raster) and image.valid is not None
-    ]
-    if not masks:
+    known = _known(output.shape[-1], images)
+    if known is None:
         return output, 1.0
-    known = torch.from_numpy(np.logical_and.reduce(masks))
     if not bool(known.any()):
         raise ImageError("source and target have no pixel where both have data: leave this pair out")
     return torch.where(known, output, wanted), float(known.double().mean())
+
+
+def class_counts(output: Tensor, wanted: Tensor, *images: AnyImage, slot: Slot) -> Tensor:
+    """`metrics.confusion` of outputs and targets in the colours of their classes, (1, 3, H, W) in [0, 1], where none of
+    the images is without data."""
+    made, real = (torch.from_numpy(slot.numbers_of(to_image(each.float() * 2 - 1))) for each in (output, wanted))
+    return confusion(made, real, classes=slot.classes, known=_known(output.shape[-1], images))
+
+
+def _known(width: int, images: Sequence[AnyImage]) -> Tensor | None:
+    """(H, W) bool, where all images have data, at the width of the largest; None where all have everywhere."""
+    masks = [
+        enlarged(image.valid, width // image.width)
+        for image in images
+        if isinstance(image, Raster) and image.valid is not None
+    ]
+    return torch.from_numpy(np.logical_and.reduce(masks)) if masks else None
 
 
 def shown(image: AnyImage, translator: Translator, side: str) -> Image.Image:
@@ -92,17 +107,10 @@ def shown(image: AnyImage, translator: Translator, side: str) -> Image.Image:
 
 def shown_sources(image: AnyImage, translator: Translator) -> dict[str, Image.Image]:
     """For a sheet: a source, or each of the images that make it, by what they are called; "" for one image."""
-    slots, values = translator.settings.inputs, translator.settings.source_values
-    if not slots or values is None or not isinstance(image, Raster):
+    values = translator.settings.source_values
+    if not translator.settings.inputs or values is None or not isinstance(image, Raster):
         return {"": shown(image, translator, "source")}
-    parts, first = {}, 0
-    for slot, (name, part) in zip(slots, parted(image, slots).items(), strict=True):
-        bands = slice(first, first + slot.bands)
-        low = (0.0,) if slot.kind == "mask" else values.low[bands]  # from black to white, as anybody draws it
-        own = BandValues(dtype=slot.dtype, low=low, high=values.high[bands], classes=values.classes[bands])
-        parts[name] = own.preview(part)
-        first += slot.bands
-    return parts
+    return shown_parts(image, translator.settings.inputs, values)
 
 
 def shown_by_family(translator: Translator, source: AnyImage, made: AnyImage) -> dict[str, Image.Image]:

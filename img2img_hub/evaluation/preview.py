@@ -8,7 +8,6 @@
 `train` takes them in the place of a DataConfig.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from img2img_hub.data.find.config import DataConfig
 from img2img_hub.data.find.sources import ImageData, StreamedData, open_train_and_validation
 from img2img_hub.evaluation.sheets import sample_sheet
 from img2img_hub.images.picture import from_array
-from img2img_hub.images.raster import MAX_BANDS, AnyImage, Raster
-from img2img_hub.images.slots import Slot, parted
-from img2img_hub.images.values import BandValues
+from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.slots import shown_parts
 
 
 class TrainingData:
@@ -75,16 +73,9 @@ def draw_data(data: ImageData, *, rows: int = 4, cell: int = 256) -> Image.Image
     pictures = []
     for index in range(min(rows, len(data))):
         source = data.source(index)
-        sources = _to_see(source, slots) if isinstance(source, Raster) and slots else [source]
-        pictures.append([_small(image, cell) for image in (*sources, data.target(index))])
+        parts = shown_parts(source, slots) if isinstance(source, Raster) and slots else {"": source}
+        pictures.append([_small(image, cell) for image in (*parts.values(), data.target(index))])
     return sample_sheet(pictures, titles=[*([slot.name for slot in slots] or ["source"]), "target"])
-
-
-def _to_see(source: Raster, slots: Sequence[Slot]) -> list[AnyImage]:
-    """The images that make a source, class numbers in colours."""
-    parts = parted(source, slots)
-    coloured = BandValues(dtype="uint8", low=(0,), high=(255,), classes=(MAX_BANDS,))
-    return [coloured.preview(parts[slot.name]) if slot.kind == "labels" else parts[slot.name] for slot in slots]
 
 
 def _small(image: AnyImage, cell: int) -> Image.Image:

@@ -19,7 +19,8 @@ from img2img_hub.objectives.losses import ImagePool
 
 Networks = dict[str, nn.Module]
 # "source" and "target", (N, C, H, W) float in [-1, 1]; of rasters with pixels without data, which are 0, also
-# "source_valid" and "target_valid", (N, 1, H, W), 1 where there is data and 0 elsewhere; and what `prepare` adds.
+# "source_valid" and "target_valid", (N, 1, H, W), 1 where there is data and 0 elsewhere; of sources with instances
+# their ids, "instances", (N, 1, H, W) int32; and what `prepare` adds.
 Batch = dict[str, Tensor]
 Terms = dict[str, tuple[Tensor, float]]  # {term: (value, weight)}: the phase minimises the weighted sum
 
@@ -239,15 +240,16 @@ def _check_slots(family: type[Family]) -> None:
     targets = [slot for slot in family.slots if slot.name == "target"]
     if len(set(names)) < len(names) or len(targets) != 1 or not inputs or targets[0].training_only:
         raise TypeError(f"{family.__name__}.slots are {', '.join(names)}: one target, inputs, each of another name")
-    if targets[0].kind in ("labels", "mask"):
-        raise TypeError(f"{family.__name__} makes {targets[0].kind}, and a target is a picture or a raster")
+    if targets[0].kind in ("mask", "instances"):
+        raise TypeError(f"{family.__name__} makes {targets[0].kind}, and a target is a picture, a raster or labels")
     if any(slot.scale != 1 for slot in inputs):
         raise TypeError(f"{family.__name__}.slots: inputs are of one size, and scale says how much larger others are")
     one_way = all(direction.source == "source" for direction in family.directions)
     if not family.paired and (extras or len(inputs) > 1 or targets[0].scale != 1):
         raise TypeError(f"{family.__name__} has no pairs: it reads one source, and makes a target of its size")
-    beside = {f"{name}_valid" for name in ("source", "target", *(slot.name for slot in extras))} | {"source"}
+    named = ("source", "target", *(slot.name for slot in extras))
+    beside = {f"{name}_{what}" for name in named for what in ("valid", "numbers")} | {"source", "instances"}
     if taken := sorted(beside & {slot.name for slot in extras}):
         raise TypeError(f"{family.__name__}.slots: {taken[0]} is in every batch already, call it otherwise")
-    if not one_way and any(slot.kind in ("labels", "mask") for slot in inputs):
+    if not one_way and any(slot.by_nearest for slot in inputs):
         raise TypeError(f"{family.__name__} makes sources, too, and they are {inputs[0].kind}")

@@ -7,7 +7,7 @@
 | slots | several images as one |
 | read | the door for images: `Decoded`, decoded once; `read_image`, `read_alpha`, `read_raster` |
 | headers | `kind_of`: what a file holds, by its header |
-| numbers | class numbers and masks, of one band's values |
+| numbers, palettes | class numbers, instances and masks, of what a file stores; the colours of classes |
 | resize, values | images of other sizes; what a raster's values are to a network |
 | raster | `Raster`, and how it is saved |
 | by_pillow, deep_png, tiff, tiff_pages, tiff_writing | the decoders and encoders that read and raster call |

@@ -8,6 +8,8 @@ read.py calls this; nobody else has to.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,15 @@ def masked(image: Image.Image, mask: np.ndarray | None, *, name: str) -> Image.I
 
 def bits_of_grey(file: Any) -> int:
     """Bits of a pixel of a grey PNG or TIFF, which Pillow spreads over 8 where they are fewer; 0 of what is another
-    file, in colour, with a palette, or no file."""
+    file, in colour, with a palette, or no file. An image that Pillow opened is known by its file, or by what it is
+    still to decode."""
+    if isinstance(file, Image.Image):
+        raws = [str(tile[3]) for tile in getattr(file, "tile", [])]
+        if file.format == "PNG" and (found := [int(bits) for raw in raws for bits in re.findall(r"L;([24])\b", raw)]):
+            return found[0]
+        file = getattr(file, "filename", None)
+        if file is None or not os.path.isfile(file):
+            return 0
     if not isinstance(file, (str, Path, *BYTES)):
         return 0
     with open_bytes(file) as stream:

@@ -1,4 +1,4 @@
-"""Class numbers and masks: what the values of one band say.
+"""Class numbers, instances and masks: what the values of one band, or the colours of a map, say.
 
     python -c "from img2img_hub.images.read import read_class_numbers, read_mask; \\
         print(read_class_numbers('labels.png').array.max(), read_mask('mask.png').array.mean() / 255)"
@@ -8,33 +8,79 @@ read.py, which decodes the files, calls this.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from img2img_hub.images.formats import ImageError
+from img2img_hub.images.palettes import foreign_colour, rgb, snapped
 from img2img_hub.images.raster import Raster
+from img2img_hub.images.remarks import note
 
 _GREY = 127  # brighter is white, in a mask
 _NEARLY_BLACK = 40  # of 255: what JPEG makes of black, and far from what anybody takes for white
 
 
-def class_numbers(array: np.ndarray, *, name: str) -> Raster:
-    """One band of class numbers, of uint8 or uint16. Raises ImageError for what these cannot be."""
-    bands = 1 if array.ndim == 2 else array.shape[2]
-    if bands != 1:
+class Stored(NamedTuple):
+    """What a file holds, before anybody says what it means."""
+
+    values: np.ndarray
+    """(H, W) or (H, W, C), of its own type; of an image with a palette the places in that."""
+    colours: np.ndarray | None = None
+    """(n, 3) uint8, the palette."""
+    alpha: np.ndarray | None = None
+    """(H, W), of its own type; None where there is none."""
+    lossy: bool = False
+    """Whether its format changes values a little, as JPEG does."""
+
+
+def class_numbers(
+    stored: Stored, *, name: str, palette: Sequence[str] = (), class_names: Sequence[str] = ()
+) -> tuple[Raster, int]:
+    """One band of class numbers, of uint8 or uint16, and how many pixels of a blurred map are uncertain.
+
+    Numbers are taken as they are. Colours (RGB, or of an image with a palette that has the same colours, whatever their
+    places) become their places in `palette`; where the format blurs them, the nearest.
+
+    Raises:
+        ImageError: it is neither, or has a colour that is in no palette.
+    """
+    values = stored.values[:, :, 0] if stored.values.ndim == 3 and stored.values.shape[2] == 1 else stored.values
+    colours = _colours_of(stored, values, palette)
+    if colours is not None and palette:
+        _check_alpha(stored.alpha, name=name)
+        found = snapped(colours, rgb(palette), blurred=stored.lossy)
+        if found.foreign is not None:
+            raise foreign_colour(colours, found.foreign, palette, class_names, name=name)
+        if found.uncertain:
+            note("blurred", name, f"{found.uncertain / found.numbers.size:.1%} of its pixels uncertain")
+        return _raster(found.numbers, name=name), found.uncertain
+    cure = "save it as grey or with a palette, numbered from 0, or say which colour is which class (--palette)"
+    if values.ndim != 2:
+        bands = values.shape[2]
+        raise ImageError(f"{name} holds colours, {bands} bands of them, where class numbers are needed: {cure}")
+    if stored.lossy:
+        raise ImageError(f"{name} is of a format that changes values a little, and with them the classes: {cure}")
+    _check_alpha(stored.alpha, name=name)
+    return _raster(_whole(values, name=name), name=name), 0
+
+
+def instance_ids(stored: Stored, *, dtype: str, name: str) -> Raster:
+    """One band of whole numbers, one an instance. Raises ImageError where it holds others, or some beyond the type."""
+    values = stored.values[:, :, 0] if stored.values.ndim == 3 and stored.values.shape[2] == 1 else stored.values
+    if values.ndim != 2 or stored.lossy:
+        had = "is of a format that changes values a little" if values.ndim == 2 else f"has {values.shape[2]} bands"
+        raise ImageError(f"{name} {had}, and instances are whole numbers: save them as grey PNG or TIFF of 16 bits")
+    whole = _whole(values, name=name, what="instances are numbered by")
+    limits = np.iinfo(dtype)
+    low, high = int(whole.min()), int(whole.max())
+    if low < limits.min or high > limits.max:
         raise ImageError(
-            f"{name} holds colours, {bands} bands of them, where each pixel's class number is needed: save it as grey "
-            f"or with a palette, numbered from 0"
+            f"{name} holds {low} to {high}, and the instances beside it go from {limits.min} to {limits.max}: renumber "
+            "them"
         )
-    if array.dtype.kind not in "buif":
-        raise ImageError(f"{name} is an array of {array.dtype}, and class numbers are whole: give uint8")
-    low, high = float(array.min()), float(array.max())
-    if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
-        raise ImageError(f"{name} holds fractions, and class numbers are whole: give the map of classes")
-    if not 0 <= low <= high <= 65535:
-        raise ImageError(f"{name} holds {low:g} to {high:g}, and class numbers go from 0 to 65535: renumber it")
-    return Raster(array=array.astype(np.uint8 if high < 256 else np.uint16), by_nearest=(0,), name=name)
+    return Raster(array=whole.astype(dtype), by_nearest=(0,), name=name)
 
 
 def white_of(numbers: np.ndarray, *, palette: bool, grey: Callable[[], np.ndarray], name: str) -> np.ndarray:
@@ -65,4 +111,54 @@ def white_of(numbers: np.ndarray, *, palette: bool, grey: Callable[[], np.ndarra
 
 def narrowed(values: np.ndarray, *, bits: int) -> np.ndarray:
     """What Pillow spread over 8 bits in the bits of the file, where those are fewer."""
-    return values // (255 // (2**bits - 1)) if bits in (1, 2, 4) else values
+    step = 255 // (2**bits - 1) if bits in (1, 2, 4) else 1
+    return values if step == 1 or (values % step).any() else values // step  # somebody may have drawn in it since
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _colours_of(stored: Stored, values: np.ndarray, palette: Sequence[str]) -> np.ndarray | None:
+    """(H, W, 3) uint8 of a map in colours, None of one of numbers."""
+    known = {tuple(colour) for colour in rgb(palette).tolist()}
+    if values.ndim == 2 and stored.colours is not None:
+        used = np.unique(values)
+        shown = [tuple(colour) for colour in stored.colours[used].tolist()]
+        ramp = all(colour == (number,) * 3 for number, colour in zip(used.tolist(), shown, strict=True))
+        return None if ramp or not known.issuperset(shown) else stored.colours[values]
+    if values.ndim == 2:
+        grey = values.dtype == np.uint8 and known and all(len(set(colour)) == 1 for colour in known)
+        beyond = grey and (stored.lossy or bool((values >= len(palette)).any()))
+        return np.repeat(values[:, :, None], 3, axis=2) if beyond else None
+    if values.dtype == np.uint8 and values.shape[2] == 3:
+        return values
+    return None
+
+
+def _check_alpha(alpha: np.ndarray | None, *, name: str) -> None:
+    """Refuse a map of which a pixel is transparent: nobody knows whether it counts."""
+    if alpha is None:
+        return
+    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else alpha.max()
+    if (alpha < opaque).any():
+        row, column = np.argwhere(alpha < opaque)[0].tolist()
+        raise ImageError(
+            f"{name} has an alpha band, which is {alpha[row, column]} of {opaque} at ({column}, {row}), and a pixel of "
+            "a label map has a class or has none: save it without alpha"
+        )
+
+
+def _whole(values: np.ndarray, *, name: str, what: str = "class numbers are") -> np.ndarray:
+    """(H, W) as whole numbers. Raises ImageError for what these cannot be."""
+    if values.dtype.kind not in "buif":
+        raise ImageError(f"{name} is an array of {values.dtype}, and {what} whole numbers: give uint8")
+    if values.dtype.kind == "f" and not np.array_equal(values, np.round(values)):
+        raise ImageError(f"{name} holds fractions, and {what} whole numbers: give the map of them")
+    return values
+
+
+def _raster(numbers: np.ndarray, *, name: str) -> Raster:
+    low, high = float(numbers.min()), float(numbers.max())
+    if not 0 <= low <= high <= 65535:
+        raise ImageError(f"{name} holds {low:g} to {high:g}, and class numbers go from 0 to 65535: renumber it")
+    return Raster(array=numbers.astype(np.uint8 if high < 256 else np.uint16), by_nearest=(0,), name=name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -40,8 +40,6 @@ class RasterKind:
     """Whether pixels may be without data: floats may be NaN, whole numbers have a value that says so."""
     no_data: float | None = None
     """That value, in all files; None: what each file says."""
-    meaning: Literal["values", "labels", "mask"] = field(default="values", repr=False)
-    """labels: class numbers, of a file with a palette its numbers and not its colours. mask: black and white."""
 
     def describe(self) -> str:
         return f"{counted(self.bands, 'band')} of {self.dtype}"

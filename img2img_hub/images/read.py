@@ -21,7 +21,8 @@ from img2img_hub.images import deep_png, picture, tiff
 from img2img_hub.images.by_pillow import bits_of_grey, masked, open_upright, tiff_picture
 from img2img_hub.images.formats import BYTES, NPY_MAGIC, ImageError, first_bytes, load_npy, name_of
 from img2img_hub.images.georeference import Georeference, georeference_from
-from img2img_hub.images.numbers import class_numbers, narrowed, white_of
+from img2img_hub.images.numbers import Stored, class_numbers, narrowed, white_of
+from img2img_hub.images.palettes import LOSSY
 from img2img_hub.images.picture import MODES, converted, is_deep, is_grey, to_eight_bits
 from img2img_hub.images.raster import Raster, RasterKind, check_kind, where_valid
 from img2img_hub.images.remarks import Note, look_at_alpha, look_at_greys, note, with_notes
@@ -90,7 +91,8 @@ def read_class_numbers(content: ImageLike, *, name: str | None = None) -> Raster
     Raises:
         ImageError: it cannot be read, holds colours or fractions, or numbers beyond 65535.
     """
-    return Decoded.of(content, name=name).class_numbers()
+    decoded = Decoded.of(content, name=name)
+    return class_numbers(decoded.stored(), name=decoded.name)[0]
 
 
 def read_mask(content: ImageLike, *, name: str | None = None) -> Raster:
@@ -164,9 +166,31 @@ class Decoded:
             check_kind(raster, kind)
         return raster
 
-    def class_numbers(self) -> Raster:
-        """As `read_class_numbers` gives it. Raises ImageError."""
-        return class_numbers(self._class_numbers(), name=self.name)
+    def stored(self) -> Stored:
+        """What it holds before anybody says what it means: a palette's numbers, and those of few bits, which Pillow
+        spreads over 8. Raises ImageError."""
+        if isinstance(self.content, Raster):
+            return Stored(self.content.array)
+        bits = bits_of_grey(self.content)  # before it is decoded, after which an opened image does not tell
+        pixels = self._values()
+        values, alpha, decoded = pixels.array, pixels.alpha, "upright" in self._made
+        if not values.size:
+            raise ImageError(f"{self.name} has no pixels: give 1×1 or more")
+        if self._has_palette():
+            return self._places_in_palette()
+        if decoded and values.dtype == np.uint8 and values.ndim == 2:
+            values = narrowed(values, bits=1 if self._upright()[0].mode == "1" else bits)
+        if alpha is None and values.shape[2:] == (4,):  # an array
+            values, alpha = values[:, :, :3], values[:, :, 3]
+        opened = self.content.format if isinstance(self.content, Image.Image) else None
+        return Stored(values, alpha=alpha, lossy=(opened or (self.format if decoded else None)) in LOSSY)
+
+    def cropped(self, box: tuple[int, int, int, int]) -> Decoded:
+        """The part of a picture from (left, top) to (right, bottom), in its own mode. Raises ImageError."""
+        image, format_ = self._upright()
+        part = image.crop(box)
+        part.format = format_
+        return Decoded(part, name=self.name)
 
     def white(self) -> np.ndarray:
         """(H, W) bool, of a mask, as `read_mask` takes it. Raises ImageError."""
@@ -179,7 +203,7 @@ class Decoded:
                 )
             return np.asarray(self.picture(channels=1))
 
-        numbers = self._class_numbers()
+        numbers = self.stored().values
         palette = self._has_palette() and self.alpha is None  # a transparent colour says nothing, its number does
         return white_of(numbers, palette=palette, grey=grey, name=self.name)
 
@@ -286,20 +310,12 @@ class Decoded:
             image = converted(image, "L" if image.mode in ("1", "LA", "La") else "RGB", name=name)
         return FilePixels(np.asarray(image), alpha, georeference=self.georeference)
 
-    def _class_numbers(self) -> np.ndarray:
-        """(H, W) or (H, W, C), a palette's numbers undone, and those of few bits, which Pillow spreads over 8."""
-        if isinstance(self.content, Raster):
-            return self.content.array
-        values = self._values().array
-        if self._has_palette():
-            image, _ = self._upright()
-            return np.asarray(image.getchannel(0) if image.mode == "PA" else image)
-        if not values.size:
-            raise ImageError(f"{self.name} has no pixels: give 1×1 or more")
-        if values.dtype == np.uint8 and "upright" in self._made:
-            bits = 1 if self._upright()[0].mode == "1" else bits_of_grey(self.content)
-            return narrowed(values, bits=bits)
-        return values
+    def _places_in_palette(self) -> Stored:
+        image, _ = self._upright()
+        colours = np.zeros((256, 3), dtype=np.uint8)
+        known = np.asarray(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+        colours[: len(known)] = known
+        return Stored(np.asarray(image.getchannel(0) if image.mode == "PA" else image), colours)
 
     def _has_palette(self) -> bool:
         decoded = not isinstance(self.content, np.ndarray | Tensor) and "upright" in self._made

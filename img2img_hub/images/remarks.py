@@ -53,6 +53,14 @@ _SAYS = {
         "colours of a palette become equal greys",
         "leave out the 1 channel, or save the classes in greys that differ",
     ),
+    "clear": (
+        "transparent in places, which count as white, and the output of several images has no alpha",
+        "put the output's alpha in afterwards, or give images without",
+    ),
+    "blurred": (
+        "colours of classes that the file's format has blurred became the nearest ones",
+        "save label maps as PNG where that matters",
+    ),
     "lost": ("some of what the input says is lost in this format", "--format tif keeps it"),
 }
 

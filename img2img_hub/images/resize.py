@@ -60,6 +60,8 @@ def resized_bands(
     height, width = bands.shape[1:]
     if (width, height) == size:
         return bands, valid
+    if len(by_nearest) == len(bands):
+        return np.stack([_nearest(band, size) for band in bands]), None if valid is None else _nearest(valid, size)
     weight = None if valid is None else _resized(valid, size, Image.Resampling.BILINEAR)
     made = [
         _nearest(band, size) if number in by_nearest else _rounded(_resized_band(band, valid, weight, size), band.dtype)

@@ -12,15 +12,26 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
+from PIL import Image
 
-from img2img_hub.errors import check_range, counted
+from img2img_hub.errors import check_flags, check_range, counted
 from img2img_hub.images.formats import ImageError
+from img2img_hub.images.numbers import class_numbers, instance_ids
+from img2img_hub.images.palettes import UNLABELLED, check_palette, colours_for, nearest
+from img2img_hub.images.picture import from_array, image_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster
-from img2img_hub.images.read import Decoded, read_class_numbers, read_image, read_mask, read_raster
-from img2img_hub.images.values import UNLABELLED
+from img2img_hub.images.read import Decoded, read_image, read_mask, read_raster
+from img2img_hub.images.remarks import listening, note
+from img2img_hub.images.values import BandValues
 
-Kind = Literal["picture", "raster", "labels", "mask"]
+Kind = Literal["picture", "raster", "labels", "mask", "instances"]
 MAX_SCALE = 16
+_TYPES: dict[str, tuple[str, ...]] = {
+    "labels": ("uint8", "uint16"),
+    "mask": ("uint8",),
+    "instances": ("uint16", "int32"),
+}
+"""Of what is one band, and what it may be of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +48,25 @@ class Slot:
     """What it is called: "source", "target", or a column or folder."""
     kind: Kind | None = None
     """picture: grey or RGB of 8 bits. raster: any bands, in units of their own. labels: one band of class numbers, of
-    which each becomes a channel, 1 where a pixel is of that class and 0 elsewhere. mask: 1 where it is white and 0
-    elsewhere. None: a picture or a raster, as the files are."""
+    which each becomes a channel, 1 where a pixel is of that class and 0 elsewhere; a target of labels is in the colours
+    of its classes to the network. mask: 1 where it is white and 0 elsewhere. instances: one band of whole numbers, 1
+    where a neighbour above, below or beside has another and 0 elsewhere. None: a picture or a raster, as the files
+    are."""
     bands: int = 0
     """Of the files; 0: as they have."""
     dtype: str = "uint8"
     """Of the files' values."""
     classes: int = 0
     """Of labels: how many, numbered from 0; 0: as the data's settings say."""
+    palette: tuple[str, ...] = ()
+    """Of labels: the colour of each class, such as "#0030ff", and perhaps one more of what is of no class; empty: maps
+    hold numbers, not colours."""
+    class_names: tuple[str, ...] = ()
+    """Of labels: what each class is called; empty: nobody said."""
+    unknown: int | None = None
+    """Of labels: a number of pixels of no class, besides 255 (65535, where there are more classes)."""
+    unknown_channel: bool = False
+    """Of labels: whether pixels of no class have a channel of their own, the last one; else they are 0 in all."""
     scale: int = 1
     """Its pixels for one of the source, a side."""
     training_only: bool = False
@@ -63,24 +85,66 @@ class Slot:
         picture = self.dtype == "uint8" and self.bands in (0, 1, 3)
         if self.kind == "picture" and not picture:
             raise ValueError(f"kind picture is of 1 or 3 bands of uint8, and bands is {self.bands}, dtype {self.dtype}")
-        if self.kind == "labels" and (self.bands not in (0, 1) or self.dtype not in ("uint8", "uint16")):
-            raise ValueError(f"kind labels is of 1 band of uint8 or uint16, got {self.bands} of {self.dtype}")
-        if self.kind == "mask" and (self.bands not in (0, 1) or self.dtype != "uint8"):
-            raise ValueError(f"kind mask is of 1 band of uint8, and bands is {self.bands}, dtype {self.dtype}")
+        if self.kind in _TYPES and (self.bands not in (0, 1) or self.dtype not in self._types):
+            raise ValueError(
+                f"kind {self.kind} is of 1 band of {' or '.join(self._types)}, got {self.bands} of {self.dtype}"
+            )
         if self.classes and self.kind != "labels":
             raise ValueError(f"classes is {self.classes}, and kind {self.kind} has none")
+        self._check_classes()
         if self.kind is None and self.bands:  # as format 2 began
             object.__setattr__(self, "kind", "picture" if picture else "raster")
+
+    def _check_classes(self) -> None:
+        for key in ("palette", "class_names"):
+            values = getattr(self, key)
+            if not isinstance(values, list | tuple):
+                raise ValueError(f"{key} must be a list of texts, got {values!r:.60}")
+            object.__setattr__(self, key, tuple(values))
+        check_flags(unknown_channel=self.unknown_channel)
+        said = bool(self.palette or self.class_names or self.unknown_channel or self.unknown is not None)
+        if said and self.kind != "labels":
+            raise ValueError(f"palette, class_names and unknown are of labels, and kind is {self.kind}")
+        check_palette(self.palette, self.class_names)
+        if self.unknown is not None:
+            check_range(unknown=(self.unknown, 0, 65535))
+        if self.dtype == "uint8" and self.classes > UNLABELLED and (self.unknown is not None or self.unknown_channel):
+            raise ValueError(f"dtype is uint8, which has no number for what is none of {self.classes} classes: uint16")
+        if self.palette and len(self.palette) not in (self.classes, self.classes + 1):
+            raise ValueError(
+                f"the palette has {counted(len(self.palette), 'colour')}, and there are {self.classes} classes: one "
+                "for each, and perhaps one of what is of no class"
+            )
+        if self.class_names and len(self.class_names) != self.classes:
+            raise ValueError(f"class_names are {len(self.class_names)}, and there are {self.classes} classes")
+
+    @property
+    def _types(self) -> tuple[str, ...]:
+        return _TYPES[str(self.kind)]
 
     @property
     def channels(self) -> int:
         """What a network sees of it."""
-        return self.classes if self.kind == "labels" else self.bands
+        if self.kind != "labels":
+            return self.bands
+        return 3 if self.in_colours else self.classes + self.unknown_channel
+
+    @property
+    def in_colours(self) -> bool:
+        """Whether networks see classes in their colours: where they are to make them."""
+        return self.kind == "labels" and self.name == "target"
+
+    @property
+    def none(self) -> int:
+        """Of labels, as `read` gives them: the number of pixels of no class."""
+        if self.unknown_channel:
+            return self.classes
+        return self._unlabelled
 
     @property
     def by_nearest(self) -> bool:
         """Whether it is resized by nearest neighbours: between two classes there is no third."""
-        return self.kind in ("labels", "mask")
+        return self.kind in _TYPES
 
     @property
     def ending(self) -> str:
@@ -92,9 +156,11 @@ class Slot:
         if self.kind == "picture":
             said = {0: "picture", 1: "grey", 3: "RGB"}[self.bands]
         elif self.kind == "labels":
-            said = f"{self.classes} classes"
+            said = f"{self.classes} classes" + (" and unknown" if self.unknown_channel else "")
+        elif self.kind in ("mask", "instances"):
+            said = self.kind
         else:
-            said = "mask" if self.kind == "mask" else f"{counted(self.bands, 'band')} of {self.dtype}"
+            said = f"{counted(self.bands, 'band')} of {self.dtype}"
         return f"{self.name} ({said})"
 
     def read(self, image: Any, *, name: str | None = None) -> AnyImage:
@@ -103,8 +169,11 @@ class Slot:
             return read_image(image, channels=self.bands, name=name)
         if self.kind == "mask":
             return read_mask(image, name=name)
+        decoded = Decoded.of(image, name=name)
         if self.kind == "labels":
-            return self._read_labels(image, name=name)
+            return self.read_classes(decoded)[0]
+        if self.kind == "instances":
+            return instance_ids(decoded.stored(), dtype=self.dtype, name=decoded.name)
         raster = read_raster(image, bands=self.bands, name=name)
         found = (raster.bands, raster.array.dtype.name)
         if found != (self.bands, self.dtype):
@@ -112,16 +181,87 @@ class Slot:
             raise ImageError(f"{raster.name} has {had}, where {self.describe()} is needed: take an image of that kind")
         return raster
 
-    def _read_labels(self, image: Any, *, name: str | None) -> Raster:
-        raster = read_class_numbers(image, name=name)
-        numbers = raster.array
-        beyond = numbers[(numbers >= self.classes) & (numbers != UNLABELLED)]
-        if beyond.size:
+    def read_classes(self, image: Any) -> tuple[Raster, int]:
+        """The class numbers of a label map, `none` where there is no class, and how many of its pixels are uncertain,
+        because JPEG has blurred their colours.
+
+        A file may hold numbers, or the colours of the palette. Raises ImageError for other numbers and colours.
+        """
+        decoded = Decoded.of(image)
+        read, uncertain = class_numbers(
+            decoded.stored(), name=decoded.name, palette=self.palette, class_names=self.class_names
+        )
+        numbers = read.array.astype(np.int64)
+        of_none = {self._unlabelled, self.none, self._unlabelled if self.unknown is None else self.unknown}
+        of_none |= {self.classes} if len(self.palette) > self.classes else set()
+        unknown = np.isin(numbers, list(of_none))
+        beyond = (numbers >= self.classes) & ~unknown
+        if beyond.any():
+            row, column, _ = np.argwhere(beyond)[0].tolist()
             raise ImageError(
-                f"{raster.name} has the class number {beyond.max()}, and there are {self.classes} classes, numbered "
-                f"from 0 ({UNLABELLED}: of no class): say how many there are, or mend the image"
+                f"{read.name} has the class number {numbers[row, column, 0]} at ({column}, {row}), and there are "
+                f"{self.classes} classes, numbered from 0 ({self._none_in_words}: of no class): say how many there "
+                "are, or mend the map"
             )
-        return replace(raster, array=numbers.astype(self.dtype), by_nearest=(0,))
+        numbers = np.where(unknown, self.none, numbers).astype(self.dtype)
+        return replace(read, array=numbers), uncertain
+
+    @property
+    def _unlabelled(self) -> int:
+        """What is of no class in files, whatever else is."""
+        return UNLABELLED if self.classes <= UNLABELLED else 65535
+
+    @property
+    def _none_in_words(self) -> str:
+        return " and ".join(str(each) for each in (self._unlabelled, self.unknown) if each is not None)
+
+    @property
+    def classes_in_words(self) -> list[str]:
+        """Of labels, such as ["0 sky (#0000de)", "1 wall (#0030ff)"], in what is known of them."""
+        names, palette = self.class_names or ("",) * self.classes, self.palette or ("",) * self.classes
+        return [
+            f"{number} {name} ({colour})".replace(" ()", "").replace("  ", " ")
+            for number, (name, colour) in enumerate(zip(names, palette, strict=False))
+        ]
+
+    @property
+    def colours(self) -> np.ndarray:
+        """(N, 3) uint8: what people see of each class number of labels, and of `none`."""
+        return colours_for(self.classes, self.palette, none=self.none)
+
+    def indexed(self, image: Image.Image) -> Image.Image:
+        """The class map that an "RGB" image is nearest to, as one with a palette: its numbers are the classes."""
+        made = Image.fromarray(self.numbers_of(image))
+        made.putpalette(self.colours.tobytes())
+        return made
+
+    def numbers_of(self, image: Image.Image) -> np.ndarray:
+        """(H, W) uint8, the classes whose colours those of an "RGB" image are nearest to."""
+        numbers, _ = nearest(np.asarray(image).reshape(-1, 3), self.colours[: self.classes])
+        return numbers.astype(np.uint8).reshape(image.height, image.width)
+
+    def painted(self, raster: Raster) -> Raster:
+        """Class numbers, as `read` gave them, in their colours; pixels of no class are without data."""
+        numbers = raster.array[:, :, 0]
+        valid = numbers != self.none
+        if not valid.any():
+            raise ImageError(f"{raster.name} has no pixel of a class: leave it out")
+        array = self.colours[numbers.astype(np.int64)]
+        return replace(raster, array=array, valid=None if valid.all() else valid, by_nearest=(0, 1, 2))
+
+    def shown(self, image: AnyImage, *, values: BandValues | None = None) -> Image.Image:
+        """What people see of an image that `read` gave: classes in their colours, instances in some, masks black and
+        white, pictures as they are, and rasters with the range of `values` from black to white, else of their own."""
+        if not isinstance(image, Raster):
+            return image
+        if self.kind == "labels":
+            return image_of(self.colours[image.array[:, :, 0].astype(np.int64)])
+        if self.kind == "instances":
+            return image_of(colours_for(0)[image.array[:, :, 0].astype(np.int64) % UNLABELLED])  # 0 … 254
+        if values is not None and self.kind != "mask":
+            return values.preview(image)
+        whole = image.array.dtype == np.uint8 and image.bands in (1, 3)
+        return from_array(image.array, name=image.name) if whole else image.preview()
 
 
 def common_type(slots: Sequence[Slot]) -> str:
@@ -152,6 +292,9 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
         raise ImageError(f"{counted(len(slots), 'image')} make one input, and {got} came: give {{{wanted}}}")
     given = [Decoded.of(images[slot.name]) for slot in slots]
     read = [slot.read(decoded) for slot, decoded in zip(slots, given, strict=True)]
+    for slot, decoded in zip(slots, given, strict=True):
+        if listening() and slot.kind == "picture" and decoded.alpha is not None:
+            note("clear", decoded.name, f"the image called {slot.name}")
     names = [decoded.name for decoded in given]
     names = [slot.name if name == "image" else name for slot, name in zip(slots, names, strict=True)]
     for image, name in zip(read[1:], names[1:], strict=True):
@@ -164,6 +307,20 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
     places = [decoded.georeference for decoded in given if decoded.georeference]
     made = Raster(array=array, georeference=places[0] if places else {}, by_nearest=by_nearest(slots), name=names[0])
     return replace(made, valid=np.logical_and.reduce(masks)) if masks else made
+
+
+def shown_parts(raster: Raster, slots: Sequence[Slot], values: BandValues | None = None) -> dict[str, Image.Image]:
+    """What people see of each of the images that make one, by what they are called; rasters in the range of `values`,
+    those of all bands together."""
+    shown, first = {}, 0
+    for slot, part in zip(slots, parted(raster, slots).values(), strict=True):
+        own = None
+        if values is not None:
+            bands = slice(first, first + slot.bands)
+            own = BandValues(dtype=slot.dtype, low=values.low[bands], high=values.high[bands])
+        shown[slot.name] = slot.shown(part, values=own)
+        first += slot.bands
+    return shown
 
 
 def parted(raster: Raster, slots: Sequence[Slot]) -> dict[str, Raster]:

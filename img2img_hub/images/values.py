@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,6 @@ MARGIN = 0.1
 _LARGEST, _CLOSEST = float(np.finfo(np.float32).max), 1e-38
 MASK = (-255.0, 255.0)
 """Low and high of a mask of 0 and 255, which are 0 and 1 to the network."""
-UNLABELLED = 255
-"""The class number of pixels that are of no class."""
 _MOST_VALUES = 10_000  # of an image, all bands together, drawn at random …
 _LEAST_VALUES = 500  # … but so many of each band
 
@@ -53,6 +51,8 @@ class BandValues:
     classes: tuple[int, ...] = ()
     """For each band how many classes its numbers stand for, of which each is a channel of 1 and 0 to the network; 0 for
     a band of values; empty where all are."""
+    edges: tuple[int, ...] = ()
+    """The places, from 0, of bands whose numbers tell instances apart, of which the network sees the edges."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -84,6 +84,12 @@ class BandValues:
         object.__setattr__(self, "classes", tuple(classes) if any(classes) else ())
         if self.classes and len(self.classes) != len(self.low):
             raise ValueError(f"classes must be as many as low and high, got {len(self.classes)}")
+        edges = self.edges
+        if not isinstance(edges, list | tuple) or not all(is_whole(n) and 0 <= n < self.bands for n in edges):
+            raise ValueError(f"edges must be places of bands, from 0 to {self.bands - 1}, got {edges!r:.60}")
+        if any(self.classes and self.classes[band] for band in edges):
+            raise ValueError("edges must be of bands that have no classes")
+        object.__setattr__(self, "edges", tuple(edges))
 
     @property
     def bands(self) -> int:
@@ -98,7 +104,17 @@ class BandValues:
     def is_picture(self) -> bool:
         """Whether outputs are 8-bit grey or RGB, as other images are."""
         whole = set(self.low) == {0.0} and set(self.high) == {255.0}
-        return self.dtype == "uint8" and self.bands in (1, 3) and whole and not self.classes
+        return self.dtype == "uint8" and self.bands in (1, 3) and whole and not self.numbered
+
+    @property
+    def numbered(self) -> tuple[int, ...]:
+        """The places of the bands that hold numbers of classes or instances, not values."""
+        return tuple(band for band in range(self.bands) if band in self.edges or (self.classes and self.classes[band]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What translation.json says."""
+        known = asdict(self)
+        return known if self.edges else {key: value for key, value in known.items() if key != "edges"}
 
     @classmethod
     def from_dict(cls, values: Any) -> BandValues:
@@ -116,24 +132,56 @@ class BandValues:
         for band, number in enumerate(self.classes or (0,) * self.bands):
             mask = (self.low[band], self.high[band]) == MASK
             ranges[band] = f"{number} classes" if number else "a mask" if mask else ranges[band]
+            ranges[band] = "instances" if band in self.edges else ranges[band]
         return f"{counted(self.bands, 'band')} of {self.dtype}: {listing(ranges, limit=4)}"
 
     def to_network(self, bands: np.ndarray, valid: np.ndarray | None = None) -> Tensor:
         """(C, H, W) in units to float32 in [-1, 1]: what lies beyond the range is seen as its end, and pixels that are
-        not `valid`, (H, W), as its middle; class numbers as a channel of 1 and 0 each."""
+        not `valid`, (H, W), as its middle; class numbers as a channel of 1 and 0 each, instances by their edges."""
+        known = None if valid is None else torch.from_numpy(np.array(valid))[None]
+        return self.joined(*self.parted(bands), valid=known)
+
+    def parted(self, bands: np.ndarray) -> tuple[Tensor | None, Tensor | None]:
+        """(C, H, W) in units as values, (V, H, W) float32 in [-1, 1], and numbers of classes and instances, (K, H, W)
+        uint8 or int32, which are a byte where their channels are many floats; None for none of either."""
+        numbered = list(self.numbered)
+        numbers = None
+        if numbered:
+            array = bands[numbered].astype(np.uint8 if bands.dtype == np.uint8 else np.int32)
+            numbers = torch.from_numpy(array)
+        others = [band for band in range(self.bands) if band not in numbered]
+        if not others:
+            return None, numbers
         exact = np.float64 if bands.dtype.itemsize >= 4 else np.float32  # a small difference of large values counts
-        seen = np.empty(bands.shape, dtype=np.float32)
-        for band, low, high, own in zip(bands, self.low, self.high, seen, strict=True):
-            np.clip((band.astype(exact) - exact(low)) * exact(2 / (high - low)) - exact(1), -1, 1, out=own)
-        if self.classes:
-            parts = (
-                bands[place] == np.arange(number)[:, None, None] if number else seen[place, None]
-                for place, number in enumerate(self.classes)
-            )
-            seen = np.concatenate([part.astype(np.float32) for part in parts])
-        if valid is not None:
-            seen[:, ~valid] = 0
-        return torch.from_numpy(seen)
+        seen = np.empty((len(others), *bands.shape[1:]), dtype=np.float32)
+        for band, own in zip(others, seen, strict=True):
+            low, high = self.low[band], self.high[band]
+            np.clip((bands[band].astype(exact) - exact(low)) * exact(2 / (high - low)) - exact(1), -1, 1, out=own)
+        return torch.from_numpy(seen), numbers
+
+    def joined(self, seen: Tensor | None, numbers: Tensor | None, *, valid: Tensor | None = None) -> Tensor:
+        """What the network sees of what `parted` gave, on its device: (…, channels, H, W) float32, in the bands' order.
+
+        Args:
+            valid: (…, 1, H, W) bool, False where there is no data: 0 in all channels.
+        """
+        if numbers is None:
+            assert seen is not None
+            whole = seen
+        else:
+            numbered = self.numbered
+            parts = []
+            for band in range(self.bands):
+                if band not in numbered:
+                    assert seen is not None
+                    place = band - sum(each < band for each in numbered)
+                    parts.append(seen[..., place : place + 1, :, :])
+                    continue
+                place = numbered.index(band)
+                own = numbers[..., place : place + 1, :, :]
+                parts.append(edges_of(own) if band in self.edges else one_hot(own, self.classes[band]))
+            whole = torch.cat(parts, dim=-3)
+        return whole if valid is None else whole.masked_fill(~valid, 0)
 
     def to_units(self, tensor: Tensor, *, valid: np.ndarray | None = None) -> np.ndarray:
         """The inverse: (C, H, W) in [-1, 1] to (H, W, C) in units, of the bands' type, with `no_data` where it is not
@@ -151,9 +199,7 @@ class BandValues:
 
     def preview(self, raster: Raster) -> Image.Image:
         """The first three bands, or the first one, for people to look at: the range from black to white, white where
-        there is no data. Images of one side are comparable. Each class has a colour of its own."""
-        if self.classes and self.classes[0]:
-            return image_of(_COLOURS[raster.array[:, :, 0].astype(np.int64) % len(_COLOURS)])
+        there is no data. Images of one side are comparable."""
         shown = raster.array[:, :, : 3 if self.bands >= 3 else 1].transpose(2, 0, 1)
         first = BandValues(dtype=self.dtype, low=self.low[: len(shown)], high=self.high[: len(shown)])
         array = ((first.to_network(shown, raster.valid) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
@@ -175,20 +221,27 @@ class BandValues:
         valid = np.ones(raster.array.shape[:2], dtype=bool) if raster.valid is None else raster.valid
         known = raster.array[valid]
         beyond = (known < np.asarray(self.low)) | (known > np.asarray(self.high))
-        return (beyond & (np.asarray(self.classes or 0) == 0)).mean(axis=0).tolist()
+        beyond[:, list(self.numbered)] = False
+        return beyond.mean(axis=0).tolist()
 
 
-def _colours() -> np.ndarray:
-    """(256, 3) uint8: hues a golden section apart, so that neighbours in number are far apart; the last is white."""
-    numbers = np.arange(256)
-    hsv = np.stack([numbers * 0.618034 % 1 * 255, 130 + numbers % 3 * 50, 245 - numbers % 4 * 35], axis=-1)
-    colours = np.asarray(Image.fromarray(hsv[None].astype(np.uint8), "HSV").convert("RGB"))[0].copy()
-    colours[UNLABELLED] = 255
-    return colours
+def one_hot(numbers: Tensor, classes: int) -> Tensor:
+    """(…, 1, H, W) class numbers to (…, classes, H, W) float32, 1 where a pixel is of that class and 0 elsewhere;
+    numbers beyond are of no class."""
+    each = torch.arange(classes, dtype=numbers.dtype, device=numbers.device)[:, None, None]
+    return (numbers == each).float()
 
 
-_COLOURS = _colours()
-"""Of class numbers, for people."""
+def edges_of(instances: Tensor) -> Tensor:
+    """(…, 1, H, W) instance numbers to float32: 1 where a neighbour above, below, left or right that lies in the image
+    is of another one, on both sides of the border, and 0 elsewhere (pix2pixHD, section 3.3)."""
+    found = torch.zeros_like(instances, dtype=torch.bool)
+    below, beside = instances[..., 1:, :] != instances[..., :-1, :], instances[..., 1:] != instances[..., :-1]
+    found[..., 1:, :] |= below
+    found[..., :-1, :] |= below
+    found[..., 1:] |= beside
+    found[..., :-1] |= beside
+    return found.float()
 
 
 def measured(

@@ -60,7 +60,8 @@ def _collate(samples: list[Any]) -> Any:
 def open_stream(
     dataset: TrainingDataset, *, config: TrainConfig, accelerator: Accelerator, start: int, stop: int
 ) -> Generator[Batch, None, None]:
-    """Micro-batches `start` to `stop` (counted over the whole run) of this rank, on its device.
+    """Micro-batches `start` to `stop` (counted over the whole run) of this rank, on its device, where class numbers
+    become channels.
 
     To be closed, also after an error: its worker processes go when it does.
     """
@@ -100,6 +101,7 @@ def open_stream(
                 ) from None
             if isinstance(batch, ValueError):
                 raise batch
-            yield {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+            moved = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+            yield dataset.joined(moved)
     finally:
         del batches  # with it go its processes and a stream's thread, even if an error's traceback keeps this frame

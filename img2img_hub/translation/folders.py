@@ -170,6 +170,10 @@ def check_options(*, format: str, batch_size: int, seed: int | None) -> None:
 def check_format(translator: Translator, format: str) -> None:
     """Refuse a format that cannot hold what the model makes. Raises ValueError."""
     values = translator.settings.target_values
+    if (made := translator.settings.output) is not None and format in ("jpg", "webp"):
+        raise ValueError(
+            f"{translator.name} makes {made.describe()}, whose borders {format} would blur: add --format png, or tif"
+        )
     if values is None or values.is_picture or format == "tif":
         return
     if format == "png" and (values.dtype, values.bands) in IN_PNG:

@@ -23,7 +23,7 @@ from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.remarks import look_at, spoken
 from img2img_hub.images.resize import enlarged, resized, resized_bands
-from img2img_hub.images.slots import by_nearest, stacked
+from img2img_hub.images.slots import Slot, by_nearest, stacked
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.settings import TranslationSettings
 
@@ -57,17 +57,21 @@ class Pixels:
             decoded = Decoded.of(image)
             if isinstance(decoded.content, Raster):
                 return decoded
-            return Decoded.of(stacked({slots[0].name: decoded}, slots), name=decoded.name)
+            return Decoded.of(self._stacked({slots[0].name: decoded}), name=decoded.name)
         if isinstance(image, Mapping):
             if not slots:
                 raise ImageError(
                     f"the model takes one image, and {', '.join(map(str, image)) or 'none'} came: give one"
                 )
-            return Decoded.of(stacked(image, slots))
+            return Decoded.of(self._stacked(image))
         decoded = Decoded.of(image)
         if slots and not isinstance(decoded.content, Raster):  # a raster may be what was put together before
             stacked({decoded.name: image}, slots)  # says what is needed
         return decoded
+
+    def _stacked(self, images: Mapping[str, ImageLike]) -> Raster:
+        with spoken():
+            return stacked(images, self.settings.inputs)
 
     def read(self, image: ImageLike) -> AnyImage:
         """What the network wants of an image: an upright 8-bit picture, or a raster of its bands.
@@ -107,12 +111,15 @@ class Pixels:
 
     def rows(self, image: AnyImage, first: int, last: int) -> Tensor:
         """(C, last - first, W) of what `tensor` gives at the image's own size."""
-        if isinstance(image, Raster):
-            valid = None if image.valid is None else image.valid[first:last]
-            part: AnyImage = replace(image, array=image.array[first:last], valid=valid)
-        else:
-            part = image.crop((0, first, image.width, last))
-        return self.tensor(part, size=part.size)
+        if not isinstance(image, Raster):
+            part: AnyImage = image.crop((0, first, image.width, last))
+            return self.tensor(part, size=part.size)
+        values = self.settings.source_values
+        border = 1 if values is not None and values.edges else 0  # an instance's edge is seen from the next row
+        above, below = max(first - border, 0), min(last + border, image.height)
+        valid = None if image.valid is None else image.valid[above:below]
+        part = replace(image, array=image.array[above:below], valid=valid)
+        return self.tensor(part, size=part.size)[:, first - above : last - above]
 
     def canvas(self, width: int, height: int) -> "Canvas":
         """What takes a translation of that size row by row, for `finished`."""
@@ -124,9 +131,12 @@ class Pixels:
         """The translation (C, H, W) in [-1, 1] as an image of the source's size times the scale: "L" or "RGB", with the
         original's alpha and colour profile, or a raster in units, with its pixels without data and its georeference.
 
-        A picture of a georeferenced image has that in its `info["georeference"]`.
+        A picture of a georeferenced image has that in its `info["georeference"]`. Of a model that makes label maps it
+        is an image with a palette ("P"): its numbers are the classes, 255 where the original is transparent.
         """
         values, decoded = self.settings.target_values, Decoded.of(original)
+        if self.settings.output is not None:
+            return self._classes(made, self.settings.output, source=source, original=decoded)
         if not isinstance(made, Image.Image) and values is not None and not values.is_picture:
             return self._raster(made, values, source=source, original=decoded)
         output = resized(made if isinstance(made, Image.Image) else to_image(made), self._size(source))
@@ -167,6 +177,22 @@ class Pixels:
             return {"source": batch}
         parts = batch.split([slot.channels for slot in slots], dim=1)
         return {slot.name: part for slot, part in zip(slots, parts, strict=True)}
+
+    def _classes(self, made: Tensor | Image.Image, slot: Slot, *, source: AnyImage, original: Decoded) -> Image.Image:
+        """The class map that the colours of an output are nearest to. Between classes there is no third: the map is
+        resized, not its colours."""
+        colours = made if isinstance(made, Image.Image) else to_image(made)
+        output = slot.indexed(colours).resize(self._size(source), Image.Resampling.NEAREST)
+        if self._finish is not None:
+            output = slot.indexed(self._finished_rows(output.convert("RGB"), source))
+        valid = source.valid if isinstance(source, Raster) else None
+        if not isinstance(source, Raster) and original.alpha is not None:
+            valid = np.asarray(original.alpha) > 0
+        if valid is not None:
+            output.paste(slot.none, mask=mask_image(~enlarged(valid, self.scale)))
+        if original.georeference:
+            output.info["georeference"] = enlarged_georeference(original.georeference, self.scale)
+        return output
 
     def _raster(self, made: Tensor, values: BandValues, *, source: AnyImage, original: Decoded) -> Raster:
         if isinstance(source, Raster):

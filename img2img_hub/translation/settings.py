@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from img2img_hub.errors import check_range, is_whole
+from img2img_hub.images.palettes import UNLABELLED
 from img2img_hub.images.raster import MAX_BANDS
 from img2img_hub.images.slots import Slot, common_type
 from img2img_hub.images.values import BandValues
@@ -45,6 +46,8 @@ class TranslationSettings:
     inputs: tuple[Slot, ...] = ()
     """Where several images make one input, what they are, in the order of their bands; of class numbers or a mask that
     alone; empty for any other one image."""
+    output: Slot | None = None
+    """Where outputs are class numbers, what they are: the network makes their colours, of which they are read."""
     source_values: BandValues | None = None
     """Type and value range of the input's bands; null for 8-bit pictures, whose 0 and 255 the network sees as -1 and
     1."""
@@ -88,17 +91,32 @@ class TranslationSettings:
                 raise ValueError("inputs has a target, and that is what the output is called")
             if len(self.inputs) == 1 and not self.inputs[0].by_nearest:
                 raise ValueError("inputs must be two or more, or class numbers or a mask, or left out")
-        classes = [slot.classes for slot in self.inputs for _ in range(slot.bands)]
+        classes = [slot.channels if slot.kind == "labels" else 0 for slot in self.inputs for _ in range(slot.bands)]
         said = [] if self.source_values is None else list(self.source_values.classes)
         if said != (classes if any(classes) else []):
             raise ValueError(f"inputs have other classes than source_values, which are {said}")
-        if self.target_values is not None and self.target_values.classes:
-            raise ValueError("target_values has classes, and no network here makes class numbers")
+        bands = [slot.kind for slot in self.inputs for _ in range(slot.bands)]
+        edges = tuple(band for band, kind in enumerate(bands) if kind == "instances")
+        if edges != (() if self.source_values is None else self.source_values.edges):
+            raise ValueError("inputs have other instances than edges of source_values")
+        if self.target_values is not None and self.target_values.numbered:
+            raise ValueError("target_values has classes or edges, and networks make their colours: see output")
+        if self.output is not None:
+            pictures = self.target_values is None or self.target_values.is_picture
+            if not self.output.in_colours or self.target_channels != 3 or not pictures:
+                raise ValueError("output must be called target, of kind labels, made as a picture of 3 bands")
+            if self.output.classes > UNLABELLED:
+                raise ValueError(f"output has {self.output.classes} classes, and a picture holds {UNLABELLED} at most")
         _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))
         _check_whole("working_size", self.working_size, allowed=range(1, 8193))
         _check_choice("resize", self.resize, get_args(Resize))
         if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
             raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
+
+    def slots(self, *, scale: int = 1) -> tuple[Slot, ...]:
+        """What the generator reads, and what it makes: "target", of `scale` times the size."""
+        target = replace(self.output or Slot(name="target"), scale=scale)
+        return *(self.inputs or (Slot(name="source"),)), target
 
     def describe_bands(self) -> str:
         """ "3 → 1 bands", and " (uint16 → 8 bits)" where they are not both 8-bit pictures."""
@@ -110,8 +128,12 @@ class TranslationSettings:
     def to_dict(self) -> dict[str, Any]:
         """The content of translation.json."""
         known = asdict(self)
-        known["inputs"] = [{key: slot[key] for key in _OF_AN_INPUT} for slot in known["inputs"]]
-        return known
+        known["inputs"] = [_said_of(slot) for slot in self.inputs]
+        for side in ("source_values", "target_values"):
+            values: BandValues | None = getattr(self, side)
+            known[side] = None if values is None else values.to_dict()
+        known.pop("output")  # which former versions refuse, like all that they do not know
+        return known if self.output is None else known | {"output": _said_of(self.output)}
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
@@ -131,6 +153,8 @@ class TranslationSettings:
                 except ValueError as error:
                     raise ValueError(f"{key}: {error}") from None
         values["inputs"] = _slots(values.get("inputs", ()))
+        if values.get("output") is not None:
+            values["output"] = _slots([values["output"]], key="output")[0]
         values.setdefault("format_version", 1)
         if values["format_version"] in (1, FORMAT_VERSION) and (unknown := sorted(set(values) - known)):
             raise ValueError(f"unknown key {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
@@ -198,21 +222,30 @@ class TranslationSettings:
 
 
 _OF_AN_INPUT = ("name", "kind", "bands", "dtype", "classes")
-"""What translation.json says of a slot."""
+"""What translation.json says of a slot …"""
+_OF_LABELS = ("palette", "class_names", "unknown", "unknown_channel")
+"""… and of one of labels, where it is said."""
 
 
-def _slots(values: Any) -> tuple[Slot, ...]:
+def _said_of(slot: Slot) -> dict[str, Any]:
+    known = asdict(slot)
+    default = Slot(name=slot.name)
+    said = [key for key in _OF_LABELS if known[key] != getattr(default, key)]
+    return {key: known[key] for key in (*_OF_AN_INPUT, *said)}
+
+
+def _slots(values: Any, *, key: str = "inputs") -> tuple[Slot, ...]:
     if not isinstance(values, list | tuple) or len(values) > 100:
-        raise ValueError(f"inputs must be a list of at most 100 objects, got {values!r:.60}")
+        raise ValueError(f"{key} must be a list of at most 100 objects, got {values!r:.60}")
     slots = []
     for each in values:
-        if not isinstance(each, dict) or not {"name", "bands"} <= set(each) <= set(_OF_AN_INPUT):
-            raise ValueError(f"inputs: an object with {', '.join(_OF_AN_INPUT)} was expected, got {each!r:.60}")
+        if not isinstance(each, dict) or not {"name", "bands"} <= set(each) <= {*_OF_AN_INPUT, *_OF_LABELS}:
+            raise ValueError(f"{key}: an object with {', '.join(_OF_AN_INPUT)} was expected, got {each!r:.60}")
         try:
             slots.append(Slot(**each))
             check_range(bands=(slots[-1].bands, 1, MAX_BANDS))
         except ValueError as error:
-            raise ValueError(f"inputs: {error}") from None
+            raise ValueError(f"{key}: {error}") from None
     return tuple(slots)
 
 

@@ -299,7 +299,7 @@ class Translator:
     @property
     def slots(self) -> tuple[Slot, ...]:
         """What it reads, and what it makes: "target", of so many times the size."""
-        return *(self.settings.inputs or (Slot(name="source"),)), Slot(name="target", scale=self.network.scale)
+        return self.settings.slots(scale=self.network.scale)
 
     @property
     def varies(self) -> bool:

@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 # Other releases, and other decoders, may make other pixels of the same file. The number is for a change in between.
 _LIBRARIES = ("libjpeg_turbo", "jpg", "jpg_2000", "webp", "avif", "libtiff")
 _DECODERS = [str(features.version(library)) for library in _LIBRARIES]
+_NUMBERS = "2"  # the same of class numbers, instances and masks: 1 read those of one bit wrongly
 _FORMAT = ("2", img2img_hub.__version__, PIL.__version__, *_DECODERS)
 
 
@@ -191,6 +192,8 @@ def _identity(images: Images, rows: np.ndarray) -> Iterator[str]:
     elif isinstance(images, Stack):
         for slot in images.slots:
             yield slot.describe()
+            if slot.by_nearest:
+                yield f"{_NUMBERS} {slot.palette} {slot.unknown} {slot.unknown_channel}"
             yield from _identity(images.parts[slot.name], rows)
     elif isinstance(images, FileImages):
         yield str(images.root.resolve())

@@ -15,6 +15,7 @@ from img2img_hub.data.samples.reading import read_as
 from img2img_hub.errors import counted, listing
 from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import AnyImage, RasterKind
+from img2img_hub.images.read import Decoded
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
     from datasets import Dataset
@@ -39,8 +40,11 @@ class ColumnImages:
         return len(self._rows)
 
     def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
+        return read_as(self.decoded(row), channels=channels, kind=kind)
+
+    def decoded(self, row: int) -> Decoded:
         content, name = self._content(row)
-        return read_as(content, channels=channels, kind=kind, name=name)
+        return Decoded(content, name=name)
 
     def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
         content, name = self._content(row)

@@ -13,6 +13,10 @@ from img2img_hub.errors import said_by_http
 
 MAX_CLASSES = 1024
 """Of a label map; each is a band to a network, of which images/ allows as many. (Help texts must not wait for it.)"""
+MAX_TARGET_CLASSES = 255
+"""Of a label map that is made: a PNG with a palette holds so many, and what is of no class."""
+AUTO = "auto"
+"""In the place of a palette's file: read it off the images."""
 Corruption = Literal["box", "free_form", "grayscale"]
 """What sources made of their targets lack; data/samples/masks.py does it."""
 
@@ -59,10 +63,26 @@ class DataConfig:
     target_label: str | None = None
     """Unpaired: label of the targets."""
     labels: tuple[str, ...] = ()
-    """Sources that hold class numbers in place of colours, each with how many classes there are: 12, or NAME=12 where
-    several make one source. Each class becomes a channel; 255 is of no class. A palette's numbers are read."""
+    """Sources that are label maps, each with how many classes there are: 12, or NAME=12 where several make one source.
+    Each class becomes a channel; 255 is of no class. Files hold numbers (of a PNG with a palette, its numbers)."""
+    palette: tuple[str, ...] = ()
+    """Sources that are label maps in colours: a file that says which colour is which class (JSON {"wall": "#0030ff"},
+    or text with lines such as wall #0030ff), or auto to read the colours off the training images; NAME=FILE or
+    NAME=auto where several make one source. JPEG's blurred colours become the nearest."""
+    unknown: int | None = None
+    """Number of the pixels of no class in label maps, besides 255."""
+    unknown_channel: bool = False
+    """Give the pixels of no class in sources a channel of their own (GauGAN's "don't care"); else they are 0 in all."""
+    instances: tuple[str, ...] = ()
+    """Of several sources, one of which is a label map: the one, by name, that numbers instances, in 16 or 32 bits. The
+    network sees the borders between them."""
     masks: tuple[str, ...] = ()
     """Sources, by name, that are masks: 1 to the network where they are white, 0 elsewhere."""
+    target_labels: int | None = None
+    """Targets are label maps of so many classes: learnt as pictures in the classes' colours, of which translations
+    are made into classes again. Files hold numbers, or colours with --target_palette."""
+    target_palette: str | None = None
+    """The colours of the targets' classes, a file or auto as of --palette."""
     columns: tuple[str, ...] = ()
     """Of a method that reads more than sources and targets: NAME=COLUMN (or subfolder) of each; those left out are
     called as the method calls them."""
@@ -80,7 +100,7 @@ class DataConfig:
     """Bands of the targets, likewise."""
     no_data: float | None = None
     """Pixels of this value, of 8-bit RGB in all three bands, are no data, left out of loss and statistics as NaN always
-    is. Default: the value that each file names (GDAL_NODATA)."""
+    is; nothing to label maps and masks (see --unknown). Default: the value that each file names (GDAL_NODATA)."""
     source_range: tuple[float, float] | None = None
     """Values of the sources that become -1 and 1, of rasters of 16 bits or floats. Default: each band's own, from the
     training images, without outliers."""
@@ -123,7 +143,7 @@ class DataConfig:
             raise DataError(f"max_samples is {self.max_samples}: type 1 or more, or leave it out for all")
         if self.shuffle_buffer < 1:
             raise DataError(f"shuffle_buffer is {self.shuffle_buffer}: type 1 (no shuffling) or more images")
-        for name in ("labels", "masks", "columns"):
+        for name in ("labels", "palette", "instances", "masks", "columns"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list out of a JSON file
         self._check_kinds()
         self._check_that_they_agree()
@@ -137,6 +157,11 @@ class DataConfig:
         """The column, or subfolder, of what a method calls so."""
         return dict(text.split("=", 1) for text in self.columns).get(slot, slot)
 
+    @property
+    def palettes(self) -> dict[str, str]:
+        """{source, "source" for the only one: the file that says its colours, or AUTO}."""
+        return dict(_named(text) for text in self.palette)
+
     def _check_kinds(self) -> None:
         for text in self.labels:
             classes = text.rpartition("=")[2]
@@ -145,20 +170,54 @@ class DataConfig:
                     f"--labels {text} does not say how many classes there are: type a number from 1 to {MAX_CLASSES}, "
                     f"or NAME=NUMBER where several images make one source"
                 )
-        said = [text.rpartition("=")[0] or "source" for text in self.labels] + list(self.masks)
-        if twice := [name for place, name in enumerate(said) if name in said[:place]]:
-            raise DataError(f"--labels and --masks say twice what {twice[0]} is: say it once")
+        named = [text.rpartition("=")[0] or "source" for text in self.labels]
+        coloured = [_named(text)[0] for text in self.palette]
+        said = named + [name for name in coloured if name not in named] + [*self.instances, *self.masks]
+        for names in (said, coloured):
+            if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+                raise DataError(
+                    f"--labels, --palette, --masks or --instances say twice what {twice[0]} is: once is enough"
+                )
         if said and self.source_range is not None:
             raise DataError(
                 "--source_range is for values, and --labels and --masks say that sources have none: drop one"
             )
+        if self.target_labels is not None and not 1 <= self.target_labels <= MAX_TARGET_CLASSES:
+            raise DataError(f"--target_labels is {self.target_labels}: type a number from 1 to {MAX_TARGET_CLASSES}")
+        if self.maps_targets and (self.target_range is not None or self.out_channels is not None):
+            flag = "--out_channels" if self.target_range is None else "--target_range"
+            raise DataError(f"{flag} is for values, and --target_labels says that targets have none: drop one")
+        if self.unknown is not None and not 0 <= self.unknown <= 65535:
+            raise DataError(f"--unknown is {self.unknown}: type a number from 0 to 65535")
+        if self.streaming and AUTO in (*self.palettes.values(), self.target_palette):
+            raise DataError(
+                "--palette auto reads the colours off all images, which a stream never shows at once: name a file that "
+                "says which colour is which class"
+            )
         for text in self.columns:
             if not all(text.partition("=")):
                 raise DataError(f"--columns {text} is not NAME=COLUMN: type both, such as --columns weights=importance")
-        if (self.labels or self.masks) and self.side_by_side:
-            raise DataError("--labels and --masks need files of their own, and --side_by_side has photographs in them")
-        if (self.labels or self.masks) and self.corrupt:
+        if self.side_by_side:
+            if self.masks or self.instances:
+                raise DataError(
+                    "--masks and --instances need files of their own, and --side_by_side has photographs in them"
+                )
+            for flag, numbers, colours in (
+                ("", self.labels, self.palette),
+                ("target_", self.target_labels, self.target_palette),
+            ):
+                if numbers and not colours:
+                    raise DataError(
+                        f"--{flag}labels with --side_by_side, where photographs stand in the same files, so that maps "
+                        f"are in colours: add --{flag}palette auto, or a file that says which colour is which class"
+                    )
+        if self.corrupt and (said or self.maps_targets):
             raise DataError("--corrupt makes the sources of the targets, so --labels and --masks have no use: drop one")
+
+    @property
+    def maps_targets(self) -> bool:
+        """Whether targets are label maps."""
+        return self.target_labels is not None or self.target_palette is not None
 
     @property
     def source_name(self) -> str | None:
@@ -232,6 +291,12 @@ class DataConfig:
                 f"--corrupt makes the sources of the targets, so --{named[0]} has no use: drop one; --target_column "
                 f"names the column, or subfolder, of the pictures, --train_split the split"
             )
+
+
+def _named(text: str) -> tuple[str, str]:
+    """NAME=FILE as (NAME, FILE); what is no name but a path is the only source's."""
+    name, _, file = text.partition("=")
+    return (name, file) if file and name and not set(name) & set("/\\.~") else ("source", text)
 
 
 def reason(error: Exception) -> str:

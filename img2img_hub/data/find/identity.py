@@ -45,8 +45,12 @@ def identity_of(data: ImageData | StreamedData) -> Identity:
     for name, side in data.sides.items():
         images = side.images
         if isinstance(images, Stack):
-            parts = {name if part == name else f"{name} {part}": each for part, each in images.parts.items()}
-            found |= {part: _side(each, side.rows) for part, each in parts.items()}
+            for slot in images.slots:
+                part = images.parts[slot.name]
+                of_part = _side(part.both.images if isinstance(part, Half) else part, side.rows)
+                found[name if slot.name == name else f"{name} {slot.name}"] = of_part
+                if slot.palette:  # its file may have changed
+                    of_part["palette"] = [*slot.palette]
             continue
         if not (isinstance(images, Half) and found):  # the other half is of the same files
             found[name] = _side(images.both.images if isinstance(images, Half) else images, side.rows)
@@ -82,6 +86,7 @@ def folders_read(config: DataConfig, *opened: ImageData | StreamedData | None) -
         for side in () if data is None or isinstance(data, StreamedData) else data.sides.values():
             images = side.images.both.images if isinstance(side.images, Half) else side.images
             parts = images.parts.values() if isinstance(images, Stack) else [images]
+            parts = [part.both.images if isinstance(part, Half) else part for part in parts]
             folders |= {part.root for part in parts if isinstance(part, FileImages)}
     return sorted(folders)
 
@@ -148,7 +153,9 @@ def _difference(before: Identity, now: Identity, *, of: str) -> str:
         parts += _first(word, [name for name in here if name not in there])
     both = [name for name in sizes[0] if name in sizes[1]]
     parts += _first("of another size", [name for name in both if sizes[0][name] != sizes[1][name]])
-    if len(parts) == 1 and old != new:
+    if before.get("palette") != now.get("palette"):
+        parts.append("another palette")
+    elif len(parts) == 1 and old != new:
         parts.append("the same ones in another order")
     elif len(parts) == 1:
         begins = [each.get("beginnings", {}) for each in (before, now)]

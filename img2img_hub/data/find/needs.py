@@ -8,10 +8,14 @@ print(Needs.of(DataConfig(dataset="street", labels=("12",)), slots=()).sources)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from img2img_hub.data.find.config import DataConfig, DataError
+from img2img_hub.data.find.config import AUTO, MAX_TARGET_CLASSES, DataConfig, DataError
+from img2img_hub.data.samples.opened import About
+from img2img_hub.errors import counted
+from img2img_hub.images.palettes import read_palette, usual_palette
 from img2img_hub.images.slots import Slot
 
 SOURCE, TARGET = Slot(name="source"), Slot(name="target")
@@ -30,6 +34,8 @@ class Needs:
     target: Slot
     extras: dict[str, Slot]
     """{column: what it is} of what training alone reads."""
+    auto: frozenset[str] = frozenset()
+    """Keys of `sources`, and "target", of which the palette is to be read off the images."""
 
     @classmethod
     def of(cls, config: DataConfig, *, slots: Sequence[Slot]) -> Needs:
@@ -47,40 +53,139 @@ class Needs:
             config, sources = _declared(config, inputs)
         else:
             sources = {}
-        known, kinds = set(config.sources) or {"source", *filter(None, [config.source_name])}, _said(config)
-        if foreign := sorted(set(kinds) - known - set(extras)):
+        known, said = set(config.sources) or {"source", *filter(None, [config.source_name])}, _said(config)
+        if foreign := sorted(set(said) - known - set(extras)):
             raise DataError(
-                f"--labels or --masks say what {foreign[0]} is, which is none of the sources "
+                f"--labels, --palette, --instances or --masks say what {foreign[0]} is, which is none of the sources "
                 f"({', '.join(sorted(known))}): name one of these"
             )
-        said = {name: slot for name, slot in kinds.items() if name not in extras}
-        by_column = {name if config.sources else "source": slot for name, slot in said.items()}
-        if len(by_column) < len(said):
-            raise DataError(f"--labels and --masks say twice what {' and '.join(said)} is: say it once")
-        for column, slot in by_column.items():
-            sources[column] = replace(slot, name=sources[column].name if column in sources else slot.name)
-        for column, slot in kinds.items():
-            if column in extras:
-                extra = extras[column]
-                extras[column] = replace(slot, name=extra.name, scale=extra.scale, training_only=True)
-        for slot in (*sources.values(), *extras.values()):
-            if slot.kind == "labels" and not slot.classes:
-                how = f"--labels {slot.name}=NUMBER" if config.sources or slot.training_only else "--labels NUMBER"
-                raise DataError(
-                    f"{slot.name} holds class numbers, and how many classes there are nobody said: type {how}"
-                )
-        return cls(config=config, sources=sources, target=target, extras=extras)
+        of_sources = [name for name in said if name not in extras]
+        if not config.sources and len(of_sources) > 1:
+            raise DataError(f"--labels and --masks say twice what {' and '.join(of_sources)} is: say it once")
+        target, auto = _target(config, target), set()
+        if target.kind == "labels" and target.classes and not target.palette and config.target_palette != AUTO:
+            target = replace(target, palette=usual_palette(target.classes))
+        for name in of_sources:
+            column = name if config.sources else "source"
+            sources[column] = _with(sources.get(column, Slot(name=name)), said[name], config)
+            auto |= {column} if "auto" in said[name] and not sources[column].palette else set()
+        for name in said.keys() & extras.keys():
+            if "auto" in said[name]:
+                raise DataError(f"--palette {name}=auto is of what training alone reads: name a file in place of auto")
+            extras[name] = _with(extras[name], said[name], config)
+        auto |= {"target"} if config.target_palette == AUTO and not target.palette else set()
+        _check(sources, extras, target, auto, config)
+        return cls(config=config, sources=sources, target=target, extras=extras, auto=frozenset(auto))
+
+    def like(self, about: About) -> Needs:
+        """The same, with the palettes that were read off images, for other splits of them."""
+        found = {slot.name: slot for slot in about.inputs}
+        sources = {column: found.get(slot.name, slot) for column, slot in self.sources.items()}
+        target = self.target if about.output is None else replace(about.output, scale=self.target.scale)
+        return replace(self, sources=sources, target=target, auto=frozenset())
 
 
-def _said(config: DataConfig) -> dict[str, Slot]:
-    """What the user says of images, by column, "source" for the only source."""
-    found = {}
+def _said(config: DataConfig) -> dict[str, dict[str, Any]]:
+    """What the user says of images, by column, "source" for the only source, as settings of their slots; "auto" where
+    the palette is to be read off them."""
+    found: dict[str, dict[str, Any]] = {}
     for text in config.labels:
         name, _, classes = text.rpartition("=")
-        dtype = "uint8" if int(classes) <= 256 else "uint16"
-        name = name or "source"
-        found[name] = Slot(name=name, kind="labels", bands=1, dtype=dtype, classes=int(classes))
-    return found | {name: Slot(name=name, kind="mask", bands=1) for name in config.masks}
+        found[name or "source"] = {"kind": "labels", "classes": int(classes)}
+    for name, file in config.palettes.items():
+        known = found.setdefault(name, {"kind": "labels", "classes": 0})
+        known |= {"auto": True} if file == AUTO else _of_file(file, classes=known["classes"], unknown=config.unknown)
+    found |= {name: {"kind": "instances", "dtype": "int32"} for name in config.instances}
+    return found | {name: {"kind": "mask", "dtype": "uint8"} for name in config.masks}
+
+
+def _of_file(file: str, *, classes: int, unknown: int | None) -> dict[str, Any]:
+    """What a palette's file says. Raises DataError."""
+    try:
+        names, colours = read_palette(file)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    count = len(colours)
+    classes = classes or (count - 1 if count > 1 and unknown == count - 1 else count)
+    if count not in (classes, classes + 1):
+        raise DataError(
+            f"palette {file} has {counted(count, 'colour')}, and --labels says {counted(classes, 'class', 'classes')}: "
+            "a colour for each is needed, and perhaps one more of what is of no class"
+        )
+    return {"classes": classes, "palette": colours, "class_names": names[:classes]}
+
+
+def _with(slot: Slot, said: Mapping[str, Any], config: DataConfig) -> Slot:
+    """A slot with what the user says of it."""
+    known = {key: value for key, value in said.items() if key != "auto"}
+    if said["kind"] != "labels":
+        return replace(_bare(slot), bands=1, **known)
+    if slot.kind == "labels" and not known["classes"]:  # of a model, whose palette this is
+        known = {key: value for key, value in known.items() if key != "classes"}
+    elif slot.kind != "labels" or slot.classes != known["classes"]:
+        slot = _bare(slot)
+    return _of_classes(slot, known, config)
+
+
+def _of_classes(slot: Slot, known: Mapping[str, Any], config: DataConfig) -> Slot:
+    settings: dict[str, Any] = {"kind": "labels", "bands": 1, **known}
+    settings |= {} if config.unknown is None else {"unknown": config.unknown}
+    settings |= {"unknown_channel": True} if config.unknown_channel and slot.name != "target" else {}
+    classes = settings.get("classes", slot.classes)
+    none = "unknown" in settings or "unknown_channel" in settings
+    settings["dtype"] = "uint8" if classes + none <= 256 else "uint16"
+    return replace(slot, **settings)
+
+
+def _bare(slot: Slot) -> Slot:
+    return Slot(name=slot.name, scale=slot.scale, training_only=slot.training_only)
+
+
+def _target(config: DataConfig, target: Slot) -> Slot:
+    """The targets, as the method and the user say."""
+    if not config.maps_targets:
+        return target
+    if target.kind == "raster" or (target.kind == "picture" and target.bands == 1):
+        raise DataError("--target_labels makes pictures in colours of the targets, which this method does not make")
+    known: dict[str, Any] = {"classes": config.target_labels or 0}
+    if config.target_palette not in (None, AUTO):
+        known = _of_file(str(config.target_palette), classes=known["classes"], unknown=config.unknown)
+    if target.kind == "labels" and target.palette and config.target_palette in (None, AUTO):  # of a model
+        return target if known["classes"] in (0, target.classes) else _of_classes(_bare(target), known, config)
+    return _of_classes(_bare(target), known, config)
+
+
+def check_made(target: Slot) -> None:
+    """Refuse more classes than an image with a palette holds. Raises DataError."""
+    if target.kind == "labels" and target.classes > MAX_TARGET_CLASSES:
+        raise DataError(f"targets of {target.classes} classes, and at most {MAX_TARGET_CLASSES} can be made: join some")
+
+
+def _check(
+    sources: Mapping[str, Slot], extras: Mapping[str, Slot], target: Slot, auto: Container[str], config: DataConfig
+) -> None:
+    """Refuse what is not said enough of. Raises DataError."""
+    for column, slot in [*sources.items(), *extras.items(), ("target", target)]:
+        if slot.kind == "labels" and not slot.classes and column not in auto:
+            flag = "target_labels" if slot is target else "labels"
+            how = f"--{flag} NUMBER"
+            if slot is not target and (config.sources or slot.training_only):
+                how = f"--labels {slot.name}=NUMBER"
+            raise DataError(
+                f"{slot.name} holds class numbers, and how many classes there are nobody said: type {how}"
+                + ("" if slot.training_only else f", or --{flag.replace('labels', 'palette')} for maps in colours")
+            )
+    check_made(target)
+    instances = [slot.name for slot in sources.values() if slot.kind == "instances"]
+    if len(instances) > 1:
+        raise DataError(f"{' and '.join(instances)} both number instances: a source has one such map, name one")
+    if instances and not any(slot.kind == "labels" for slot in sources.values()):
+        raise DataError(
+            f"{instances[0]} numbers instances and says nothing of their classes: name the label map beside it, by "
+            "--source_column and --labels"
+        )
+    if config.unknown_channel and not any(slot.kind == "labels" for slot in sources.values()):
+        raise DataError("--unknown_channel is of sources that are label maps: say which by --labels or --palette")
 
 
 def _declared(config: DataConfig, inputs: Sequence[Slot]) -> tuple[DataConfig, dict[str, Slot]]:

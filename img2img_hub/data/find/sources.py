@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from img2img_hub.data.find.colours import with_palettes
 from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
 from img2img_hub.data.find.folders import FolderSet
 from img2img_hub.data.find.needs import Needs
@@ -102,6 +103,7 @@ def open_train_and_validation(
         train = _open_split(opened, needs, paired=paired, split=config.train_split, channels=channels)
     if config.validation_split == "none":
         return train, None
+    needs = needs.like(train.about)
     # source_split and target_split say where training's images are; another split is looked for without them.
     elsewhere = replace(needs, config=replace(needs.config, source_split=None, target_split=None))
     if config.validation_split is not None:
@@ -127,8 +129,11 @@ _Asked = tuple[int | None, int | None]
 
 def _asked(needs: Needs, in_channels: int | None, out_channels: int | None) -> _Asked:
     """Bands of sources and targets that the caller, the config or the method wants."""
-    config, source = needs.config, needs.sources.get("source")
-    declared = (0 if source is None or source.kind != "picture" else source.bands, needs.target.bands)
+    config, source, target = needs.config, needs.sources.get("source"), needs.target
+    declared = (
+        0 if source is None or source.kind != "picture" else source.bands,
+        0 if target.by_nearest else target.bands,
+    )
     return in_channels or config.in_channels or declared[0] or None, out_channels or config.out_channels or declared[
         1
     ] or None
@@ -140,6 +145,8 @@ def _open_sets(needs: Needs, *, paired: bool) -> list[FolderSet | TableSet]:
     if not paired and (needs.extras or needs.target.scale != 1 or len(needs.config.sources) > 1):
         what = " ".join((*needs.config.sources, *needs.extras)) or "targets of another scale"
         raise DataError(f"pairs are needed for {what}, and unpaired data are wanted: name one source")
+    if config.maps_targets and not paired:
+        raise DataError("--target_labels is for pairs, but unpaired data are wanted: leave it out or train pix2pix")
     if config.corrupt and not paired:
         raise DataError("--corrupt makes pairs, but unpaired data are wanted: leave it out or train pix2pix")
     if paired:
@@ -204,6 +211,7 @@ def _open_stream(opened: list[FolderSet | TableSet], needs: Needs, *, paired: bo
             about = replace(about, **{name: getattr(first.about, name) for name in _OF_THE_IMAGES})
             known = {name: side.images for name, side in first.sides.items() if isinstance(side.images, Stack)}
             source = source.like(known["source"]) if isinstance(source, Stack) else source
+            target = target.like(known["target"]) if isinstance(target, Stack) else target
             extras = {name: images.like(known[name]) for name, images in extras.items()}
             break
         except KindError:
@@ -245,12 +253,15 @@ def _find(
             split = f"{config.source_split} and {config.target_split}"
     else:
         source, target = _directed(*first.two(split, config=config, paired=paired), config)
+    needs = with_palettes(needs, source, target)
     if isinstance(source, Stack):
         names = {column: needs.sources[column].name if column in needs.sources else column for column in source.parts}
         declared = {names[column]: slot for column, slot in needs.sources.items()}
         source = Stack({names[column]: part for column, part in source.parts.items()}, declared=declared)
     elif slot := needs.sources.get("source"):
-        source = Stack({slot.name: source}, declared={slot.name: slot}) if slot.kind in ("labels", "mask") else source
+        source = Stack({slot.name: source}, declared={slot.name: slot}) if slot.by_nearest else source
+    if needs.target.by_nearest:
+        target = Stack({"target": target}, declared={"target": needs.target})
     extras = {}
     for column, extra in needs.extras.items():
         images = first.beside(where, column, partners=source)
@@ -270,7 +281,7 @@ def _find(
     return source, target, extras, about
 
 
-_OF_THE_IMAGES = ("in_channels", "out_channels", "source_kind", "target_kind", "inputs")
+_OF_THE_IMAGES = ("in_channels", "out_channels", "source_kind", "target_kind", "inputs", "output")
 
 
 def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, asked: _Asked) -> About:
@@ -294,6 +305,7 @@ def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, a
         source_kind=source_kind,
         target_kind=target_kind,
         inputs=source.slots if isinstance(source, Stack) else (),
+        output=target.slots[0] if isinstance(target, Stack) else None,
     )
 
 

@@ -113,15 +113,19 @@ def side_values(
 
 def _stacked_values(images: Stack, rows: np.ndarray, *, kind: RasterKind) -> BandValues:
     """Each list's own range: 0 and 255 of pictures, as of pictures that stand alone."""
+    if images.slots[0].in_colours:
+        return BandValues(dtype="uint8", low=(0.0,) * 3, high=(255.0,) * 3)
     low: list[float] = []
     high: list[float] = []
     classes: list[int] = []
+    edges: list[int] = []
     for slot in images.slots:
-        classes += [slot.classes] * slot.bands
-        if slot.kind in ("picture", "labels", "mask"):
+        edges += [len(low)] if slot.kind == "instances" else []
+        classes += [slot.channels if slot.kind == "labels" else 0] * slot.bands
+        if slot.kind == "picture" or slot.by_nearest:
             ends = MASK if slot.kind == "mask" else (0.0, 255.0)
             low, high = low + [ends[0]] * slot.bands, high + [ends[1]] * slot.bands
             continue
         own = side_values(images.parts[slot.name], rows, kind=images.kind_of(slot.name), limits=None)
         low, high = [*low, *own.low], [*high, *own.high]
-    return BandValues(dtype=kind.dtype, low=tuple(low), high=tuple(high), classes=tuple(classes))
+    return BandValues(dtype=kind.dtype, low=tuple(low), high=tuple(high), classes=tuple(classes), edges=tuple(edges))

@@ -45,6 +45,8 @@ class About:
     target_range: tuple[float, float] | None = None
     inputs: tuple[Slot, ...] = ()
     """Where several images make one source, or one of class numbers or a mask, what they are; () for any other one."""
+    output: Slot | None = None
+    """Where targets are class numbers, what they are."""
     scale: int = 1
     """The targets' pixels for one of the sources, a side."""
     corrupter: Corrupter | None = None
@@ -120,7 +122,10 @@ class _Opened:
         words = ["pictures" if kind is None else kind.describe() for kind in kinds]
         if self.about.inputs:
             words[0] = " and ".join(slot.describe() for slot in self.about.inputs)
-        return f", {words[0]} to {words[1]}"
+        if self.about.output is not None:
+            words[1] = self.about.output.describe()
+        no_data = self.about.inputs and kinds[1] is not None and kinds[1].no_data is not None
+        return f", {words[0]} to {words[1]}" + ("; --no_data is said of the targets alone" if no_data else "")
 
 
 class PairedData(_Opened):

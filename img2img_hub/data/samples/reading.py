@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.search import images_below, is_run
 from img2img_hub.errors import listing
-from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError, name_of
+from img2img_hub.images.formats import IMAGE_EXTENSIONS, ImageError
 from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import AnyImage, Raster, RasterKind
-from img2img_hub.images.read import read_class_numbers, read_image, read_mask, read_raster
+from img2img_hub.images.read import Decoded
 from img2img_hub.images.remarks import look_at
 
 
@@ -33,6 +33,9 @@ class Images(Protocol):
         """Image ``row`` as "L" (1 channel) or "RGB" (3) or, with a kind, as a raster of that kind.
 
         Raises ImageError or DataError, naming the file or row."""
+
+    def decoded(self, row: int) -> Decoded:
+        """Image ``row``, of which nothing is decoded yet. Raises ImageError or DataError, naming the file or row."""
 
     def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
         """What image ``row`` is, from its file's header; None for an 8-bit picture. Arguments as of ``kind_of``.
@@ -76,7 +79,10 @@ class FileImages:
         return len(self._paths)
 
     def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
-        return read_as(self._paths[row], channels=channels, kind=kind)
+        return read_as(self.decoded(row), channels=channels, kind=kind)
+
+    def decoded(self, row: int) -> Decoded:
+        return Decoded(self._paths[row])
 
     def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
         return kind_of(self._paths[row], no_data=no_data, bands=bands)
@@ -95,18 +101,12 @@ class SideBySide:
     def __init__(self, images: Images) -> None:
         self.images = images
         # The two halves of a pair are asked for one after the other: the last image is kept, not decoded twice.
-        self._last: tuple[tuple[int, int, RasterKind | None], AnyImage] | None = None
+        self._last: tuple[Any, Decoded] | None = None
 
-    def whole(self, row: int, *, channels: int, kind: RasterKind | None) -> AnyImage:
+    def whole(self, row: int) -> Decoded:
         last = self._last
-        if last is None or last[0] != (row, channels, kind):
-            image = self.images.read(row, channels=channels, kind=kind)
-            if image.width % 2 or image.width < 2:
-                raise DataError(
-                    f"{self.images.where(row)} is {image.width} pixels wide, which is odd, so that it cannot hold two "
-                    f"halves of one size side by side: mend or delete it, or leave out --side_by_side"
-                )
-            self._last = last = (row, channels, kind), image
+        if last is None or last[0] != row:
+            self._last = last = row, self.images.decoded(row)
         return last[1]
 
 
@@ -123,14 +123,26 @@ class Half:
         return len(self.both.images)
 
     def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
-        image = self.both.whole(row, channels=channels, kind=kind)
-        middle = image.width // 2
-        half = image.crop((0, 0, middle, image.height) if self.left else (middle, 0, image.width, image.height))
+        image = read_as(self.both.whole(row), channels=channels, kind=kind)
+        half = image.crop(self._box(row, image.size))
         if isinstance(half, Raster) and half.valid is not None and not half.valid.any():
             side = "left" if self.left else "right"
             raise ImageError(f"{self.where(row)}: its {side} half holds no data: leave it out")
         look_at(half, name=self.where(row))
         return half
+
+    def decoded(self, row: int) -> Decoded:
+        whole = self.both.whole(row)
+        return whole.cropped(self._box(row, whole.size))
+
+    def _box(self, row: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        width, height = size
+        if width % 2 or width < 2:
+            raise DataError(
+                f"{self.where(row)} is {width} pixels wide, which is odd, so that it cannot hold two halves of one "
+                f"size side by side: mend or delete it, or leave out --side_by_side"
+            )
+        return (0, 0, width // 2, height) if self.left else (width // 2, 0, width, height)
 
     def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
         return self.both.images.kind(row, no_data=no_data, bands=bands)
@@ -142,14 +154,8 @@ class Half:
         return self.both.images.where(row)
 
 
-def read_as(content: str | bytes, *, channels: int, kind: RasterKind | None, name: str | None = None) -> AnyImage:
-    """A file, by path or bytes, as a picture of so many channels or a raster of that kind."""
-    if kind is not None and kind.meaning != "values":  # which are dark as pictures, and ought to be
-        return (read_class_numbers if kind.meaning == "labels" else read_mask)(content, name=name)
-    image: AnyImage = (
-        read_image(content, channels=channels, name=name)
-        if kind is None
-        else read_raster(content, kind=kind, name=name)
-    )
-    look_at(image, name=name_of(content, name))
-    return image
+def read_as(image: Decoded, *, channels: int, kind: RasterKind | None) -> AnyImage:
+    """An image as a picture of so many channels or a raster of that kind."""
+    read: AnyImage = image.picture(channels=channels) if kind is None else image.raster(kind=kind)
+    look_at(read, name=image.name)
+    return read

@@ -7,12 +7,15 @@ python -m img2img_hub check-data --dataset rooms --source_column rgb depth --tar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
+from typing import cast
 
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.reading import Images
 from img2img_hub.images.headers import HeaderError
-from img2img_hub.images.raster import AnyImage, RasterKind
+from img2img_hub.images.raster import AnyImage, Raster, RasterKind
+from img2img_hub.images.read import Decoded
 from img2img_hub.images.slots import Slot, common_type, stacked
 from img2img_hub.images.values import spread
 
@@ -45,8 +48,10 @@ class Stack:
 
     def _kind_of_part(self, name: str, images: Images) -> RasterKind:
         said = self.declared.get(name)
-        if said is not None and said.kind in ("labels", "mask"):
-            return RasterKind(bands=1, dtype=said.dtype, masked=False, meaning=said.kind)
+        if said is not None and said.kind == "instances":
+            return RasterKind(bands=1, dtype=self._of_instances(images), masked=False)
+        if said is not None and said.by_nearest:
+            return RasterKind(bands=1, dtype=said.dtype, masked=False)
         kinds = []
         for row in spread(len(images), _LOOKED_AT):
             try:  # with a value for no data even a picture is a raster, and says its bands
@@ -69,18 +74,28 @@ class Stack:
         masked = any(kind.masked for kind in rasters)
         return RasterKind(bands=rasters[0].bands, dtype=rasters[0].dtype, masked=masked)
 
+    @staticmethod
+    def _of_instances(images: Images) -> str:
+        """16 bits where the files looked at have no more."""
+        dtypes = []
+        for row in spread(len(images), _LOOKED_AT):
+            try:
+                found = images.kind(row, no_data=None, bands=None)
+            except (HeaderError, DataError):  # its reader says why
+                continue
+            dtypes.append("uint8" if found is None else found.dtype)
+        return "uint16" if set(dtypes) <= {"uint8", "uint16"} else "int32"
+
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
-        return tuple(
-            Slot(
-                name=name,
-                kind=None if kind.meaning == "values" else kind.meaning,
-                bands=kind.bands,
-                dtype=kind.dtype,
-                classes=self.declared[name].classes if kind.meaning == "labels" else 0,
-            )
-            for name, kind in self._kinds.items()
-        )
+        slots = []
+        for name, kind in self._kinds.items():
+            said = self.declared.get(name)
+            if said is not None and said.by_nearest:
+                slots.append(replace(said, name=name, bands=1, dtype=kind.dtype, scale=1, training_only=False))
+            else:
+                slots.append(Slot(name=name, bands=kind.bands, dtype=kind.dtype))
+        return tuple(slots)
 
     @property
     def channels(self) -> int:
@@ -89,7 +104,9 @@ class Stack:
 
     @property
     def whole(self) -> RasterKind:
-        """What a row is."""
+        """What a row is; of classes in their colours, with pixels of no class as such without data."""
+        if self.slots[0].in_colours:
+            return RasterKind(bands=3, dtype="uint8", masked=True)
         return RasterKind(
             bands=sum(slot.bands for slot in self.slots),
             dtype=common_type(self.slots),
@@ -108,12 +125,7 @@ class Stack:
         return len(next(iter(self.parts.values())))
 
     def read(self, row: int, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
-        images = {
-            slot.name: self.parts[slot.name].read(
-                row, channels=slot.bands, kind=None if slot.kind == "picture" else self._kinds[slot.name]
-            )
-            for slot in self.slots
-        }
+        images = {slot.name: self._read_part(slot, row) for slot in self.slots}
         sizes = {name: image.size for name, image in images.items()}
         first = next(iter(sizes))
         for name, size in sizes.items():
@@ -122,7 +134,19 @@ class Stack:
                     f"the sources of a pair have two sizes: {self.parts[first].where(row)} is {sizes[first][0]}x"
                     f"{sizes[first][1]}, {self.parts[name].where(row)} is {size[0]}x{size[1]}: resize or delete them"
                 )
+        if self.slots[0].in_colours:
+            return self.slots[0].painted(cast(Raster, images["target"]))
         return stacked(images, self.slots)
+
+    def _read_part(self, slot: Slot, row: int) -> AnyImage:
+        part = self.parts[slot.name]
+        if slot.by_nearest:
+            return slot.read(part.decoded(row))
+        kind = None if slot.kind == "picture" else self._kinds[slot.name]
+        return part.read(row, channels=slot.bands, kind=kind)
+
+    def decoded(self, row: int) -> Decoded:
+        return Decoded(self.read(row, channels=self.channels, kind=self.whole), name=self.where(row))
 
     def kind(self, row: int, *, no_data: float | None, bands: int | None) -> RasterKind | None:
         return self.whole

@@ -32,7 +32,10 @@ _JITTER_STREAM, _ORDER_STREAM = 1, 2
 
 class TrainingDataset(Dataset[dict[str, Tensor]]):
     """Jittered samples {"source", "target"}, each (C, H, W) float32 in [-1, 1], indexed by (epoch, index), and what
-    else the method reads, by its slots' names. Class numbers are a channel of 1 and 0 for each class.
+    else the method reads, by its slots' names.
+
+    Numbers of classes and instances are left as they are, (K, H, W) uint8 or int32 under "source_numbers" and the like:
+    `joined` makes the network's channels of them, on whatever device a batch is.
 
     Beside rasters that have pixels without data, which are 0 in all bands, stands "source_valid" or "target_valid",
     (1, H, W), 1 where there is data and 0 elsewhere.
@@ -127,13 +130,27 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         if values is None:
             return {name: _picture(window, mirror=mirror)}
         window = window[:, :, ::-1] if mirror else window
-        if len(window) == values.bands:
-            return {name: values.to_network(window)}
-        valid = window[-1] != 0
-        return {
-            name: values.to_network(window[:-1], valid),
-            f"{name}_valid": torch.from_numpy(valid.astype(np.float32))[None],
-        }
+        valid = window[-1] != 0 if len(window) > values.bands else None
+        known = {} if valid is None else {f"{name}_valid": torch.from_numpy(valid.astype(np.float32))[None]}
+        if not values.numbered:
+            return {name: values.to_network(window[: values.bands], valid), **known}
+        seen, numbers = values.parted(window[: values.bands])
+        parts = {name: seen, f"{name}_numbers": numbers, **known}
+        return {key: part for key, part in parts.items() if part is not None}
+
+    def joined(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A batch of samples with (N, C, H, W) of what the network sees of each slot in the place of numbers, on its
+        device; of a source with instances also "instances", (N, 1, H, W) int32."""
+        for name, values in self._values.items():
+            if values is None or f"{name}_numbers" not in batch:
+                continue
+            numbers, valid = batch.pop(f"{name}_numbers"), batch.get(f"{name}_valid")
+            seen = batch.pop(name, None)
+            if name == "source" and values.edges:
+                place = values.numbered.index(values.edges[0])
+                batch["instances"] = numbers[:, place : place + 1].int()
+            batch[name] = values.joined(seen, numbers, valid=None if valid is None else valid > 0)
+        return batch
 
     def _draw(self, pixels: np.ndarray, random: np.random.Generator) -> tuple[int, int, bool]:
         left, top = (int(value) for value in random.integers(pixels.shape[-1] - self.image_size + 1, size=2))

@@ -12,6 +12,7 @@ from img2img_hub.data.samples.reading import Half, Images, read_as
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.images.headers import kind_of
 from img2img_hub.images.raster import AnyImage, RasterKind
+from img2img_hub.images.read import Decoded
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
     from datasets import IterableDataset
@@ -44,10 +45,13 @@ class StreamedColumn:
         return known.num_examples if known else 0
 
     def read(self, row: Any, *, channels: int, kind: RasterKind | None = None) -> AnyImage:
+        return read_as(self.decoded(row), channels=channels, kind=kind)
+
+    def decoded(self, row: Any) -> Decoded:
         content = row[self.column].content
         if content is None:
             raise DataError(f"{self.where(row)} holds no image: delete the row or fill it")
-        return read_as(content, channels=channels, kind=kind, name=self.where(row))
+        return Decoded(content, name=self.where(row))
 
     def kind(self, row: Any, *, no_data: float | None, bands: int | None) -> RasterKind | None:
         return kind_of(row[self.column].content, no_data=no_data, bands=bands, name=self.where(row))

@@ -50,6 +50,9 @@ METRICS = _Metrics(
         "fid_source": Metric("FID, source", f"Fréchet Inception distance, {_SOURCE}", digits=2),
         "kid_target": Metric("KID, target", f"kernel Inception distance, {_TARGET}", digits=5),
         "kid_source": Metric("KID, source", f"kernel Inception distance, {_SOURCE}", digits=5),
+        "pixel_accuracy": Metric("pixel accuracy", "share of pixels of the right class, 0–1", higher_is_better=True),
+        "class_accuracy": Metric("class accuracy", "the same of each class, their mean, 0–1", higher_is_better=True),
+        "mean_iou": Metric("mean IoU", "intersection over union of each class, their mean, 0–1", higher_is_better=True),
         **_by_network("lite0"),
     }
 )

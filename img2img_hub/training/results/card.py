@@ -112,14 +112,16 @@ def _references(key: str, numbers: dict[str, float]) -> str:
 
 def _values(translator: Translator) -> str:
     """Bands, types and ranges of a translator of rasters; what several inputs are; "" of one of pictures."""
-    slots, both = translator.settings.inputs, _both_values(translator)
+    slots, both, output = translator.settings.inputs, _both_values(translator), translator.settings.output
     if both == (None, None):
         return ""
     words = ["8-bit pictures" if values is None else values.describe() for values in both]
-    units = both[1] is not None or not slots or any(slot.kind == "raster" for slot in slots)
+    rasters = [both[0] is not None and not slots, both[1] is not None and output is None]
+    units = any(rasters) or any(slot.kind == "raster" for slot in slots)
     if slots:
         named = ", ".join(slot.describe() for slot in slots)
         words[0] = f"{named}; {words[0]}" if units else named
+    words[1] = words[1] if output is None else output.describe()
     said = f"Input: {words[0]}. Output: {words[1]}."
     if units:
         said += (
@@ -128,6 +130,10 @@ def _values(translator: Translator) -> str:
         )
     if any(slot.kind == "labels" for slot in slots):
         said += " Classes are numbered from 0, in grey or by a palette; 255 is of none."
+    if output is not None:
+        said += " An output is an image with a palette: its numbers are the classes."
+    for slot in [*slots, *([] if output is None else [output])]:
+        said += f" {slot.name}: {'; '.join(slot.classes_in_words)}." if slot.class_names or slot.palette else ""
     if any(slot.kind == "mask" for slot in slots):
         said += " Masks are 0 and 255, or 0 and 1."
     return said

@@ -70,12 +70,14 @@ class Generators:
         assert isinstance(network, Network)
         data = self.run.train_data
         inputs = data.about.inputs if direction.source == "source" else ()
+        output = data.about.output if direction.source == "source" else None
         source_values, target_values = reversed(data.values) if direction.source == "target" else data.values
         return TranslationSettings(
             family=self.family.name,
             source_channels=network.in_channels,
             target_channels=network.out_channels,
             inputs=inputs,
+            output=output,
             source_values=source_values,
             target_values=target_values,
             norm_statistics=self._norm_statistics(network),

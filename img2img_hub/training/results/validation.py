@@ -22,7 +22,7 @@ from img2img_hub.evaluation.measure import (
     num_images,
     smallest_set,
 )
-from img2img_hub.evaluation.metrics import METRICS, metric_names
+from img2img_hub.evaluation.metrics import CLASS_METRICS, METRICS, metric_names
 from img2img_hub.evaluation.perceptual import Perceptual, kinds_of
 from img2img_hub.evaluation.references import reference_distances
 from img2img_hub.families import Direction
@@ -68,7 +68,8 @@ class Evaluation:
 
     def _metric_names(self, extra: Sequence[str]) -> tuple[str, ...]:
         family = self.family
-        return metric_names(paired=family.paired, cycles=family.has_cycles, extra=extra, own=family.metrics)
+        own = (*family.metrics, *(CLASS_METRICS if self.train_data.about.output is not None else ()))
+        return metric_names(paired=family.paired, cycles=family.has_cycles, extra=extra, own=own)
 
     def _check_names(self) -> None:
         config, best = self.config, self.config.best_metric
