@@ -134,7 +134,7 @@ def test_names_and_shapes_at_full_width(layout):
     assert found == [(name, value.shape) for name, value in state.items()]
     found = find_layout(state)
     arguments, _ = found.arguments(state, dropout=None, norm=None)
-    assert architecture is type(network)
+    assert found.network is type(network)
     assert arguments.items() <= network.config.items()
 
 

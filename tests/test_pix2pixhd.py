@@ -231,8 +231,8 @@ def test_epochs_of_unknown_length_freeze_nothing_for_ever():
     optimizers = make_optimizers(family, config, networks=networks, accelerator=Accelerator(cpu=True))
     plan = Plan.make(family, config, num_samples=None, world_size=1)
     with pytest.raises(ValueError, match="leave out --streaming, or --fix_global_epochs"):
-        freeze(family, networks, optimizers, plan=plan, step=0)
-    assert freeze(Pix2PixHD(), networks, optimizers, plan=plan, step=0) == {}
+        freeze(family, config, networks, optimizers, plan=plan, step=0)
+    assert freeze(Pix2PixHD(), config, networks, optimizers, plan=plan, step=0) == {}
 
 
 # --- styles -----------------------------------------------------------------------------------------------------------

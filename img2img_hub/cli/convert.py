@@ -18,12 +18,17 @@ def convert(
     push_to_hub: str | None = None,
     dropout: float | None = None,
     norm: Literal["instance", "none"] | None = None,
-    family: Literal["pix2pix", "cyclegan", "cut", "fastcut"] | None = None,
+    depth: Literal["normal", "more", "most"] | None = None,
+    edges: bool | None = None,
+    unknown: bool | None = None,
+    features: int | None = None,
+    family: Literal["pix2pix", "cyclegan", "cut", "fastcut", "pix2pixhd", "spade"] | None = None,
     norm_statistics: Literal["image", "running"] | None = None,
     working_size: int | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Turn a .pth of the original code (pix2pix and CycleGAN, CUT) into a model, or a model into such a .pth.
+    """Turn a .pth of the original code (pix2pix and CycleGAN, CUT, pix2pixHD, SPADE) into a model, or a model into such
+    a .pth.
 
     Architecture, width, channels and norm are read off the file's names and shapes; no code in it is run.
 
@@ -34,10 +39,18 @@ def convert(
         push_to_hub: Publish the model under this id (user/name), too.
         dropout: Probability to record; default: 0.5 for a U-Net (its file does not show it), a ResNet's as it shows.
         norm: For a file without norm weights; default: instance where it has biases, else none.
+        depth: How often a SPADE generator doubles, which its file does not show: normal (COCO-Stuff and ADE20K), more
+            (Cityscapes); most shows.
+        edges: Of a label map with a channel for each class (pix2pixHD, SPADE): whether the last channel marks where
+            instances border, which the file does not show.
+        unknown: Of such a map (SPADE): whether the channel behind the classes is of pixels of no class.
+        features: How many channels of pix2pixHD's source are an encoder's features; default: none.
         family: The method it was trained by; default: pix2pix for a U-Net, cyclegan for a ResNet, cut for
-            an antialiased one.
-        norm_statistics: What batch norm uses; default: image, each image's own, as test.py does without --eval.
-        working_size: Side of the training images in pixels; default: the U-Net's own size, 256 for a ResNet.
+            an antialiased one, pix2pixhd and spade for theirs.
+        norm_statistics: What batch norm uses; default: image, each image's own, as test.py does without --eval; for
+            SPADE running.
+        working_size: Side of the training images in pixels; default: the U-Net's own size, 256 for a ResNet; 512 to
+            2048 for pix2pixHD, 256 or 512 for SPADE.
         overwrite: Replace the files of a model that is there already.
     """
     if (output is None) == (to_official is None):
@@ -45,6 +58,10 @@ def convert(
     wishes = {
         "dropout": dropout,
         "norm": norm,
+        "depth": depth,
+        "edges": edges,
+        "unknown": unknown,
+        "features": features,
         "family": family,
         "norm_statistics": norm_statistics,
         "working_size": working_size,
@@ -88,7 +105,8 @@ def _from_official(source: Path, output: Path, *, push_to_hub: str | None, overw
     print(f"{'written':18}{output}")
     if converted.settings is None:
         what = type(network).__name__
-        print(f"{'note':18}a {what} translates nothing: it stands in training/ of its generator, to train on")
+        what = f"{'an' if what[0] in 'AEIOU' else 'a'} {what}"
+        print(f"{'note':18}{what} translates nothing: it stands in training/ of its generator, to train on")
     if push_to_hub is not None:
         url = push_folder(output, push_to_hub, commit_message=f"Convert {source.name} of the original code")
         print(f"pushed to {url}")

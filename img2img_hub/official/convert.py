@@ -3,22 +3,27 @@
     python -m img2img_hub convert latest_net_G.pth --output models/facades
 
 The file tells the network (official/file.py). What it does not tell is taken from the papers: U-Nets are pix2pix's,
-ResNets are CycleGAN's, antialiased ones are CUT's.
+ResNets are CycleGAN's, antialiased ones are CUT's. What the channels of a label map are, no paper tells: that is asked.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 from img2img_hub.families import FAMILIES
 from img2img_hub.hub.card import CardFacts, render_model_card
-from img2img_hub.networks import Generator, Network, UNetGenerator
+from img2img_hub.images.slots import Slot, common_type
+from img2img_hub.images.values import BandValues
+from img2img_hub.networks import CoarseToFineGenerator, Generator, Network, SpadeGenerator, UNetGenerator
 from img2img_hub.networks.blocks import Norm, NormStatistics
-from img2img_hub.official.file import CUT_SOURCE, SOURCE, read_official
+from img2img_hub.networks.spade import Depth
+from img2img_hub.networks.style_encoder import STYLE_ENCODER
+from img2img_hub.official.file import CUT_SOURCE, HD_SOURCE, SOURCE, SPADE_SOURCE, read_official
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
-Method = Literal["pix2pix", "cyclegan", "cut", "fastcut"]
+Method = Literal["pix2pix", "cyclegan", "cut", "fastcut", "pix2pixhd", "spade"]
+SPADE_LICENSE = "cc-by-nc-sa-4.0"
 FILES = ("config.json", "model.safetensors", SETTINGS_FILE, "README.md")  # of a converted generator
 
 
@@ -36,11 +41,29 @@ class Converted:
     """What was dropped, filled in or assumed on the way, each one sentence without its full stop."""
 
 
+class Said(TypedDict, total=False):
+    """What `convert_official` can be told of a file."""
+
+    dropout: float | None
+    norm: Norm | None
+    depth: Depth | None
+    features: int | None
+    edges: bool | None
+    unknown: bool | None
+    family: Method | None
+    norm_statistics: NormStatistics | None
+    working_size: int | None
+
+
 def convert_official(
     path: str | Path,
     *,
     dropout: float | None = None,
     norm: Norm | None = None,
+    depth: Depth | None = None,
+    features: int | None = None,
+    edges: bool | None = None,
+    unknown: bool | None = None,
     family: Method | None = None,
     norm_statistics: NormStatistics | None = None,
     working_size: int | None = None,
@@ -49,42 +72,132 @@ def convert_official(
 
     Args:
         path: such as latest_net_G.pth.
-        dropout, norm: see `read_official`.
+        dropout, norm, depth, features: see `read_official`.
+        edges: of a source of classes, whether its last channel marks where instances border (pix2pixHD, SPADE).
+        unknown: of such a source, whether the channel behind the classes is of pixels of no class (SPADE).
         family: the method it was trained by. None: pix2pix for a U-Net, cyclegan for a ResNet, cut for an antialiased
-            one.
-        norm_statistics: what batch norm normalises with. None: "image", as the original's test.py does without --eval.
-        working_size: side of the training images in pixels. None: 2**levels for a U-Net (256 for unet_256), else 256.
+            one, pix2pixhd and spade for theirs.
+        norm_statistics: what batch norm normalises with. None: "running" for SPADE, else "image", as the originals'
+            test.py do.
+        working_size: side of the training images in pixels. None: 2**levels for a U-Net (256 for unet_256), 512 for
+            pix2pixHD's global generator and twice that with each enhancer, 512 for SPADE of another depth than
+            "normal", else 256.
 
     Raises:
-        ValueError: the file is refused (see `read_official`), or an argument does not fit it.
+        ValueError: the file is refused (see `read_official`), or an argument does not fit it, or is lacking.
     """
-    official = read_official(path, dropout=dropout, norm=norm)
+    official = read_official(path, dropout=dropout, norm=norm, depth=depth, features=features)
     network, notes = official.network, list(official.notes)
     wishes = {"family": family, "norm_statistics": norm_statistics, "working_size": working_size}
+    wishes |= {"edges": edges, "unknown": unknown}
     if not isinstance(network, Generator):
         if given := [f"{key} {value}" for key, value in wishes.items() if value is not None]:
             raise ValueError(f"{path} is a {type(network).__name__}, to which {given[0]} says nothing: leave it out")
         return Converted(network=network, settings=None, method="", notes=tuple(notes))
-    unet, said = isinstance(network, UNetGenerator), family is not None
+    said = family is not None
     if family is None:
-        family = "pix2pix" if unet else "cut" if network.config.get("antialias") else "cyclegan"
+        family = _family_of(network)
         notes.append(f"the file does not name its method: taken for {family}, whose paper has such a network")
     if working_size is None:
-        working_size = network.multiple if unet else 256
+        working_size = _size_of(network)
         notes.append(f"the file does not tell the size of its training images: {working_size} × {working_size} assumed")
     try:
+        inputs = _inputs(network, edges=edges, unknown=unknown)
         settings = TranslationSettings(
             family=family,
             source_channels=network.in_channels,
             target_channels=network.out_channels,
-            norm_statistics="image" if norm_statistics is None else norm_statistics,
+            inputs=inputs,
+            source_values=_values(inputs),
+            norm_statistics=norm_statistics or FAMILIES[family].norm_statistics or "image",
             working_size=working_size,
-            resize="fit" if unet else "native",
+            resize="fit" if isinstance(network, UNetGenerator | SpadeGenerator) else "native",
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    if isinstance(network, SpadeGenerator) and network.latent:
+        notes.append(
+            f"it has styles: its latest_net_E.pth, converted into training/{STYLE_ENCODER} of its folder, reads those "
+            "of photos"
+        )
     method = FAMILIES[family].title + ("" if said else ", as its network suggests (the file does not tell)")
     return Converted(network=network, settings=settings, method=method, notes=tuple(notes))
+
+
+def _family_of(network: Network) -> Method:
+    of_class: dict[type[Network], Method] = {
+        UNetGenerator: "pix2pix",
+        CoarseToFineGenerator: "pix2pixhd",
+        SpadeGenerator: "spade",
+    }
+    return of_class.get(type(network), "cut" if network.config.get("antialias") else "cyclegan")
+
+
+def _size_of(network: Generator) -> int:
+    if isinstance(network, UNetGenerator):
+        return network.multiple
+    if isinstance(network, CoarseToFineGenerator):
+        return 512 * 2 ** int(network.config["enhancers"])
+    return 512 if network.config.get("depth", "normal") != "normal" else 256
+
+
+def _inputs(network: Generator, *, edges: bool | None, unknown: bool | None) -> tuple[Slot, ...]:
+    """What a source is: () for a picture, else a label map, perhaps with a map of instances.
+
+    Raises:
+        ValueError: nobody said what its channels are.
+    """
+    spade = isinstance(network, SpadeGenerator)
+    said = edges is not None or unknown is not None
+    if not spade and not isinstance(network, CoarseToFineGenerator):
+        if said:
+            raise ValueError(
+                f"edges and unknown are of label maps, and a {type(network).__name__} of the original code reads "
+                "pictures: leave them out"
+            )
+        return ()
+    count = network.in_channels
+    if not spade:
+        if count in (1, 3) and not said:
+            return ()
+        if unknown:
+            raise ValueError("pix2pixHD has no channel of pixels of no class: leave unknown out")
+        unknown = False
+    if edges is None or unknown is None:
+        raise ValueError(
+            f"its source has {count} channels, and the file does not show what they are: say --edges True or False "
+            "(whether the last one marks where instances border)"
+            + (
+                " and --unknown True or False (whether the one behind the classes is of pixels of no class). Of the "
+                "released models, COCO-Stuff's (184 channels) has both, Cityscapes' (36) edges alone, and ADE20K's "
+                "(151) neither: its maps are read as they are, 0 to 150"
+                if spade
+                else ". The released model, label2city (36 channels), has one"
+            )
+        )
+    classes = count - edges - unknown
+    if classes < 1:
+        raise ValueError(
+            f"its source has {count} channels, of which edges {edges} and unknown {unknown} leave no class"
+        )
+    labels = Slot(
+        name="label" if edges else "source",
+        kind="labels",
+        bands=1,
+        classes=classes,
+        unknown_channel=unknown,
+        dtype="uint8" if classes <= 255 else "uint16",
+    )
+    return (labels, Slot(name="instance", kind="instances", bands=1, dtype="int32")) if edges else (labels,)
+
+
+def _values(inputs: tuple[Slot, ...]) -> BandValues | None:
+    if not inputs:
+        return None
+    edges = tuple(place for place, slot in enumerate(inputs) if slot.kind == "instances")
+    classes = tuple(slot.channels if slot.kind == "labels" else 0 for slot in inputs)
+    ends: dict[str, Any] = {"low": (0.0,) * len(inputs), "high": (255.0,) * len(inputs)}
+    return BandValues(dtype=common_type(inputs), classes=classes, edges=edges, **ends)
 
 
 def save_converted(converted: Converted, folder: str | Path, *, checkpoint: str | Path) -> None:
@@ -107,7 +220,14 @@ def _card(converted: Converted, settings: TranslationSettings, *, name: str, che
     network, family = converted.network, FAMILIES[settings.family]
     with checkpoint.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    source = CUT_SOURCE if network.config.get("antialias") else SOURCE
+    spade, hd = isinstance(network, SpadeGenerator), isinstance(network, CoarseToFineGenerator)
+    source = SPADE_SOURCE if spade else HD_SOURCE if hd else CUT_SOURCE if network.config.get("antialias") else SOURCE
+    limits = "The file tells neither the data of the training nor its license, and nothing was measured here."
+    if spade:
+        limits += (
+            " The code of SPADE and the weights that its authors published are for non-commercial use alone "
+            "(CC BY-NC-SA 4.0)."
+        )
     notes = "".join(f"\n- {note[0].upper()}{note[1:]}." for note in converted.notes)
     facts = CardFacts(
         model_name=name,
@@ -120,7 +240,8 @@ def _card(converted: Converted, settings: TranslationSettings, *, name: str, che
             f"PyTorch code]({source}). The weights are the file's own, in float32.\n{notes}"
         ).strip(),
         norm_statistics=settings.norm_statistics if network.config.get("norm") == "batch" else "",
-        limitations="The file tells neither the data of the training nor its license, and nothing was measured here.",
+        license=SPADE_LICENSE if spade else "",
+        limitations=limits,
         citation=family.paper,
     )
     return render_model_card(facts)

@@ -142,14 +142,16 @@ class Heads(Layout):
     mark, kernel = "mlp_0.0.weight", ()
     always_biased = ()
 
-    def arguments(self, state: State, *, dropout: float | None, norm: Norm | None) -> tuple[dict[str, Any], list[str]]:
-        if norm is not None:
-            raise ValueError(f"it is a {self.network.__name__}, which has no norm: leave norm {norm} out")
-        self.dropout(state, dropout)
+    def sizes(self, state: State) -> dict[str, Any]:
         channels: list[int] = []
         while (name := f"mlp_{len(channels)}.0.weight") in state and state[name].ndim == 2:
             channels.append(state[name].shape[1])
-        return {"channels": ",".join(map(str, channels)), "width": state[self.mark].shape[0]}, []
+        return {"channels": ",".join(map(str, channels)), "width": state[self.mark].shape[0]}
+
+    def _norm(self, state: State, wanted: Norm | None) -> tuple[dict[str, Any], list[str]]:
+        if wanted is not None:
+            raise ValueError(f"it is a {self.network.__name__}, which has no norm: leave norm {wanted} out")
+        return {}, []
 
     def name(self, ours: str, network: Network) -> str:
         return ours.replace("heads.", "mlp_", 1)
@@ -182,7 +184,7 @@ def layout_of(network: Network) -> Layout | None:
 
 
 def original_names(network: Network, layout: Layout | None = None) -> dict[str, str]:
-    """{our name of a tensor: the original's}, in the order of its state dict; by default of the layout that is written."""
+    """{our name of a tensor: the original's}, in the order of its state dict; by default in that which is written."""
     layout = layout or layout_of(network)
     assert layout is not None
     names = {name: layout.name(name, network) for name in network.state_dict()}

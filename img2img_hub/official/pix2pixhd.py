@@ -41,8 +41,8 @@ class CoarseToFine(_Biased):
     asks = frozenset({"features"})
 
     def recognises(self, state: State) -> bool:
-        own = "model1_1.1.weight" in state or (has_blocks(state) and halvings(state) != _CYCLEGAN)
-        return own and super().recognises(state)
+        alone = has_blocks(state) and not places_of("filt", state) and halvings(state) != _CYCLEGAN
+        return ("model1_1.1.weight" in state or alone) and super().recognises(state)
 
     def describe(self) -> str:
         return f"{super().describe()}, of {_HALVINGS} halvings"
@@ -188,7 +188,7 @@ def halvings(state: State) -> int:
     """How often a ResNet or an encoder of these names halves: convolutions model.4, model.7 … before the first block,
     or half of those before the last one."""
     count = 0
-    while (name := f"model.{4 + 3 * count}.weight") in state and state[name].ndim == 4:
+    while f"model.{4 + 3 * count}.weight" in state:
         count += 1
     return count if has_blocks(state) else count // 2
 

@@ -116,7 +116,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     averages = make_averages(family, config, networks=networks, accelerator=accelerator)
     wrapped = prepare_networks(family, config, networks=networks, accelerator=accelerator)
     optimizers = make_optimizers(family, config, networks=networks, accelerator=accelerator)
-    freeze(family, networks, optimizers, plan=plan, step=0)  # whether it can be
+    freeze(family, config, networks, optimizers, plan=plan, step=0)  # whether it can be
     helpers = prepare_helpers(family, accelerator)
 
     # The place in the run: a checkpoint's, or the beginning.
@@ -202,7 +202,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
                 late=family.decays_late,
             )
             rates = set_learning_rates(optimizers, family, config, factor=factor)
-            stepper.step(batches, logs, frozen=freeze(family, networks, optimizers, plan=plan, step=state.step))
+            frozen = freeze(family, config, networks, optimizers, plan=plan, step=state.step)
+            stepper.step(batches, logs, frozen=frozen)
             state.step += 1
 
             # What the step gave: a line, a checkpoint, a sheet, a push. The checkpoint stands before the sheet is

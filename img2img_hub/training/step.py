@@ -15,7 +15,6 @@ from img2img_hub.families import Batch, Family, Outputs, Phase
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.state.checkpoints import RunState
-from img2img_hub.training.state.encoders import drop_gradients
 
 
 @dataclass(kw_only=True)
@@ -40,7 +39,6 @@ class Stepper:
         self.family = family
         self.phases = family.phases
         self.accumulation = config.gradient_accumulation_steps
-        self.frozen_steps = config.freeze_encoder_steps
         self.accelerator = accelerator
         self.wrapped = wrapped
         self.helpers = dict(helpers or {})
@@ -106,8 +104,6 @@ class Stepper:
             logs.add(phase.name, terms)
         for parameter in frozen:  # Adam leaves out what has none; ranks exchange them all the same
             parameter.grad = None
-        if self.state.step < self.frozen_steps:
-            drop_gradients(self.state.networks[name] for name in phase.trains)
         optimizer.step()
         for network in read.values():
             network.requires_grad_(True)

@@ -8,7 +8,7 @@ Python, the command line, the web page and the evaluation all come through here.
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self, cast, get_args, overload
+from typing import TYPE_CHECKING, Self, Unpack, cast, get_args, overload
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.base import commit_of, fetch
-from img2img_hub.networks.blocks import Dropout, Norm, NormStatistics, set_norm_statistics
+from img2img_hub.networks.blocks import Dropout, set_norm_statistics
 from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward, of_pytorch
 from img2img_hub.strips.translate import Tiles
 from img2img_hub.translation.describe import describe
@@ -27,6 +27,9 @@ from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.pixels import Pixels, finish_of
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
 from img2img_hub.translation.styles import Styles
+
+if TYPE_CHECKING:
+    from img2img_hub.official.convert import Said
 
 Input = ImageLike | Mapping[str, ImageLike]
 """What is translated: an image, or several by name for a model whose input is made of several."""
@@ -153,35 +156,25 @@ class Translator:
         cls,
         path: str | Path,
         *,
-        dropout: float | None = None,
-        norm: Norm | None = None,
-        family: Literal["pix2pix", "cyclegan", "cut", "fastcut"] | None = None,
-        norm_statistics: NormStatistics | None = None,
-        working_size: int | None = None,
         device: str | torch.device | None = None,
         dtype: Dtype = "float32",
         tiles: Tiles = "fast",
         memory: float | None = None,
+        **said: "Unpack[Said]",
     ) -> Self:
         """Load a generator from a .pth of the original PyTorch code, onto `device` (None: cuda, else mps, else cpu).
 
         Architecture, width, channels and norm are read off names and shapes; no code in the file is run. `dtype`, and
-        `tiles` and `memory` for large images, see above. The other arguments override what is inferred or assumed, see
-        `official.convert.convert_official`.
+        `tiles` and `memory` for large images, see above. What is `said` overrides what is inferred or assumed, and
+        answers what no file shows: the arguments of `official.convert.convert_official`.
 
         Raises:
-            ValueError: the file is not readable as tensors alone, of no original layout, or a discriminator.
+            ValueError: the file is not readable as tensors alone, of no original layout, or a discriminator; something
+                has to be said.
         """
         from img2img_hub.official.convert import convert_official  # brings the families and the card's libraries
 
-        converted = convert_official(
-            path,
-            dropout=dropout,
-            norm=norm,
-            family=family,
-            norm_statistics=norm_statistics,
-            working_size=working_size,
-        )
+        converted = convert_official(path, **said)
         return cls(
             converted.network,
             converted.settings,

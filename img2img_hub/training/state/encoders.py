@@ -3,11 +3,12 @@
 accelerate launch train_accelerate.py pix2pix --encoder lite0 --freeze_encoder_steps 1000 …
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
 
+from img2img_hub.families import Family
 from img2img_hub.hub.local_paths import shortened
 from img2img_hub.networks.encoders import encoder_of
 from img2img_hub.training.run.config import IMAGENET, TrainConfig
@@ -48,15 +49,17 @@ def start_encoders(networks: Mapping[str, nn.Module], config: TrainConfig, *, fr
     return said
 
 
-def drop_gradients(networks: Iterable[nn.Module]) -> None:
-    """Let the optimizer pass by the encoders: it skips what has no gradient, and keeps no state of it either.
-
-    They have required one all the same: what exchanges gradients between processes must find all that it was built for.
-    """
-    for network in networks:
-        if (encoder := encoder_of(network)) is not None:
-            for parameter in encoder.parameters():
-                parameter.grad = None
+def frozen_encoders(
+    family: Family, config: TrainConfig, networks: Mapping[str, nn.Module], *, step: int
+) -> dict[str, list[nn.Parameter]]:
+    """{phase: the weights of its networks' encoders} in the steps (from 0) in which these are kept; {} afterwards."""
+    if step >= config.freeze_encoder_steps:
+        return {}
+    kept = {}
+    for phase in family.phases:
+        encoders = [encoder for name in phase.trains if (encoder := encoder_of(networks[name])) is not None]
+        kept[phase.name] = [parameter for encoder in encoders for parameter in encoder.parameters()]
+    return kept
 
 
 def describe_encoder(config: TrainConfig, network: nn.Module) -> str:

@@ -15,6 +15,7 @@ from img2img_hub.errors import first_line
 from img2img_hub.families import Family
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.run.plan import Plan
+from img2img_hub.training.state.encoders import frozen_encoders
 
 
 def prepare_networks(
@@ -100,14 +101,15 @@ def make_optimizers(
 
 def freeze(
     family: Family,
+    config: TrainConfig,
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, AcceleratedOptimizer],
     *,
     plan: Plan,
     step: int,
 ) -> dict[str, list[nn.Parameter]]:
-    """What the family leaves as it is in this step (from 0), by phase. In the first step in which a phase trains all of
-    its networks again, its Adam forgets what it knew.
+    """What this step (from 0) leaves as it is, by phase: encoders in their first steps, what the family says. In the
+    first step in which a phase trains all of its networks again, its Adam forgets what it knew.
 
     Raises:
         ValueError: something is frozen for some epochs, and how long one is is not known.
@@ -121,7 +123,8 @@ def freeze(
     before = family.frozen_parameters(dict(networks), epoch=plan.epoch(max(step - 1, 0)))
     for phase in before.keys() - frozen.keys():
         optimizers[phase].optimizer.state.clear()
-    return frozen
+    kept = frozen_encoders(family, config, networks, step=step)
+    return {phase: [*frozen.get(phase, ()), *kept.get(phase, ())] for phase in frozen.keys() | kept.keys()}
 
 
 def set_learning_rates(
