@@ -168,16 +168,21 @@ def test_a_model_whose_paint_file_is_wrong_is_not_offered(address: str, open_pag
     expect(page.locator("#paint-model")).to_be_hidden()
 
 
-def test_the_palette_of_a_model_of_label_maps_is_a_sheet_by_itself(open_page, tmp_path, tmp_path_factory):
-    folder = write_of_classes(tmp_path / "of-classes")
+@pytest.fixture(scope="module")
+def of_classes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = write_of_classes(tmp_path_factory.mktemp("models") / "of-classes")
     with serve(str(folder), folder=tmp_path_factory.mktemp("server")) as url:
-        page = open_page(url)
-        open_painter(page)
-        colours = page.locator("#painter [role=radiogroup]").first.get_by_role("radio")
-        expect(colours).to_have_text(["sky", "meadow"])
-        drag(page, (10, 20), (30, 40))
-        assert {tuple(colour) for colour in sheet(page).reshape(-1, 3).tolist()} == {GREEN, BLUE}
-        expect_another_result(page, None)
+        yield url
+
+
+def test_the_palette_of_a_model_of_label_maps_is_a_sheet_by_itself(open_page, of_classes):
+    page = open_page(of_classes)
+    open_painter(page)
+    colours = page.locator("#painter [role=radiogroup]").first.get_by_role("radio")
+    expect(colours).to_have_text(["sky (eraser)", "meadow"])
+    drag(page, (10, 20), (30, 40))
+    assert {tuple(colour) for colour in sheet(page).reshape(-1, 3).tolist()} == {GREEN, BLUE}
+    expect_another_result(page, None)
 
 
 # --- line drawings ----------------------------------------------------------------------------------------------------
