@@ -24,10 +24,12 @@ SMALL = {"width": 4, "discriminator_layers": 1, "dropout": 0.0}
 ALIKE = {"pix2pix": {**SMALL, "norm": "none"}, "cyclegan": {**SMALL, "norm": "instance", "blocks": 1}}
 ALIKE["cut"] = ALIKE["cyclegan"]
 ALIKE["pix2pixhd"] = {**ALIKE["cyclegan"], "width": 2, "enhancers": 1, "enhancer_blocks": 1}
+ALIKE["spade"] = {"width": 4, "hidden": 4, "discriminator_layers": 1, "norm": "instance"}
 OBJECTIVES = {"pix2pix": {}, "cyclegan": {"pool_size": 0}, "cut": {"nce_patches": 10_000, "head_width": 8}}
 OBJECTIVES["pix2pixhd"] = {"perceptual": "none", "fix_global_epochs": 1}  # of the two or so that five steps are
-SIZES = {"pix2pixhd": 64}
-PAIRED = ("pix2pix", "pix2pixhd")
+OBJECTIVES["spade"] = {"perceptual": "none"}
+SIZES = {"pix2pixhd": 64, "spade": 64}
+PAIRED = ("pix2pix", "pix2pixhd", "spade")
 # Heads and generators that start at a hundredth of the others' weights have gradients whose rounding Adam makes
 # larger steps of; what is not exchanged at all differs by 1e-3.
 APART = {"pix2pix": 2e-6, "cyclegan": 2e-6, "cut": 2e-5, "pix2pixhd": 1e-4}
@@ -76,9 +78,12 @@ def folder(tmp_path_factory):
             folder, family, f"{family}-accumulated", gradient_accumulation_steps=2, learning_rate=1e-4
         )
         batch_norm = {"width": 4, "discriminator_layers": 1, "norm": "batch"}
-        batch_norm |= {} if family == "pix2pix" else {"blocks": 1}
-        batch_norm |= {"enhancers": 1} if family == "pix2pixhd" else {}
-        jobs[f"{family}-batch-norm"] = job(folder, family, f"{family}-batch-norm", architecture=batch_norm)
+        own = {"pix2pix": {}, "pix2pixhd": {"blocks": 1, "enhancers": 1}, "spade": {"hidden": 4}}
+        batch_norm |= own.get(family, {"blocks": 1})
+        objective = OBJECTIVES[family] | ({"latent": 4} if family == "spade" else {})
+        jobs[f"{family}-batch-norm"] = job(
+            folder, family, f"{family}-batch-norm", architecture=batch_norm, objective=objective
+        )
     (folder / "jobs.json").write_text(json.dumps(jobs))
     group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     ranks = [
@@ -129,7 +134,9 @@ def cancelled_biases(network):
     }
 
 
-@pytest.mark.parametrize("family", ALIKE)
+# Not of GauGAN, whose Adam has no momentum: its first steps are signs, of gradients that are rounding, too. What they
+# exchange is compared in test_objectives_ranks.py.
+@pytest.mark.parametrize("family", sorted(ALIKE.keys() - {"spade"}))
 @pytest.mark.parametrize(("name", "batch_size", "learning_rate"), [("two", 2, 2e-4), ("accumulated", 4, 1e-4)])
 def test_two_processes_equal_one_of_their_global_batch(folder, family, name, batch_size, learning_rate):
     train_alone(folder, family, f"{family}-one-{name}", batch_size=batch_size, learning_rate=learning_rate)

@@ -10,9 +10,10 @@ from accelerate.state import AcceleratorState
 from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
-from img2img_hub import CycleGAN, Pix2Pix
+from img2img_hub import CycleGAN, Pix2Pix, Spade
 from img2img_hub.families import Family, Outputs
 from img2img_hub.families.options import Architecture
+from tests.families import smallest_size
 
 RANKS = 2
 # All that differentiates a discriminator twice, calls it several times or gives more than one tensor.
@@ -22,25 +23,27 @@ OBJECTIVES: list[Family] = [
     CycleGAN(lambda_r1=10.0, label_smoothing=0.1),
     CycleGAN(adversarial_loss="wgangp", discriminator="multiscale"),
 ]
+EXCHANGED: list[Family] = [*OBJECTIVES, Spade(perceptual="none", diff_augment="color,translation,cutout")]
 
 
 def networks_of(family):
     torch.manual_seed(0)
     scales = {"discriminator_scales": 2} if family.discriminator == "multiscale" else {}
-    architecture = Architecture(width=4, discriminator_layers=1, dropout=0.0, norm="instance", **scales)
-    return family.build(architecture, in_channels=3, out_channels=3, image_size=16)
+    own = {"hidden": 4} if family.name == "spade" else {"dropout": 0.0}
+    architecture = Architecture(width=4, discriminator_layers=1, norm="instance", **scales, **own)
+    return family.build(architecture, in_channels=3, out_channels=3, image_size=smallest_size(family))
 
 
-def batch_of(rank, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(rank)
-    return {name: torch.rand(1, 3, 16, 16, generator=generator, dtype=dtype) for name in ("source", "target")}
+def batch_of(family, rank, dtype=torch.float64):
+    generator, side = torch.Generator().manual_seed(rank), smallest_size(family)
+    return {name: torch.rand(1, 3, side, side, generator=generator, dtype=dtype) for name in ("source", "target")}
 
 
 def learn(family, phase, networks, rank):
     """Gradients of one phase on the batch of one rank, with the draws of that rank."""
     torch.manual_seed(rank)
     outputs = Outputs(keep_graph=False, pools=family.make_pools(seed=rank))
-    terms = phase.loss(networks, batch_of(rank), outputs)
+    terms = phase.loss(networks, batch_of(family, rank), outputs)
     torch.stack([value * weight for value, weight in terms.values()]).sum().backward()
 
 
@@ -48,7 +51,7 @@ def exchange_gradients(rank, port_file):
     """Each process learns on its own batch; the gradients are the mean of what each batch gives by itself."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{port_file}", rank=rank, world_size=RANKS)
-    for family in OBJECTIVES:
+    for family in EXCHANGED:
         for phase in family.phases:
             plain = {name: network.double() for name, network in networks_of(family).items()}
             wrapped = {
@@ -61,7 +64,10 @@ def exchange_gradients(rank, port_file):
                 plain[name].requires_grad_(False)
                 wrapped[name].requires_grad_(False)
             learn(family, phase, wrapped, rank)
+            before = {name: copy.deepcopy(network.state_dict()) for name, network in plain.items()}
             for every in range(RANKS):
+                for name, state in before.items():  # spectral norm's vectors move in each call
+                    plain[name].load_state_dict(state)
                 learn(family, phase, plain, every)
             for name in phase.trains:
                 for ours, alone in zip(wrapped[name].parameters(), plain[name].parameters(), strict=True):
@@ -87,7 +93,7 @@ def test_penalties_hold_in_bfloat16(family):
         for seed in range(draws):
             torch.manual_seed(seed)
             outputs = Outputs(keep_graph=False, pools=family.make_pools(seed=0))
-            terms = family.discriminator_loss(networks, batch_of(seed, torch.float32), outputs)
+            terms = family.discriminator_loss(networks, batch_of(family, seed, torch.float32), outputs)
             torch.stack([value * weight for value, weight in terms.values()]).sum().backward()
             assert all(value.dtype == torch.float32 for value, _ in terms.values())
             for name, (value, _) in terms.items():
