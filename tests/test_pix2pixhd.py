@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from img2img_hub import Architecture, DataConfig, Network, Pix2PixHD, Translator
 from img2img_hub.families import Outputs
 from img2img_hub.images.slots import Slot
+from img2img_hub.networks import InstanceEncoder
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.state.optimizers import freeze, make_optimizers
@@ -267,14 +268,18 @@ def test_the_data_have_to_have_what_styles_need():
 
 @pytest.fixture
 def labelled(tmp_path):
-    """Label maps of four classes, and photos: 5 pairs."""
-    for part in ("maps", "photos"):
+    """Label maps of four classes, and photos: 5 pairs, with maps of instances for who reads them."""
+    for part in ("maps", "photos", "things"):
         (tmp_path / "labelled/train" / part).mkdir(parents=True)
     for number in range(5):
         values = np.random.default_rng(number).integers(0, 4, (4, 4), dtype=np.uint8)
         map = Image.fromarray(values).resize((40, 40), Image.Resampling.NEAREST)
         map.save(tmp_path / f"labelled/train/maps/{number}.png")
         picture(seed=number, size=(40, 40)).save(tmp_path / f"labelled/train/photos/{number}.png")
+        things = Image.fromarray((values.astype(np.int32) * 1000 + np.arange(4)).astype(np.int32)).resize(
+            (40, 40), Image.Resampling.NEAREST
+        )
+        things.save(tmp_path / f"labelled/train/things/{number}.tif")
     named = {"source_column": "maps", "target_column": "photos", "labels": ("4",), "validation_split": "none"}
     return DataConfig(dataset=str(tmp_path / "labelled"), **named)
 
@@ -304,3 +309,23 @@ def test_an_encoder_is_trained_kept_and_taken_up_and_translations_need_none(star
     start(family, "next", data=labelled, overwrite=True, max_steps=1)
     with pytest.raises(ValueError, match="take --styles none"):
         start(family, "pictures", max_steps=1)
+
+
+def test_with_a_map_of_instances_each_has_its_style_and_borders_are_seen(start, labelled, monkeypatch):
+    data = replace(labelled, source_column=("maps", "things"), labels=("maps=4",), instances=("things",))
+    seen = []
+    original = InstanceEncoder.forward
+
+    def forward(self, image, instances):
+        seen.append((instances, original(self, image, instances)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(InstanceEncoder, "forward", forward)
+    folder = start(Pix2PixHD(perceptual="none", styles="instances"), "run", data=data, max_steps=2)
+    instances, features = seen[0]
+    assert instances.dtype == torch.int32
+    assert instances.max() > 1000
+    assert len(features[0, 0].unique()) == len(instances.unique()) > 4
+    generator = Network.from_pretrained(folder)
+    assert (generator.in_channels, generator.feature_channels) == (4 + 1, 3)
+    assert Network.from_pretrained(folder / "training/discriminator").in_channels == 4 + 1 + 3
