@@ -3,6 +3,9 @@
     python -m benchmarks.input_path
     python -m benchmarks.input_path --data facades --unpaired_data summer2winter_yosemite
 
+Label maps with instances: the plain path makes a channel for each class and the edges on the CPU, ours a byte and an
+instance's number for each pixel; the channels, made with each step, are held against the step itself.
+
 The plain path is the original's, step by step: open, resize to 286, crop 256, flip, to a tensor, normalise; for pairs
 both halves of a 512 x 256 file get the same crop and flip. One thread, as in a worker process of a DataLoader.
 """
@@ -18,17 +21,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.harness import Case, compare, report
 from img2img_hub.data.cache.resized import open_cache
 from img2img_hub.data.find.search import images_below
 from img2img_hub.data.find.sources import DataConfig, open_data
 from img2img_hub.data.samples.transforms import TrainingDataset
+from img2img_hub.families.base import Outputs
+from img2img_hub.families.options import Architecture
+from img2img_hub.families.pix2pix import Pix2Pix
 
-TARGET = 5.0
+TARGET, TARGET_OF_CHANNELS = 5.0, 0.02
 LOAD_SIZE, IMAGE_SIZE = 286, 256
 A_TURN = 32  # samples
+CLASSES = 35  # of label maps, as Cityscapes has
 FILES = 64  # synthetic ones in a folder
 MOST = 400  # images a side that are used of a real data set, so that the cache is filled soon
 
@@ -47,6 +54,7 @@ def main() -> int:
         cases = [
             measure("paired", pairs, PlainPairs(pairs / "train"), cache=folder, turns=arguments.turns),
             measure("unpaired", domains, PlainDomains(domains), cache=folder, turns=arguments.turns),
+            *measure_labels(draw_street(folder / "street"), cache=folder, turns=arguments.turns),
         ]
     return report("input_path", cases)
 
@@ -79,6 +87,77 @@ def measure(case: str, root: Path, plain: Callable[[int], object], *, cache: Pat
             ours[divmod(next(our_places), length)]
 
     return compare(f"{case}, warm cache", plain=a_plain_turn, ours=a_turn_of_ours, target=TARGET, turns=turns)
+
+
+def measure_labels(root: Path, *, cache: Path, turns: int) -> list[Case]:
+    """Samples with label maps and instances, and what their channels take of a step of pix2pix."""
+    config = DataConfig(
+        dataset=str(root),
+        source_column=("map", "ids"),
+        target_column="photo",
+        labels=(f"map={CLASSES}",),
+        instances=("ids",),
+    )
+    data = open_data(config, paired=True, split="train")
+    images = open_cache(data, load_size=LOAD_SIZE, folder=cache)
+    ours = TrainingDataset(data, image_size=IMAGE_SIZE, load_size=LOAD_SIZE, flip=True, seed=0, cache=images)
+    plain = PlainStreet(root / "train")
+    for index in range(len(ours)):
+        images.pair(index)
+    plain_places, our_places = count(), count()
+
+    def a_plain_turn() -> None:
+        for _ in range(A_TURN):
+            plain(next(plain_places))
+
+    def a_turn_of_ours() -> None:
+        for _ in range(A_TURN):
+            ours[divmod(next(our_places), len(ours))]
+
+    sample = {name: value[None] for name, value in ours[(0, 0)].items()}
+    family = Pix2Pix()
+    networks: dict[str, nn.Module] = dict(
+        family.build(Architecture(), in_channels=CLASSES + 1, out_channels=3, image_size=IMAGE_SIZE)
+    )
+    batch = ours.joined(dict(sample))
+
+    def a_step() -> None:  # without the optimizers, which would make it longer
+        for phase in family.phases:
+            terms = phase.loss(networks, batch, Outputs(keep_graph=False, pools=family.make_pools(seed=0)))
+            torch.stack([value * weight for value, weight in terms.values()]).sum().backward()
+
+    return [
+        compare(
+            "labels and instances, warm cache", plain=a_plain_turn, ours=a_turn_of_ours, target=TARGET, turns=turns
+        ),
+        compare(
+            "channels of a step with labels",
+            plain=a_step,
+            ours=lambda: ours.joined(dict(sample)),
+            target=TARGET_OF_CHANNELS,
+            at_most=True,
+            turns=turns,
+        ),
+    ]
+
+
+class PlainStreet:
+    """A label map, its instances and the photo: three files, with one crop and flip; channels and edges by NumPy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = {name: images_below(folder / name)[0] for name in ("map", "ids", "photo")}
+
+    def __call__(self, index: int) -> tuple[Tensor, Tensor]:
+        index, draw = index % FILES, drawn()
+        labels, ids = (numbers(Image.open(self.paths[name][index]), *draw) for name in ("map", "ids"))
+        channels = (labels[None] == np.arange(CLASSES)[:, None, None]).astype(np.float32)
+        edges = np.zeros(ids.shape, dtype=bool)
+        for one, other in ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1])):
+            border = ids[one] != ids[other]
+            edges[one] |= border
+            edges[other] |= border
+        source = torch.from_numpy(np.concatenate([channels, edges[None].astype(np.float32)]))
+        return source, prepared(Image.open(self.paths["photo"][index]).convert("RGB"), *draw)
 
 
 class PlainPairs:
@@ -122,6 +201,30 @@ def prepared(image: Image.Image, x: int, y: int, flip: bool) -> Tensor:
     tensor = torch.from_numpy(np.array(image, copy=True)).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
     mean, deviation = (torch.tensor([0.5, 0.5, 0.5]).view(-1, 1, 1) for _ in range(2))
     return tensor.clone().sub_(mean).div_(deviation)
+
+
+def numbers(image: Image.Image, x: int, y: int, flip: bool) -> np.ndarray:
+    """A map resized, cropped and flipped by Pillow, by nearest neighbours."""
+    image = image.resize((LOAD_SIZE, LOAD_SIZE), Image.Resampling.NEAREST)
+    image = image.crop((x, y, x + IMAGE_SIZE, y + IMAGE_SIZE))
+    return np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image)
+
+
+def draw_street(root: Path) -> Path:
+    """Label maps of 35 classes, instances of 16 bits and photos, of 256 × 256."""
+    for name in ("map", "ids", "photo"):
+        (root / "train" / name).mkdir(parents=True)
+    for index in range(FILES):
+        generator = np.random.default_rng([4, index])
+        classes, ids = np.zeros((256, 256), np.uint8), np.zeros((256, 256), np.uint16)
+        for thing in range(60):
+            x, y, width, height = generator.integers(0, 240), generator.integers(0, 240), *generator.integers(6, 60, 2)
+            classes[y : y + height, x : x + width] = label = generator.integers(CLASSES)
+            ids[y : y + height, x : x + width] = label * 1000 + thing
+        Image.fromarray(classes).save(root / f"train/map/{index}.png")
+        Image.fromarray(ids).save(root / f"train/ids/{index}.png")
+        photo(generator).save(root / f"train/photo/{index}.jpg", quality=93)
+    return root
 
 
 def draw_pairs(root: Path) -> Path:

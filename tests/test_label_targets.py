@@ -7,15 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix, Translator, UNetGenerator
+from img2img_hub import CUT, Architecture, CycleGAN, DataConfig, Pix2Pix, Translator, UNetGenerator
 from img2img_hub.cli import main
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.sources import open_data
+from img2img_hub.demo.paint_tab import check_paper
 from img2img_hub.evaluation.metrics import confusion, of_classes
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.palettes import rgb, usual_palette
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
+from img2img_hub.translation.painting import paper_of
 from img2img_hub.translation.settings import TranslationSettings
 from tests.conftest import picture
 from tests.runs import assert_same_end, interrupt_at, lines
@@ -240,10 +242,49 @@ def test_instances_stay_in_translation_json(crowd):
         TranslationSettings.from_dict(known | {"source_values": known["source_values"] | {"edges": []}})
 
 
-def test_who_makes_sources_too_takes_no_instances(start, street):  # noqa: F811
-    data = DataConfig(dataset=str(street), source_column="colours", target_column="photo", palette=("auto",))
-    with pytest.raises(ValueError, match="CycleGAN makes sources, too"):
-        start(CycleGAN(lambda_identity=0), "run", data=data)
+@pytest.mark.parametrize(
+    ("family", "says"),
+    [
+        (CycleGAN(lambda_identity=0), "CycleGAN makes sources, too"),
+        (CUT(), "CUT compares outputs with sources .*pictures"),
+    ],
+)
+def test_who_makes_sources_or_reads_them_beside_outputs_takes_pictures(start, street, family, says):  # noqa: F811
+    data = DataConfig(dataset=str(street), source_column="colours", target_column="photo", palette="auto")
+    with pytest.raises(ValueError, match=says) as error:
+        start(family, "run", data=data)
+    assert "--in_channels" not in str(error.value)
+
+
+# --- from colours to a painter ----------------------------------------------------------------------------------------
+
+
+def test_a_model_of_colour_maps_takes_numbers_too_and_has_a_painter(start, street, tmp_path, capsys):  # noqa: F811
+    path = tmp_path / "palette.json"
+    path.write_text(json.dumps(dict(zip(("sky", "wall", "window", "door"), PALETTE, strict=True))))
+    data = DataConfig(dataset=str(street), source_column="colours", target_column="photo", palette=str(path))
+    folder = start(Pix2Pix(), "run", data=data, architecture=SMALL)
+    translator = Translator.from_pretrained(folder)
+    numbers = numbers_of(1)
+    made = np.asarray(translator(numbers))
+    colours = Image.fromarray(rgb(PALETTE)[numbers])
+    for given in (colours, Image.fromarray(numbers.astype(np.uint16)), colours.convert("P", palette=1, colors=4)):
+        assert np.array_equal(np.asarray(translator(given)), made)
+    colours.putpixel((9, 4), (1, 2, 200))
+    with pytest.raises(ImageError, match=r"the colour #0102c8 at \(9, 4\), .*nearest is #0000de, class 0 \(sky\)"):
+        translator(colours)
+    assert "source: 0 sky (#0000de); 1 wall (#0030ff)" in (folder / "README.md").read_text()
+    paper = check_paper(paper_of(translator.settings))
+    assert paper["palette"][1] == {"name": "wall", "color": "#0030ff"}
+    assert paper["width"] == 16
+    assert paper_of(TranslationSettings()) is None
+    moved = tmp_path / "moved.json"
+    path.rename(moved)
+    again = DataConfig(dataset=str(street), source_column="colours", target_column="photo", palette=str(moved))
+    start(Pix2Pix(), "run", data=again, architecture=SMALL, resume=True, max_steps=7)
+    moved.write_text(json.dumps(dict(zip(("sky", "wall", "window", "door"), PALETTE[::-1], strict=True))))
+    with pytest.raises(ValueError, match="another palette"):
+        start(Pix2Pix(), "run", data=again, architecture=SMALL, resume=True, max_steps=8)
 
 
 def test_alpha_that_an_output_of_several_images_loses_is_named():

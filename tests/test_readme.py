@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "docs/labels.md",
     ROOT / "docs/numbers.md",
     *sorted(ROOT.glob("model_cards/*/README.md")),
 ]
@@ -48,7 +49,7 @@ def test_flags_of_the_readme_exist():
     for command in vars(cli).values():
         if inspect.isfunction(command):
             known |= set(inspect.signature(command).parameters)
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/labels.md"))
     flags = set(re.findall(r"(?<![\w-])--([a-z][a-z_0-9-]*)", text))
     assert len(flags) > 20
     flags = {flag.removeprefix("no_") for flag in flags}  # --no_cache switches --cache off

@@ -406,7 +406,7 @@ def test_a_run_keeps_the_best_by_it_and_its_cards_say_floor_and_ceiling(start, c
         (row,) = [line for line in card.splitlines() if line.startswith("| FD lite0, target")]
         assert value in row
         assert "Floor: real images of training in the place of what the model makes. Ceiling: the inputs" in card
-        assert "EfficientNet-Lite0's features; they do not compare with the FID and KID of papers." in card
+        assert "EfficientNet-Lite0's features and do not compare with the FID and KID of papers." in card
         assert "type: fd_lite0_target\n" in card
         assert "_floor" not in card
     # What is measured changes nothing that is learnt.

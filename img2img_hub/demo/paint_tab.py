@@ -2,7 +2,8 @@
 
 A model that has a paint.json beside its weights is offered here: the size of the sheet and its palette, each colour
 with its name, so that what is drawn is exactly what the model was trained on. "smooth" is for line drawings: round
-strokes with soft edges. Of two colours the background is the eraser.
+strokes with soft edges. Of two colours the background is the eraser. A model whose translation.json has a palette of
+label maps needs no paint.json: its sheet is made of that.
 
     cat model_cards/facades-label2photo/paint.json
 """
@@ -37,6 +38,8 @@ from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, nth_example, open_examples, refusal, status_line
 from img2img_hub.demo.zero import gpu
 from img2img_hub.errors import check_flags, check_range
+from img2img_hub.translation.painting import paper_of
+from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
 SCRIPT = Path(__file__).with_name("assets") / "paint.js"
 PAPER_FILE = "paint.json"
@@ -111,15 +114,20 @@ def build_paint_tab(models: Models) -> None:
 
 
 def find_papers(models: Models) -> dict[str, dict[str, Any]]:
-    """{model: its paint.json} of the models in folders that have a valid one; the others' faults are logged."""
+    """{model: its paint.json, or what is made of its palette} of the models in folders; faults are logged."""
     papers = {}
     for key, model in models.models.items():
-        path = Path(model.location) / PAPER_FILE
-        if path.is_file():
-            try:
-                papers[key] = check_paper(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError) as error:
-                logger.warning("%s: %s", path, error)
+        folder = Path(model.location)
+        path = next((folder / name for name in (PAPER_FILE, SETTINGS_FILE) if (folder / name).is_file()), None)
+        if path is None:
+            continue
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            paper = found if path.name == PAPER_FILE else paper_of(TranslationSettings.from_dict(found))
+            if paper is not None:
+                papers[key] = check_paper(paper)
+        except (OSError, ValueError) as error:
+            logger.warning("%s: %s", path, error)
     return papers
 
 

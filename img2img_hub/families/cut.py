@@ -6,6 +6,7 @@ A patch of the output shall be more like the patch of the source at its place th
 generator's own encoder, with a small head on each of five of its layers, is what compares them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
+from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Network, ResNetGenerator
 from img2img_hub.networks.blocks import initialise_xavier
 from img2img_hub.networks.heads import PatchHeads
@@ -90,6 +92,17 @@ class CUT(AdversarialFamily):
         for network in networks.values():
             initialise_xavier(network.modules())
         return networks
+
+    def check_inputs(self, inputs: Sequence[Slot]) -> None:
+        """Refuse sources that the encoder could not read beside outputs. Raises ValueError."""
+        super().check_inputs(inputs)
+        if any(slot.by_nearest for slot in inputs):
+            said = ", ".join(slot.describe() for slot in inputs)
+            raise ValueError(
+                f"{self.title} compares outputs with sources by the generator's own encoder, which would have to read "
+                f"pictures and {said}: leave out --labels, --palette and --masks, so that sources are pictures, or "
+                "train pix2pix on pairs"
+            )
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
-from img2img_hub.families.paired import PairedAdversarialFamily, valid_of
+from img2img_hub.families.paired import PairedAdversarialFamily, seen_of
 from img2img_hub.networks import Discriminator, Network, StyleEncoder
 from img2img_hub.networks.blocks import NormStatistics, initialise_xavier
 from img2img_hub.networks.spade import MULTIPLES
 from img2img_hub.networks.style_encoder import STYLE_ENCODER
 from img2img_hub.objectives.calls import call_each
-from img2img_hub.objectives.losses import AdversarialLoss, feature_matching, kl, with_data
+from img2img_hub.objectives.losses import AdversarialLoss, feature_matching, kl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +125,7 @@ class Spade(PairedAdversarialFamily):
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Fool the frozen discriminator, look like the target to it and to a classifier, keep styles near N(0, 1)."""
         fake, terms = self._fake(networks, batch)
-        valid = valid_of(batch)
-        seen = {"fake": with_data(fake, valid), "real": with_data(batch["target"], valid)}
+        seen = seen_of(batch, fake)
         judged = self.judged_terms(networks["discriminator"], **seen, condition=batch["source"])
         return judged | self.perceptual_terms(networks, **seen) | terms
 
@@ -134,24 +133,19 @@ class Spade(PairedAdversarialFamily):
         """As `discriminator_terms`; the generator is in training mode here, too, and sees the batch a second time."""
         with torch.no_grad():
             fake, _ = self._fake(networks, batch)
-        valid = valid_of(batch)
-        return self.discriminator_terms(
-            networks["discriminator"],
-            real=with_data(batch["target"], valid),
-            fake=with_data(fake, valid),
-            condition=batch["source"],
-        )
+        seen = seen_of(batch, fake)
+        return self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
 
     def judged_terms(self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Terms:
         """Of fakes and targets in one batch, as the discriminator itself learns from them."""
         if not self.lambda_feature_matching:
             return super().judged_terms(critic, real=real, fake=fake, condition=condition)
         both = None if condition is None else torch.cat([condition, condition])
-        shown = self.shown(torch.cat([fake, real]), condition=both, alike=2)  # or they would not be at one place
-        (logits, stages), (_, wanted) = call_each(critic, *shown.chunk(2), features=True)
+        seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)
+        (logits, stages), (_, wanted) = call_each(critic, *seen.chunk(2), features=True)
         return {
             "adversarial": (self.fooling(logits), 1.0),
-            "feature_matching": (feature_matching(stages, wanted), self.lambda_feature_matching),
+            "feature_matching": (feature_matching(stages, wanted), self.matching_weight(stages)),
         }
 
     def _fake(self, networks: Networks, batch: Batch) -> tuple[Tensor, Terms]:

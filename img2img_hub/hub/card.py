@@ -50,7 +50,7 @@ _NORM_TEXTS = {
 _READING = {
     "floor": "Floor: real images of training in the place of what the model makes.",
     "ceiling": "Ceiling: the inputs as they are.",
-    "lite0": "FD, KD and PD are of EfficientNet-Lite0's features; they do not compare with the FID and KID of papers.",
+    "lite0": "Numbers of lite0 are of EfficientNet-Lite0's features and do not compare with the FID and KID of papers.",
 }
 """How the numbers are to be read that have this in them."""
 

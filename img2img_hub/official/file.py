@@ -71,9 +71,9 @@ def read_official(
     path = Path(path)
     tensors = _read_tensors(path)
     try:
-        cleaned, notes = _clean(tensors)
-        layout = find_layout(cleaned)
-        state, mended = layout.mend(cleaned)
+        found, notes = _clean(tensors)
+        layout = find_layout(found)
+        state, mended = layout.mend(found)
         arguments, more = layout.arguments(state, dropout=dropout, norm=norm, depth=depth, features=features)
         network, filled = _load(layout, arguments, state)
     except ValueError as error:

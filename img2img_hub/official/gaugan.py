@@ -24,9 +24,9 @@ BARE_NORM = ".param_free_norm"
 _BLOCKS = ("head_0", "G_middle_0", "G_middle_1", "up_0", "up_1", "up_2", "up_3", "up_4")
 _INSIDE = ("conv_0", "conv_1", "conv_s", "norm_0", "norm_1", "norm_s")
 _OF_NORM = ("param_free_norm", "mlp_shared", "mlp_gamma", "mlp_beta")
-_OF_WEIGHT = ("weight", "bias", "weight_orig", "weight_u", "weight_v")
-_AVERAGES = ("running_mean", "running_var", "num_batches_tracked")
-_ORDER = ("fc", *_BLOCKS, "conv_img", *_INSIDE, *_OF_NORM, "fc_mu", "fc_var", *_OF_WEIGHT, *_AVERAGES)
+_WEIGHTS = ("weight", "bias", "weight_orig", "weight_u", "weight_v")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_ORDER = ("fc", *_BLOCKS, "conv_img", *_INSIDE, *_OF_NORM, "fc_mu", "fc_var", *_WEIGHTS, *_STATISTICS)
 """Of the original's names in its state dicts; others are numbered."""
 _OURS = {
     "start": "fc",

@@ -73,6 +73,21 @@ def write_noisy(folder: Path) -> Path:
     return write_model(folder, card="# Noisy\n\nDraws lots. Twice.\n", network=network)
 
 
+def write_of_classes(folder: Path) -> Path:
+    """A model of label maps in colours."""
+    write_model(
+        folder, card="# Of classes\n\nPaints.\n", examples=0, network=UNetGenerator(in_channels=2, levels=4, width=4)
+    )
+    slot = Slot(
+        name="source", kind="labels", bands=1, classes=2, palette=("#0030ff", "#00ff00"), class_names=("sky", "meadow")
+    )
+    values = BandValues(dtype="uint8", low=(0,), high=(255,), classes=(2,))
+    TranslationSettings(
+        family="pix2pix", source_channels=2, source_values=values, inputs=(slot,), working_size=64, resize="fit"
+    ).save(folder)
+    return folder
+
+
 def write_rooms(folder: Path) -> Path:
     """A model of two pictures, a coloured and a grey one."""
     torch.manual_seed(3)

@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import Page, Request, expect
 
 from img2img_hub import Translator
-from tests.browser.serving import WAIT, serve, write_model
+from tests.browser.serving import WAIT, serve, write_model, write_of_classes
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 48, 255)
 PAPER = {
@@ -166,6 +166,18 @@ def test_a_model_whose_paint_file_is_wrong_is_not_offered(address: str, open_pag
     page = open_page(address)
     open_painter(page)
     expect(page.locator("#paint-model")).to_be_hidden()
+
+
+def test_the_palette_of_a_model_of_label_maps_is_a_sheet_by_itself(open_page, tmp_path, tmp_path_factory):
+    folder = write_of_classes(tmp_path / "of-classes")
+    with serve(str(folder), folder=tmp_path_factory.mktemp("server")) as url:
+        page = open_page(url)
+        open_painter(page)
+        colours = page.locator("#painter [role=radiogroup]").first.get_by_role("radio")
+        expect(colours).to_have_text(["sky", "meadow"])
+        drag(page, (10, 20), (30, 40))
+        assert {tuple(colour) for colour in sheet(page).reshape(-1, 3).tolist()} == {GREEN, BLUE}
+        expect_another_result(page, None)
 
 
 # --- line drawings ----------------------------------------------------------------------------------------------------

@@ -144,7 +144,8 @@ class DataConfig:
         if self.shuffle_buffer < 1:
             raise DataError(f"shuffle_buffer is {self.shuffle_buffer}: type 1 (no shuffling) or more images")
         for name in ("labels", "palette", "instances", "masks", "columns"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list out of a JSON file
+            value = getattr(self, name)  # a list out of a JSON file, or one text of a notebook
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         self._check_kinds()
         self._check_that_they_agree()
 

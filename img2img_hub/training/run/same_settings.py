@@ -45,7 +45,7 @@ def other_settings(
         data_recorded: whether the images are compared themselves, so that all their places may change.
     """
     different = [] if before["family"] == now["family"] else [f"family: {before['family']} -> {now['family']}"]
-    free_data = FREE_DATA | ({"target_dataset"} if data_recorded else set())
+    free_data = FREE_DATA | ({"target_dataset", "palette", "target_palette"} if data_recorded else set())
     free = {"data": free_data, "training": FREE}
     for part, config in made_by.items():
         defaults = {item.name: item.default for item in fields(config)}
