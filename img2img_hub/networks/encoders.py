@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img_hub.errors import one_line
 from img2img_hub.objectives.lite0 import Lite0, load_lite0
 
 EncoderName = Literal["unet", "lite0", "resnet18", "vgg16"]
@@ -143,12 +144,13 @@ class _OfTorchvision(Encoder):
         if file is None:
             if find_spec("torchvision") is None:
                 raise ValueError(f"{self.name}'s weights are torchvision's: pip install torchvision")
-            import torchvision
-
             try:
+                import torchvision
+
                 return torchvision.models.get_model(self.name, weights="IMAGENET1K_V1").state_dict()
-            except OSError as error:  # it downloads them
-                raise ValueError(f"torchvision cannot get the weights of {self.name} ({error})") from None
+            except (ImportError, OSError, RuntimeError) as error:  # of another PyTorch's, or it cannot download them
+                said = one_line(error, most=200)
+                raise ValueError(f"torchvision cannot get the weights of {self.name} ({said})") from None
         try:
             state = torch.load(file, weights_only=True, map_location="cpu")
             return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}

@@ -105,7 +105,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     start = Start()
     if fresh:
         start = initialise_from(networks, family=family, where=str(config.init_from), values=train_data.values)
-    encoders = start_encoders(networks, config, fresh=checkpoint is None and config.init_from is None)
+    with accelerator.local_main_process_first():  # the first one downloads for all
+        encoders = start_encoders(networks, config, fresh=checkpoint is None and not fresh)
     batch_norm = any(isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules())
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
