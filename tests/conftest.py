@@ -47,7 +47,10 @@ def no_cache_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture
 def paired_folder(tmp_path: Path) -> Path:
     """A data set of pairs side by side, 64×32: train (5 pairs) and test (3)."""
-    folder = tmp_path / "pairs"
+    return write_pairs(tmp_path / "pairs")
+
+
+def write_pairs(folder: Path) -> Path:
     for split, count in (("train", 5), ("test", 3)):
         (folder / split).mkdir(parents=True)
         for index in range(count):
@@ -58,7 +61,10 @@ def paired_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def unpaired_folder(tmp_path: Path) -> Path:
     """Two domains of 32×32 pictures: trainA (4), trainB (3), testA (2), testB (2)."""
-    folder = tmp_path / "domains"
+    return write_domains(tmp_path / "domains")
+
+
+def write_domains(folder: Path) -> Path:
     for split, count in (("trainA", 4), ("trainB", 3), ("testA", 2), ("testB", 2)):
         (folder / split).mkdir(parents=True)
         for index in range(count):

@@ -19,8 +19,8 @@ pytest_plugins = ["tests.starting"]
 STILL = {"learning_rate": 1e-12, "discriminator_learning_rate": 1e-12}
 
 
-def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
-    first = start(Pix2Pix(), "first", max_steps=1)
+def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, finished, capsys):
+    first = finished(Pix2Pix(), "run", max_steps=1)
     start(Pix2Pix(), "second", init_from=str(first), max_steps=1)
     shutil.rmtree(first)
     capsys.readouterr()
@@ -29,8 +29,8 @@ def test_a_resumed_fine_tuning_does_not_ask_for_its_start_again(start, capsys):
 
 
 @each_family
-def test_fine_tuning_starts_from_generators_and_discriminators(start, family, capsys):
-    first = start(family, "first")
+def test_fine_tuning_starts_from_generators_and_discriminators(start, finished, family, capsys):
+    first = finished(family, "run")
     second = start(family, "second", init_from=str(first), max_steps=1, **STILL)
     said = capsys.readouterr().err
     for part, name in family.published.items():
@@ -47,8 +47,8 @@ def test_fine_tuning_starts_from_generators_and_discriminators(start, family, ca
     assert "Warm-up: 1 steps of the discriminators alone" in said
 
 
-def test_fine_tuning_another_architecture_is_refused(start):
-    first = start(Pix2Pix(), "first", max_steps=1)
+def test_fine_tuning_another_architecture_is_refused(start, finished):
+    first = finished(Pix2Pix(), "run", max_steps=1)
     wider = Architecture(width=8, noise_channels=1, discriminator_layers=1)
     with pytest.raises(ValueError, match="width: 4 -> 8"):
         start(Pix2Pix(), "second", init_from=str(first), architecture=wider)
@@ -103,8 +103,8 @@ def test_fine_tuning_starts_from_a_checkpoint_with_all_networks(start, family, t
         start(family, "third", init_from=str(first))
 
 
-def test_a_checkpoint_of_other_networks_is_refused_in_one_line(start):
-    checkpoint = start(Pix2Pix(), "first", max_steps=1) / "checkpoints/step-1"
+def test_a_checkpoint_of_other_networks_is_refused_in_one_line(start, finished):
+    checkpoint = finished(Pix2Pix(), "run", max_steps=1) / "checkpoints/step-1"
     wider = Architecture(width=8, noise_channels=1, discriminator_layers=1)
     with pytest.raises(ValueError, match=r"its generator is not this run's \(.*give the flags of that run's networks"):
         start(Pix2Pix(), "second", init_from=str(checkpoint), architecture=wider)
@@ -116,11 +116,11 @@ def test_a_checkpoint_of_other_networks_is_refused_in_one_line(start):
 
 
 @pytest.fixture
-def without_judges(start):
+def without_judges(finished):
     """without_judges(family): the folder of finished generators without their discriminators."""
 
     def without_judges(family):
-        folder = start(family, "first", max_steps=1)
+        folder = finished(family, "run", max_steps=1)
         for part in family.published:
             shutil.rmtree(folder / part / "training")
         return str(folder)

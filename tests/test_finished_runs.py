@@ -50,8 +50,8 @@ def test_a_pushed_snapshot_has_its_checkpoint(start, as_alice, hub_server, monke
     assert there == [(3, True)]
 
 
-def test_while_finished_generators_are_replaced_the_run_does_not_count_as_finished(start, monkeypatch):
-    folder = start(Pix2Pix(), "run")
+def test_while_finished_generators_are_replaced_the_run_does_not_count_as_finished(start, finished, monkeypatch):
+    folder = finished(Pix2Pix(), "run")
     assert (folder / "finished.json").exists()
     original, seen = Generators.save, []
 
@@ -76,8 +76,8 @@ def test_lengthening_a_run_keeps_the_numbers_that_do_not_come_again(start):
     assert final == [6, 8]
 
 
-def test_another_precision_at_resume_is_refused_by_name(start, monkeypatch):
-    folder = start(Pix2Pix(), "run", max_steps=4)
+def test_another_precision_at_resume_is_refused_by_name(start, finished, monkeypatch):
+    folder = finished(Pix2Pix(), "run", max_steps=4)
     (folder / "finished.json").unlink()
     shutil.rmtree(folder / "checkpoints/step-4")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")

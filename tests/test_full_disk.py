@@ -29,9 +29,9 @@ def no_file_above(size):
 
 
 @pytest.mark.parametrize("fails", ["generator.safetensors", "generator.optimizer.safetensors"])
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(start, fails):
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(start, finished, fails):
     """Even if only one is kept."""
-    folder = start(Pix2Pix(), "run", max_steps=2, keep_checkpoints=1)
+    folder = finished(Pix2Pix(), "run", max_steps=2, keep_checkpoints=1)
     size = (folder / "checkpoints/step-2" / fails).stat().st_size
     says = rf"step 4 cannot be written.*the last good checkpoint is {folder}/checkpoints/step-2: make room there"
     with no_file_above(size - 1), pytest.raises(ValueError, match=says):
@@ -57,8 +57,8 @@ def test_what_torch_writes_fails_alike_wherever_it_is_cut_off(tmp_path, missing)
     assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
 
 
-def test_a_line_that_cannot_be_written_is_one_line(start):
-    folder = start(Pix2Pix(), "run", max_steps=2)
+def test_a_line_that_cannot_be_written_is_one_line(start, finished):
+    folder = finished(Pix2Pix(), "run", max_steps=2)
     with (folder / "metrics.jsonl").open("a") as file:
         for _ in range(20_000):  # so long that a limit meets this file and none of the others
             file.write(json.dumps({"step": 1, "note": "x" * 100}) + "\n")
@@ -73,9 +73,9 @@ def test_a_line_that_cannot_be_written_is_one_line(start):
     ("blocked", "last"),
     [("samples/step-3.png", "step-2"), ("model.safetensors", "step-4"), (".finished.json.new", "step-4")],
 )
-def test_a_sheet_or_the_finished_generators_that_cannot_be_written_are_one_line(start, blocked, last):
+def test_a_sheet_or_the_finished_generators_that_cannot_be_written_are_one_line(start, finished, blocked, last):
     """In their place stands a folder."""
-    in_place = start(Pix2Pix(), "run", max_steps=2) / blocked
+    in_place = finished(Pix2Pix(), "run", max_steps=2) / blocked
     in_place.unlink(missing_ok=True)
     in_place.mkdir()
     says = rf"run cannot be written to .* \(.*the last good checkpoint is .*/{last}: make room there.*--resume"

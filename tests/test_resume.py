@@ -23,8 +23,10 @@ pytest_plugins = ["tests.starting"]
 
 @each_family
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(start, monkeypatch, family, num_workers):
-    whole = start(family, "whole", ema_decay=0.9)
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    start, finished, monkeypatch, family, num_workers
+):
+    whole = finished(family, "whole", ema_decay=0.9)
     with monkeypatch.context() as patch:
         interrupt_at(patch, 3)
         cut = start(family, "cut", ema_decay=0.9, num_workers=num_workers, checkpoint_steps=100)
@@ -50,8 +52,8 @@ def test_resume_without_a_checkpoint_starts_at_zero_and_says_so(start, capsys):
     assert (folder / "finished.json").exists()
 
 
-def test_resume_of_a_finished_run_changes_nothing(start, capsys):
-    folder = start(Pix2Pix(), "run")
+def test_resume_of_a_finished_run_changes_nothing(start, finished, capsys):
+    folder = finished(Pix2Pix(), "run")
     before = files(folder)
     start(Pix2Pix(), "run", resume=True)
     assert files(folder) == before
@@ -62,8 +64,8 @@ def test_resume_of_a_finished_run_changes_nothing(start, capsys):
     "file", ["training_state.pt", "rank-0.pt", "generator.safetensors", "generator.optimizer.safetensors"]
 )
 @pytest.mark.parametrize("content", [None, b"", b"torn"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(start, file, content):
-    folder = start(Pix2Pix(), "run", max_steps=4)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(start, finished, file, content):
+    folder = finished(Pix2Pix(), "run", max_steps=4)
     (folder / "finished.json").unlink()
     damaged = folder / "checkpoints/step-4" / file
     damaged.write_bytes(content) if content is not None else damaged.unlink()
@@ -78,8 +80,8 @@ TORN = ["", "{", "[]", "{}", '{"family": "pix2pix", "training": 3}']
 
 
 @pytest.mark.parametrize("content", TORN)
-def test_torn_files_of_a_run_are_mended(start, content):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_torn_files_of_a_run_are_mended(start, finished, content):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     settings = (folder / "run.json").read_text()
     for name in ("finished.json", "run.json"):
         (folder / name).write_text(content)
@@ -92,8 +94,8 @@ def test_torn_files_of_a_run_are_mended(start, content):
     assert before == after
 
 
-def test_lines_go_on_below_one_that_lost_its_end(start):
-    folder = start(Pix2Pix(), "run", max_steps=2)
+def test_lines_go_on_below_one_that_lost_its_end(start, finished):
+    folder = finished(Pix2Pix(), "run", max_steps=2)
     losses = lines(folder)[0]
     (folder / "metrics.jsonl").write_text(json.dumps(losses))
     start(Pix2Pix(), "run", max_steps=4, resume=True)
@@ -102,8 +104,8 @@ def test_lines_go_on_below_one_that_lost_its_end(start):
 
 
 @pytest.mark.parametrize("content", TORN)
-def test_without_run_json_settings_are_compared_with_the_checkpoints(start, content):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_without_run_json_settings_are_compared_with_the_checkpoints(start, finished, content):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     (folder / "run.json").write_text(content)
     with pytest.raises(ValueError, match=r"--learning_rate: 0\.0002 -> 0\.1"):
         start(Pix2Pix(), "run", max_steps=1, resume=True, learning_rate=0.1)
@@ -117,8 +119,8 @@ def test_without_run_json_settings_are_compared_with_the_checkpoints(start, cont
     start(Pix2Pix(), "run", max_steps=1, resume=True)
 
 
-def test_a_run_of_a_version_with_fewer_settings_goes_on(start):
-    folder = start(Pix2Pix(), "run", max_steps=2)
+def test_a_run_of_a_version_with_fewer_settings_goes_on(start, finished):
+    folder = finished(Pix2Pix(), "run", max_steps=2)
     settings = json.loads((folder / "run.json").read_text())
     for part, key in (("objective", "lambda_gp"), ("data", "side_by_side"), ("training", "ema_decay")):
         del settings[part][key]
@@ -166,16 +168,16 @@ def test_the_best_value_so_far_is_part_of_a_checkpoint(tmp_path):
     assert (state.step, state.best) == (7, {"value": 0.5, "step": 3})
 
 
-def test_resume_ignores_an_incomplete_checkpoint(start):
-    folder = start(Pix2Pix(), "run", max_steps=4)
+def test_resume_ignores_an_incomplete_checkpoint(start, finished):
+    folder = finished(Pix2Pix(), "run", max_steps=4)
     (folder / "checkpoints/step-4").rename(folder / "checkpoints/.step-9.incomplete")
     (folder / "checkpoints/.step-1.deleted").mkdir()
     start(Pix2Pix(), "run", max_steps=4, resume=True)
     assert checkpoints(folder) == ["step-2", "step-4"], "and what a kill left behind is swept out"
 
 
-def test_a_finished_run_can_be_lengthened(start, capsys):
-    start(Pix2Pix(), "run")
+def test_a_finished_run_can_be_lengthened(start, finished, capsys):
+    finished(Pix2Pix(), "run")
     folder = start(Pix2Pix(), "run", max_steps=8, resume=True)
     assert "--max_steps: 6 -> 8" in capsys.readouterr().err
     assert lines(folder)[-1]["step"] == 8
@@ -191,8 +193,8 @@ def test_a_finished_run_can_be_lengthened(start, capsys):
         ({"seed": 7}, "--seed: 42 -> 7"),
     ],
 )
-def test_resume_with_other_settings_is_refused_by_name(start, changed, says):
-    start(Pix2Pix(), "run", max_steps=1)
+def test_resume_with_other_settings_is_refused_by_name(start, finished, changed, says):
+    finished(Pix2Pix(), "run", max_steps=1)
     with pytest.raises(ValueError, match=says):
         start(Pix2Pix(), "run", max_steps=1, resume=True, **changed)
     with pytest.raises(ValueError, match="--lambda_l1"):
@@ -201,8 +203,8 @@ def test_resume_with_other_settings_is_refused_by_name(start, changed, says):
         start(CycleGAN(), "run", max_steps=1, resume=True)
 
 
-def test_another_run_is_not_overwritten_without_being_asked(start):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_another_run_is_not_overwritten_without_being_asked(start, finished):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     before = files(folder)
     with pytest.raises(ValueError, match="add --resume to continue that run, --overwrite to delete it"):
         start(Pix2Pix(), "run", max_steps=1)
@@ -213,16 +215,16 @@ def test_another_run_is_not_overwritten_without_being_asked(start):
 
 
 @each_family
-def test_overwrite_deletes_nothing_when_the_data_are_wrong(start, family, tmp_path):
-    folder = start(family, "run", max_steps=1)
+def test_overwrite_deletes_nothing_when_the_data_are_wrong(start, finished, family, tmp_path):
+    folder = finished(family, "run", max_steps=1)
     before = files(folder)
     with pytest.raises(ValueError, match="nowhere"):
         start(family, "run", overwrite=True, data=DataConfig(dataset=str(tmp_path / "nowhere")))
     assert files(folder) == before
 
 
-def test_overwrite_removes_the_generators_of_the_other_family(start):
-    folder = start(CycleGAN(), "run", max_steps=1)
+def test_overwrite_removes_the_generators_of_the_other_family(start, finished):
+    folder = finished(CycleGAN(), "run", max_steps=1)
     start(Pix2Pix(), "run", max_steps=1, overwrite=True)
     assert not (folder / "source2target").exists()
     assert (folder / "model.safetensors").exists()
@@ -274,8 +276,8 @@ def hold(tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["resume", "overwrite"])
-def test_a_second_run_in_a_folder_is_refused_until_the_first_is_gone(start, hold, flag):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_a_second_run_in_a_folder_is_refused_until_the_first_is_gone(start, finished, hold, flag):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     first = hold(folder)
     before = files(folder)
     with pytest.raises(ValueError, match=rf"a run is being made there by process {first.pid} on .*: wait for its end"):
@@ -324,8 +326,8 @@ def try_lock(folder):
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-def test_overwrite_takes_links_away_and_leaves_what_they_point_to(start, tmp_path):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_overwrite_takes_links_away_and_leaves_what_they_point_to(start, finished, tmp_path):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     (folder / "checkpoints").rename(tmp_path / "elsewhere")
     (folder / "checkpoints").symlink_to(tmp_path / "elsewhere")
     (folder / "samples/step-1.png").unlink()

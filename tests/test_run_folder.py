@@ -194,8 +194,8 @@ def test_overwrite_deletes_all_that_a_run_makes(start):
 
 
 @pytest.mark.parametrize("record", ["kept", "of a former version"])
-def test_a_kill_amid_overwriting_leaves_a_folder_that_is_overwritten(start, tmp_path, monkeypatch, record):
-    whole = start(Pix2Pix(), "run", max_steps=1)
+def test_a_kill_amid_overwriting_leaves_a_folder_that_is_overwritten(finished, tmp_path, monkeypatch, record):
+    whole = finished(Pix2Pix(), "run", max_steps=1)
     if record != "kept":
         (whole / RECORD).unlink()
     count = len(files(whole))
@@ -245,8 +245,8 @@ def test_a_kill_amid_the_start_leaves_a_folder_to_go_on_in(start, made, monkeypa
 
 
 @pytest.mark.parametrize("family", [Pix2Pix(), CycleGAN()], ids=lambda family: family.name)
-def test_a_run_of_a_former_version_goes_on_and_is_overwritten(start, family):
-    folder = start(family, "run", max_steps=2)
+def test_a_run_of_a_former_version_goes_on_and_is_overwritten(start, finished, family):
+    folder = finished(family, "run", max_steps=2)
     for flags in ({"resume": True}, {"overwrite": True}):
         for name in (RECORD, "data.json"):
             (folder / name).unlink(missing_ok=True)
@@ -255,8 +255,8 @@ def test_a_run_of_a_former_version_goes_on_and_is_overwritten(start, family):
         assert set(json.loads((folder / RECORD).read_text())["made"]) > {"run.json", "samples", "checkpoints"}
 
 
-def test_of_a_former_version_only_the_fixed_names_and_a_card_of_ours_count(start):
-    folder = start(CycleGAN(), "run", max_steps=1)
+def test_of_a_former_version_only_the_fixed_names_and_a_card_of_ours_count(start, finished):
+    folder = finished(CycleGAN(), "run", max_steps=1)
     (folder / RECORD).unlink()
     for name in ("README.md", "wandb/log"):
         put(folder, name)
@@ -268,8 +268,8 @@ def test_of_a_former_version_only_the_fixed_names_and_a_card_of_ours_count(start
 # --- records and links that lie ---------------------------------------------------------------------------------------
 
 
-def test_a_record_from_elsewhere_reaches_nothing_outside(start, tmp_path):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_a_record_from_elsewhere_reaches_nothing_outside(start, finished, tmp_path):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     put(tmp_path, "mine/a.txt")
     names = ["../mine", "..", "/", str(tmp_path / "mine"), "mine", "link", "notes.txt", *Record(folder).names()]
     (folder / RECORD).write_text(json.dumps({"made": names}))
@@ -286,8 +286,8 @@ def test_a_record_from_elsewhere_reaches_nothing_outside(start, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"made": 3}', "\0\xff"])
-def test_a_record_that_cannot_be_read_is_named(start, content):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_a_record_that_cannot_be_read_is_named(start, finished, content):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     (folder / RECORD).write_text(content)
     before = files(folder)
     for flags in ({"resume": True}, {"overwrite": True}):
@@ -296,8 +296,8 @@ def test_a_record_that_cannot_be_read_is_named(start, content):
     assert files(folder) == before
 
 
-def test_the_kind_counts_too(start):
-    folder = start(Pix2Pix(), "run", max_steps=1)
+def test_the_kind_counts_too(start, finished):
+    folder = finished(Pix2Pix(), "run", max_steps=1)
     (folder / "config.json").unlink()
     put(folder, "config.json/mine.txt")
     with pytest.raises(ValueError, match=rf"holds config\.json/, {NOT_MADE}"):
@@ -364,8 +364,8 @@ def test_a_resumed_run_writes_through_no_link(start, tmp_path, family):
     assert json.loads((folder / "finished.json").read_text()) == {"step": 4}
 
 
-def test_metrics_that_are_a_link_go_on_in_the_runs_own_file(start, tmp_path):
-    folder = start(Pix2Pix(), "run", max_steps=2)
+def test_metrics_that_are_a_link_go_on_in_the_runs_own_file(start, finished, tmp_path):
+    folder = finished(Pix2Pix(), "run", max_steps=2)
     (folder / "metrics.jsonl").rename(tmp_path / "elsewhere.jsonl")
     (folder / "metrics.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
     before = (tmp_path / "elsewhere.jsonl").read_bytes()

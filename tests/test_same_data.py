@@ -56,8 +56,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_other_images_at_resume_are_refused_by_name(start, paired_folder, change):
-    folder = start(Pix2Pix(), "run", max_steps=2)
+def test_other_images_at_resume_are_refused_by_name(start, finished, paired_folder, change):
+    folder = finished(Pix2Pix(), "run", max_steps=2)
     before = files(folder)
     act, says = CHANGES[change]
     act(paired_folder)
@@ -72,8 +72,8 @@ def test_other_images_at_resume_are_refused_by_name(start, paired_folder, change
     start(Pix2Pix(), "run", max_steps=4, resume=True)
 
 
-def test_another_data_set_is_refused_and_its_copy_on_another_mount_is_none(start, paired_folder, tmp_path):
-    start(Pix2Pix(), "run", max_steps=2)
+def test_another_data_set_is_refused_and_its_copy_on_another_mount_is_none(start, finished, paired_folder, tmp_path):
+    finished(Pix2Pix(), "run", max_steps=2)
     shutil.copytree(paired_folder, tmp_path / "elsewhere/copy")  # with other times, too
     for path in (tmp_path / "elsewhere").rglob("*.png"):
         os.utime(path, (0, 0))
@@ -101,8 +101,8 @@ def test_both_sets_of_unpaired_images_may_move_and_may_not_change(start, unpaire
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"training": 3, "validation": {}}'])
-def test_a_run_without_a_record_goes_on_with_a_line(start, capsys, content):
-    folder = start(Pix2Pix(), "run", max_steps=2)
+def test_a_run_without_a_record_goes_on_with_a_line(start, finished, capsys, content):
+    folder = finished(Pix2Pix(), "run", max_steps=2)
     whole = (folder / "data.json").read_text()
     (folder / "data.json").unlink() if content is None else (folder / "data.json").write_text(content)
     start(Pix2Pix(), "run", max_steps=4, resume=True)

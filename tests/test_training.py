@@ -28,7 +28,7 @@ from img2img_hub.evaluation.measure import evaluate_paired
 from img2img_hub.training.results import collapse
 from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.step import Stepper
-from tests.families import each_family, smallest_size
+from tests.families import each_family, smallest_size, tiny
 from tests.runs import checkpoints, lines, run
 
 pytest_plugins = ["tests.starting"]
@@ -42,8 +42,8 @@ NETWORKS = {
 
 
 @each_family
-def test_a_run_leaves_what_it_promises(start, family):
-    folder = start(family, "run")
+def test_a_run_leaves_what_it_promises(finished, family):
+    folder = finished(family, "run")
     for direction in family.directions:
         generator = folder / direction.folder
         for name in ("README.md", "config.json", "model.safetensors", "translation.json", "training_config.json"):
@@ -81,8 +81,8 @@ def test_both_players_are_optimised_as_the_papers_do(start, family):
         assert group["lr"] == ({"generator": 1e-4, "discriminator": 4e-4}[name] if two_scales else 2e-4)
 
 
-def test_directions_of_a_cycle_name_each_other(start):
-    folder = start(CycleGAN(), "run")
+def test_directions_of_a_cycle_name_each_other(finished):
+    folder = finished(tiny(CycleGAN), "run")
     for one, other in (("source2target", "target2source"), ("target2source", "source2target")):
         assert json.loads((folder / one / "translation.json").read_text())["reverse"] == other
     assert (folder / "source2target/training/discriminator_target/model.safetensors").is_file()
