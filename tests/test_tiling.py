@@ -324,7 +324,7 @@ def test_a_recorded_network_has_the_shapes_of_the_real_one():
             into.append(tuple(inputs[0].shape[1:]))
 
         for module in network.modules():
-            if isinstance(module, torch.nn.InstanceNorm2d | BatchNorm2d):
+            if isinstance(module, torch.nn.InstanceNorm2d | BatchNorm2d | FrozenBatchNorm2d):
                 module.register_forward_hook(note)
         with torch.no_grad():
             network(torch.zeros(1, network.in_channels, 512, 256))
@@ -411,7 +411,8 @@ def test_what_an_image_is_padded_to_counts():
 def test_a_variation_that_does_not_fit_is_refused_with_what_it_takes():
     network = NETWORKS["unet"]()
     engine = Engine(network, memory=part_of(network, 1 / 2))
-    with pytest.raises(ValueError, match=r"variation \(seed\) of 260×394 .* about 0\.\d GiB: .*--memory.*--resize fit"):
+    says = r"variation \(seed, style\) of 260×394 .* about 0\.\d GiB: .*--memory.*--resize fit"
+    with pytest.raises(ValueError, match=says):
         engine(batch_for(network), seed=1)
     assert engine(batch_for(network, 64, 64), seed=1).shape == (1, 3, 64, 64)
 
