@@ -163,6 +163,7 @@ def test_caches_of_numbers_that_were_read_wrongly_before_are_others(street, monk
         ("colours", {"palette": ("auto",), "streaming": True}, "which a stream never shows at once"),
         ("colours", {"palette": ("auto",), "unknown": -1}, "--unknown is -1"),
         ("photo", {"unknown_channel": True, "target_column": "map"}, "--unknown_channel is of sources"),
+        ("photo", {"unknown": 3, "target_column": "map"}, "--unknown is of label maps, and there are none"),
         (("map", "ids"), {"instances": ("ids",)}, "ids numbers instances and says nothing of their classes"),
         (("map", "ids"), {"labels": ("map=4",), "instances": ("ids", "map")}, "say twice what map is"),
         (("map", "ids", "wide"), {"labels": ("map=4",), "instances": ("ids", "wide")}, "ids and wide both number"),
@@ -326,3 +327,19 @@ def test_no_data_says_nothing_of_label_maps_and_that_is_said(street):
     assert data.about.source_kind.no_data is None
     assert data.description.endswith("--no_data is said of the targets alone")
     assert "--no_data" not in opened(street, "map", labels=("4",)).description
+
+
+def test_a_method_may_name_maps_and_instances_and_the_user_what_is_of_no_class(street):
+    slots = (
+        Slot(name="map", kind="labels", classes=3),
+        Slot(name="ids", kind="instances"),
+        Slot(name="target"),
+    )
+    settings = DataConfig(
+        dataset=str(street), source_column=("map", "ids"), target_column="photo", unknown=3, unknown_channel=True
+    )
+    data = open_data(settings, paired=True, split="train", slots=slots)
+    labels, instances = data.about.inputs
+    assert (labels.unknown, labels.unknown_channel, labels.channels, instances.dtype) == (3, True, 4, "uint16")
+    assert data.in_channels == 5
+    assert np.array_equal(data.source(0).array[:, :, 0], numbers_of(40)), "3 is of no class, the last channel"

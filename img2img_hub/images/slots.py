@@ -29,7 +29,7 @@ MAX_SCALE = 16
 _TYPES: dict[str, tuple[str, ...]] = {
     "labels": ("uint8", "uint16"),
     "mask": ("uint8",),
-    "instances": ("uint16", "int32"),
+    "instances": ("uint8", "uint16", "int32"),
 }
 """Of what is one band, and what it may be of."""
 

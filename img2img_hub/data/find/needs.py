@@ -73,13 +73,16 @@ class Needs:
             if "auto" in said[name]:
                 raise DataError(f"--palette {name}=auto is of what training alone reads: name a file in place of auto")
             extras[name] = _with(extras[name], said[name], config)
+        if config.unknown is not None or config.unknown_channel:  # of maps that the method or a model names
+            maps = {column: slot for column, slot in sources.items() if slot.kind == "labels"}
+            sources |= {column: _of_classes(slot, {}, config) for column, slot in maps.items()}
         auto |= {"target"} if config.target_palette == AUTO and not target.palette else set()
         _check(sources, extras, target, auto, config)
         return cls(config=config, sources=sources, target=target, extras=extras, auto=frozenset(auto))
 
     def like(self, about: About) -> Needs:
         """The same, with the palettes that were read off images, for other splits of them."""
-        found = {slot.name: slot for slot in about.inputs}
+        found = {slot.name: slot for slot in about.inputs if slot.kind == "labels"}
         sources = {column: found.get(slot.name, slot) for column, slot in self.sources.items()}
         target = self.target if about.output is None else replace(about.output, scale=self.target.scale)
         return replace(self, sources=sources, target=target, auto=frozenset())
@@ -184,6 +187,9 @@ def _check(
             f"{instances[0]} numbers instances and says nothing of their classes: name the label map beside it, by "
             "--source_column and --labels"
         )
+    maps = [slot for slot in (*sources.values(), *extras.values(), target) if slot.kind == "labels"]
+    if config.unknown is not None and not maps:
+        raise DataError("--unknown is of label maps, and there are none: say which are by --labels or --target_labels")
     if config.unknown_channel and not any(slot.kind == "labels" for slot in sources.values()):
         raise DataError("--unknown_channel is of sources that are label maps: say which by --labels or --palette")
 
