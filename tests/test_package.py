@@ -192,6 +192,26 @@ def test_the_page_searches_for_no_garbage_among_what_it_imports():
     assert result.stdout.strip() == "0 True True"
 
 
+def test_a_command_searches_for_no_garbage_while_it_imports(tmp_path):
+    code = """
+        import gc
+        import sys
+        from img2img_hub.cli import main
+
+        def note(phase, info):
+            if "torch" in sys.modules:
+                searched.append(info["generation"])
+
+        searched = []
+        gc.callbacks.append(note)
+        assert main(["translate", "nothing.png", "--model", "none", "--output", sys.argv[1]]) == 2
+        print(max(searched, default=0) < 2, gc.isenabled(), gc.get_freeze_count() > 100_000)
+    """
+    line = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "out")]
+    result = subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120)
+    assert result.stdout.strip() == "True True True"
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, img2img_hub; print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     result = subprocess.run(

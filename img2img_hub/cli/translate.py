@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from img2img_hub.cli.shared import load_translator
+from img2img_hub.cli.shared import importing, load_translator
 
 
 def translate(
@@ -64,8 +64,9 @@ def translate(
         revision: Branch, tag or commit of the Hub model.
         overwrite: Replace outputs that are there already.
     """
-    from img2img_hub.translation.folders import check_options, translate_folder
-    from img2img_hub.translation.outputs import plan_outputs
+    with importing():
+        from img2img_hub.translation.folders import check_options, translate_folder
+        from img2img_hub.translation.outputs import plan_outputs
 
     check_options(format=format, batch_size=batch_size, seed=seed)
     # Once before the model is loaded, which may take a download, to say at once what is in the way.

@@ -232,8 +232,8 @@ class Translator:
 
         Returns:
             Images of the size of the (upright) input, times the network's scale, "RGB" or "L" as the network makes
-            them, with the input's alpha and ICC profile; of label maps "P", whose numbers are the classes; of other bands
-            or types a `Raster` in their units, with the input's georeference and its pixels without data.
+            them, with the input's alpha and ICC profile; of label maps "P", whose numbers are the classes; of other
+            bands or types a `Raster` in their units, with the input's georeference and its pixels without data.
 
         Raises:
             ImageError: the input is no readable image, or has other bands than the model takes.
