@@ -45,6 +45,20 @@ def no_cache_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_command(line: str) -> int:
+    """The exit status of a line of `python -m img2img_hub`."""
+    from img2img_hub.cli import main
+
+    return main(line.split())
+
+
+@pytest.fixture
 def paired_folder(tmp_path: Path) -> Path:
     """A data set of pairs side by side, 64×32: train (5 pairs) and test (3)."""
     return write_pairs(tmp_path / "pairs")

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
-from img2img_hub.cli import main
 from img2img_hub.data.find.search import MARK
 from img2img_hub.evaluation import perceptual
 from img2img_hub.translation.settings import TranslationSettings
+from tests.conftest import run_command as run
 from tests.hub import HubServer, run_client
 
 
@@ -41,10 +41,6 @@ def save_pictures(folder: Path, names: list[str], *, width: int = 50) -> None:
     for seed, name in enumerate(names):
         array = np.random.default_rng(seed).integers(0, 256, (40, width, 3), dtype=np.uint8)
         Image.fromarray(array).save(folder / name)
-
-
-def run(line: str) -> int:
-    return main(line.split())
 
 
 def refused(line: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -9,21 +9,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from img2img_hub import Network, PatchDiscriminator, Translator, UNetGenerator
-from img2img_hub.cli import main
 from img2img_hub.official.file import to_official
 from tests.conftest import picture
+from tests.conftest import run_command as run
 from tests.hub import HubServer, run_client
 from tests.originals import assert_same, original_patch, original_resnet, original_unet, save, trained
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def run(line: str) -> int:
-    return main(line.split())
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_convert_writes_a_finished_generator_that_translates_and_goes_back(capsys):

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from img2img_hub import Network, Translator
-from img2img_hub.cli import main
 from img2img_hub.networks.style_encoder import STYLE_ENCODER
 from tests.conftest import picture
+from tests.conftest import run_command as run
 from tests.originals import assert_same, save
 from tests.originals_hd import (
     OriginalHD,
@@ -26,17 +26,9 @@ from tests.originals_hd import (
 )
 from tests.test_official_hd import trained
 
+pytestmark = pytest.mark.usefixtures("here")
+
 SPADE = partial(OriginalSpadeGenerator, 2, made=3, norm="batch", depth="normal")
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def run(line: str) -> int:
-    return main(line.split())
 
 
 def label_map(numbers: np.ndarray, name: str) -> str:

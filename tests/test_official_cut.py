@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from img2img_hub import Network, PatchDiscriminator, ResNetGenerator, Translator
-from img2img_hub.cli import main
 from img2img_hub.networks import PatchHeads
 from img2img_hub.official.file import read_official, save_official, to_official
 from img2img_hub.official.layouts import find_layout
 from tests.conftest import picture
+from tests.conftest import run_command as run
 from tests.originals import (
     OriginalHeads,
     assert_same,
@@ -25,6 +25,8 @@ from tests.originals import (
     save,
     trained,
 )
+
+pytestmark = pytest.mark.usefixtures("here")
 
 LAYOUTS = {}
 for norm in ("batch", "instance", "none"):
@@ -40,18 +42,8 @@ for norm in ("batch", "instance", "none"):
         )
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def generator(**options):
     return trained(original_cut_resnet(**{"blocks": 1, "width": 4, "bands": 3, "made": 3, "dropout": False} | options))
-
-
-def run(line: str) -> int:
-    return main(line.split())
 
 
 def test_the_originals_written_here_are_the_published_files():

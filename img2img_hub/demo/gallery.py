@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def cards(models: Models) -> list[dict[str, Any]]:
 @lru_cache(maxsize=256)
 def thumbnail(model: Model) -> str:
     """Half source and half output of the first sample, else the first example, as a data address."""
-    picture = _halves(model.sheet) if model.sheet else None
+    picture = _halves(model.sheet, model.settings) if model.sheet and model.settings else None
     if picture is None and model.examples:
         picture = _or_none(model.examples[0])
     if picture is None:
@@ -64,15 +63,10 @@ def thumbnail(model: Model) -> str:
     return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def _halves(sheet: Path) -> Image.Image | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # without a translation.json the size is a guess, which the layout confirms
-        try:
-            settings = TranslationSettings.load(sheet.parent)
-        except ValueError:
-            return None
+def _halves(sheet: Path, settings: TranslationSettings) -> Image.Image | None:
     whole = _or_none(sheet)
-    family, size = FAMILIES.get(settings.family), settings.working_size
+    family = FAMILIES.get(settings.family)
+    size = settings.working_size  # without a translation.json a guess, which the layout confirms
     paired = bool(settings.inputs) or (family is not None and family.paired)
     pair = first_pair(whole, size=size, paired=paired) if whole else None
     if pair is None:

@@ -40,8 +40,8 @@ class Model:
 
     `location` is what `Translator.from_pretrained` takes, a folder or a Hub repo id; `key` is what visitors see and the
     API takes: the repo id, or the folder's name, since where the server keeps its folders is nobody's business.
-    `story`: plain text, a sentence or two. `sheet`: the sample sheet that a run leaves beside the weights. `takes_one`:
-    not known to take several pictures for one.
+    `story`: plain text, a sentence or two. `sheet`: the sample sheet that a run leaves beside the weights. `settings`:
+    what its translation.json says; None where that cannot be read, or was not yet.
     """
 
     key: str
@@ -50,7 +50,12 @@ class Model:
     story: str = ""
     examples: tuple[Path, ...] = ()
     sheet: Path | None = None
-    takes_one: bool = True
+    settings: TranslationSettings | None = None
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether it is not known to take several pictures for one."""
+        return self.settings is None or len(self.settings.inputs) < 2
 
 
 @dataclass
@@ -216,17 +221,17 @@ def _card_of_folder(folder: Path, *, key: str) -> Model:
         story=story,
         examples=tuple(examples),
         sheet=sheet,
-        takes_one=_takes_one(folder),
+        settings=_settings_in(folder),
     )
 
 
-def _takes_one(folder: Path) -> bool:
+def _settings_in(folder: Path) -> TranslationSettings | None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # without a translation.json it takes one
+        warnings.simplefilter("ignore")  # without a translation.json they are the defaults
         try:
-            return len(TranslationSettings.load(folder).inputs) < 2
+            return TranslationSettings.load(folder)
         except (OSError, ValueError):  # said where it is loaded
-            return True
+            return None
 
 
 def _card_of_repo(repo_id: str) -> Model:

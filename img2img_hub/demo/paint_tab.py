@@ -39,7 +39,6 @@ from img2img_hub.demo.uploads import device_name, nth_example, open_examples, re
 from img2img_hub.demo.zero import gpu
 from img2img_hub.errors import check_flags, check_range
 from img2img_hub.translation.painting import paper_of
-from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
 SCRIPT = Path(__file__).with_name("assets") / "paint.js"
 PAPER_FILE = "paint.json"
@@ -117,13 +116,11 @@ def find_papers(models: Models) -> dict[str, dict[str, Any]]:
     """{model: its paint.json, or what is made of its palette} of the models in folders; faults are logged."""
     papers = {}
     for key, model in models.models.items():
-        folder = Path(model.location)
-        path = next((folder / name for name in (PAPER_FILE, SETTINGS_FILE) if (folder / name).is_file()), None)
-        if path is None:
-            continue
+        path = Path(model.location) / PAPER_FILE
+        paper = paper_of(model.settings) if path.parent.is_dir() and model.settings is not None else None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            paper = found if path.name == PAPER_FILE else paper_of(TranslationSettings.from_dict(found))
+            if path.is_file():
+                paper = json.loads(path.read_text(encoding="utf-8"))
             if paper is not None:
                 papers[key] = check_paper(paper)
         except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ is known as soon as its class is defined. What papers with a discriminator share
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 from torch import Tensor, nn
@@ -203,6 +203,10 @@ class Family:
     def differentiates_twice(self) -> bool:
         """Whether a loss holds a gradient of the judges. Compiled networks cannot be differentiated again."""
         return False
+
+    def leave_out_auxiliaries(self) -> None:
+        """For `__post_init__` of a family whose knobs say that it trains none: the class names what any may have."""
+        object.__setattr__(self, "directions", tuple(replace(way, auxiliaries=()) for way in self.directions))
 
     def check_inputs(self, inputs: Sequence[Slot]) -> None:
         """Refuse what the user says the sources are, where this makes sources, too. Raises ValueError."""

@@ -68,13 +68,17 @@ class PairedAdversarialFamily(AdversarialFamily):
             return {"adversarial": (self.fooling(critic(self.shown(fake, condition=condition))), 1.0)}
         both = None if condition is None else torch.cat([condition, condition])
         seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)  # or they would not be at one place
-        with torch.no_grad():
-            _, wanted = critic(seen[len(fake) :], features=True)
-        logits, stages = critic(seen[: len(fake)], features=True)
+        (logits, stages), wanted = self.judge(critic, *seen.chunk(2))
         return {
             "adversarial": (self.fooling(logits), 1.0),
             "feature_matching": (feature_matching(stages, wanted), self.matching_weight(stages)),
         }
+
+    def judge(self, critic: nn.Module, fake: Tensor, real: Tensor) -> tuple[tuple[Logits, Stages], Stages]:
+        """(logits and stages) of fakes, and the stages of their targets, from which nothing is learnt."""
+        with torch.no_grad():
+            _, wanted = critic(real, features=True)
+        return critic(fake, features=True), wanted
 
     def perceptual_terms(self, networks: Networks, *, real: Tensor, fake: Tensor) -> Terms:
         """ "perceptual" of (N, C, H, W) images, if it has a weight."""

@@ -81,7 +81,7 @@ class Pix2PixHD(PairedAdversarialFamily):
         if not 1 <= self.style_channels <= 64:
             raise ValueError(f"--style_channels must be a number from 1 to 64, got {self.style_channels}")
         if self.styles == "none":
-            object.__setattr__(self, "directions", tuple(replace(way, auxiliaries=()) for way in self.directions))
+            self.leave_out_auxiliaries()
         if self.fix_global_epochs < 0:
             raise ValueError(f"--fix_global_epochs must be 0 or more, got {self.fix_global_epochs}")
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.families.paired import PairedAdversarialFamily, seen_of
 from img2img_hub.networks import Discriminator, Network, StyleEncoder
+from img2img_hub.networks.base import Stages
 from img2img_hub.networks.blocks import NormStatistics, initialise_xavier
 from img2img_hub.networks.spade import MULTIPLES
 from img2img_hub.networks.style_encoder import STYLE_ENCODER
 from img2img_hub.objectives.calls import call_each
-from img2img_hub.objectives.losses import AdversarialLoss, feature_matching, kl
+from img2img_hub.objectives.losses import AdversarialLoss, Logits, kl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +74,8 @@ class Spade(PairedAdversarialFamily):
         super().__post_init__()
         if self.latent < 0:
             raise ValueError(f"--latent is the length of the style vector, 0 for none, got {self.latent}; 256 is usual")
-        if not self.latent:  # the class has what any of its instances may keep
-            plain = tuple(replace(direction, auxiliaries=()) for direction in self.directions)
-            object.__setattr__(self, "directions", plain)
+        if not self.latent:
+            self.leave_out_auxiliaries()
 
     # --- building ---------------------------------------------------------------------------
 
@@ -136,17 +136,10 @@ class Spade(PairedAdversarialFamily):
         seen = seen_of(batch, fake)
         return self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
 
-    def judged_terms(self, critic: nn.Module, *, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Terms:
-        """Of fakes and targets in one batch, as the discriminator itself learns from them."""
-        if not self.lambda_feature_matching:
-            return super().judged_terms(critic, real=real, fake=fake, condition=condition)
-        both = None if condition is None else torch.cat([condition, condition])
-        seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)
-        (logits, stages), (_, wanted) = call_each(critic, *seen.chunk(2), features=True)
-        return {
-            "adversarial": (self.fooling(logits), 1.0),
-            "feature_matching": (feature_matching(stages, wanted), self.matching_weight(stages)),
-        }
+    def judge(self, critic: nn.Module, fake: Tensor, real: Tensor) -> tuple[tuple[Logits, Stages], Stages]:
+        """Of both in one batch, as the discriminator itself learns from them."""
+        judged, (_, wanted) = call_each(critic, fake, real, features=True)
+        return judged, wanted
 
     def _fake(self, networks: Networks, batch: Batch) -> tuple[Tensor, Terms]:
         """Made of the map, with styles in a style drawn from around the target's; and what the encoder is to learn."""

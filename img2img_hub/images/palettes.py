@@ -85,6 +85,12 @@ def rgb(palette: Sequence[str]) -> np.ndarray:
     return np.array([list(bytes.fromhex(colour[1:])) for colour in palette], dtype=np.uint8).reshape(-1, 3)
 
 
+def packed(colours: np.ndarray) -> np.ndarray:
+    """(…, 3) uint8 -> (…) int32, a number for each colour, in the order of their values."""
+    parts = colours.astype(np.int32)
+    return parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
+
+
 def text_of(colour: Sequence[int] | np.ndarray) -> str:
     """Three values of 0 to 255 as "#0030ff"."""
     return "#" + "".join(f"{int(value):02x}" for value in colour)
@@ -132,18 +138,18 @@ def snapped(image: np.ndarray, palette: np.ndarray, *, blurred: bool) -> Snapped
         blurred: whether colours may be a little off, and take the nearest; uncertain pixels take the class that most
             certain ones have of the 24 around.
     """
-    packed = _packed(image)
-    order = np.argsort(_packed(palette), kind="stable")
-    keys = _packed(palette)[order]
-    places = np.minimum(np.searchsorted(keys, packed), len(keys) - 1)
-    foreign = keys[places] != packed
+    colours = packed(image)
+    order = np.argsort(packed(palette), kind="stable")
+    keys = packed(palette)[order]
+    places = np.minimum(np.searchsorted(keys, colours), len(keys) - 1)
+    foreign = keys[places] != colours
     if not foreign.any():
         return Snapped(order[places], 0)
     if not blurred:
         row, column = np.argwhere(foreign)[0].tolist()
         return Snapped(order[places], 0, (column, row))
     numbers, unsure = nearest(image.reshape(-1, 3), palette)
-    numbers, unsure = numbers.reshape(packed.shape), unsure.reshape(packed.shape)
+    numbers, unsure = numbers.reshape(colours.shape), unsure.reshape(colours.shape)
     return Snapped(_by_majority(numbers, unsure, classes=len(palette)), int(unsure.sum()))
 
 
@@ -180,11 +186,6 @@ def foreign_colour(
 
 def _called(number: int, names: Sequence[str]) -> str:
     return f"class {number} ({names[number]})" if number < len(names) else f"class {number}"
-
-
-def _packed(colours: np.ndarray) -> np.ndarray:
-    parts = colours.astype(np.int32)
-    return parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
 
 
 def _by_majority(numbers: np.ndarray, unsure: np.ndarray, *, classes: int) -> np.ndarray:

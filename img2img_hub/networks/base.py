@@ -228,6 +228,8 @@ class Generator(Network):
     min_size: int = 1
     scale: int = 1
     """Output pixels for one of the input, a side."""
+    knows_one_size: bool = False
+    """Whether an image of another size than those of training is another picture to it: then it is better resized."""
     noise_channels: int = 0
     """Bands of noise that `forward` takes as `noise`, 0 for none."""
     latent: int = 0

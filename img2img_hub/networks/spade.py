@@ -96,6 +96,8 @@ class SpadeGenerator(Generator):
             64 or 128. They are repeated, or left out, to fit an image of another size.
     """
 
+    knows_one_size = True  # larger images than those of training it paints washed out
+
     def __init__(
         self,
         *,

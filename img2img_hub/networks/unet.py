@@ -49,6 +49,7 @@ class UNetGenerator(Generator):
     """
 
     later_arguments = frozenset({"refine_channels", "encoder"})
+    knows_one_size = True  # its bottleneck sees the whole image, and its statistics are that image's
 
     def __init__(
         self,

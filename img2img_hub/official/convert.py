@@ -9,11 +9,12 @@ ResNets are CycleGAN's, antialiased ones are CUT's. What the channels of a label
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
+from img2img_hub.data.samples.kinds import values_of
 from img2img_hub.families import FAMILIES
 from img2img_hub.hub.card import CardFacts, render_model_card
-from img2img_hub.images.slots import Slot, common_type
+from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import CoarseToFineGenerator, Generator, Network, SpadeGenerator, UNetGenerator
 from img2img_hub.networks.blocks import Norm, NormStatistics
@@ -111,7 +112,7 @@ def convert_official(
             source_values=_values(inputs),
             norm_statistics=norm_statistics or FAMILIES[family].norm_statistics or "image",
             working_size=working_size,
-            resize="fit" if isinstance(network, UNetGenerator | SpadeGenerator) else "native",
+            resize="fit" if network.knows_one_size else "native",
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -192,12 +193,10 @@ def _inputs(network: Generator, *, edges: bool | None, unknown: bool | None) -> 
 
 
 def _values(inputs: tuple[Slot, ...]) -> BandValues | None:
-    if not inputs:
-        return None
-    edges = tuple(place for place, slot in enumerate(inputs) if slot.kind == "instances")
-    classes = tuple(slot.channels if slot.kind == "labels" else 0 for slot in inputs)
-    ends: dict[str, Any] = {"low": (0.0,) * len(inputs), "high": (255.0,) * len(inputs)}
-    return BandValues(dtype=common_type(inputs), classes=classes, edges=edges, **ends)
+    def measured(slot: Slot) -> BandValues:
+        raise AssertionError(f"{slot.describe()} holds numbers, not values")
+
+    return values_of(inputs, measured) if inputs else None
 
 
 def save_converted(converted: Converted, folder: str | Path, *, checkpoint: str | Path) -> None:

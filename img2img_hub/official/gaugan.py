@@ -1,6 +1,7 @@
 """How SPADE's code writes GauGAN's generator, its image encoder and its discriminators.
 
-    python -m img2img_hub convert latest_net_G.pth --depth normal --edges no --unknown no --output models/ade20k
+    python -m img2img_hub convert latest_net_G.pth --depth normal --edges False --unknown False \\
+        --output models/ade20k
 
 Spectral norm is PyTorch's former one: weight_orig, and the vectors weight_u and weight_v. The present one has the same
 values under other names, so that a network computes the same in eval mode. Files of before PyTorch 1.0 have no
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from img2img_hub.networks import MultiScaleDiscriminator, Network, SpadeGenerator, StyleEncoder
 from img2img_hub.networks.blocks import Norm
-from img2img_hub.official.layout import Layout, State
+from img2img_hub.official.layout import Layout, State, has_norm_weights, largest_numbers, layer_and_place
 
 BARE_NORM = ".param_free_norm"
 """The end of the name of a batch norm that has no weight, but running averages."""
@@ -163,9 +164,7 @@ class SpadeJudges(_Gaugan):
             raise ValueError(f"this {type(network).__name__} has norm 'none', the original code knows no such network")
 
     def sizes(self, state: State) -> dict[str, Any]:
-        pattern = r"discriminator_(\d)\.model(\d)\."
-        found = [tuple(map(int, match.groups())) for name in state if (match := re.match(pattern, name))]
-        scales, last = (max(numbers) for numbers in zip(*found, strict=True))
+        scales, last = largest_numbers(r"discriminator_(\d)\.model(\d)\.", state)
         spectral = "discriminator_0.model1.0.0.weight_orig" in state
         return super().sizes(state) | {
             **{"scales": scales + 1, "layers": last - 1, "layout": "spade", "spectral_norm": spectral}
@@ -174,15 +173,11 @@ class SpadeJudges(_Gaugan):
     def _norm_of(self, state: State, wanted: Norm | None) -> tuple[Norm, list[str]]:
         if wanted == "none":
             raise ValueError("its middle layers have no biases, so that a norm follows them: leave norm none out")
-        return super()._norm_of(state, wanted or (None if self._has_norm_weights(state) else "instance"))
-
-    @staticmethod
-    def _has_norm_weights(state: State) -> bool:
-        return any(name.endswith(".weight") and value.ndim == 1 for name, value in state.items())
+        return super()._norm_of(state, wanted or (None if has_norm_weights(state) else "instance"))
 
     def name(self, ours: str, network: Network) -> str:
         _, scale, _, place, what = self.spectral(ours).split(".")
-        layer, inside = (0, 0) if place == "0" else divmod(int(place) + 1, 3)  # 2 3, 5 6 …: convolution, norm
+        layer, inside = layer_and_place(int(place))
         last = layer == network.config["layers"] + 1
         return f"discriminator_{scale}.model{layer}.{'' if layer == 0 or last else '0.'}{inside}.{what}"
 

@@ -129,7 +129,7 @@ class Layout:
     def _norm_of(self, state: State, wanted: Norm | None) -> tuple[Norm, list[str]]:
         if wanted not in (None, *get_args(Norm)):
             raise ValueError(f"norm must be {', '.join(get_args(Norm))}, got {wanted!r}")
-        if any(name.endswith(".weight") and value.ndim == 1 for name, value in state.items()):
+        if has_norm_weights(state):
             if wanted not in (None, "batch"):
                 raise ValueError(f"it holds the weights of batch norms, which norm {wanted} does not fit: leave it out")
             return "batch", []
@@ -144,7 +144,27 @@ class Layout:
         return "none", ["neither norm weights nor their biases are in the file: it was trained without norm"]
 
 
-def places_of(what: str, state: State) -> set[int]:
-    """N of all the names model.N.what; `what` is a regular expression."""
-    found = (re.fullmatch(rf"model\.(\d{{1,4}})\.{what}", name) for name in state)
+def has_norm_weights(state: State) -> bool:
+    return any(name.endswith(".weight") and value.ndim == 1 for name, value in state.items())
+
+
+def places_of(what: str, state: State, *, module: str = "model", ndim: int | None = None) -> set[int]:
+    """N of all the names MODULE.N.what, of tensors of so many axes; `what` is a regular expression."""
+    found = (
+        re.fullmatch(rf"{module}\.(\d{{1,4}})\.{what}", name)
+        for name, value in state.items()
+        if ndim in (None, value.ndim)
+    )
     return {int(match[1]) for match in found if match}
+
+
+def largest_numbers(pattern: str, state: State) -> tuple[int, ...]:
+    """Of each group of a regular expression the largest number in the names that begin so, of which there is one."""
+    found = [tuple(map(int, match.groups())) for name in state if (match := re.match(pattern, name))]
+    return tuple(max(numbers) for numbers in zip(*found, strict=True))
+
+
+def layer_and_place(place: int) -> tuple[int, int]:
+    """Of a layer of our stack of convolutions, norms and leaky ReLUs, the first without a norm: which layer it is of
+    and where it stands in that."""
+    return (0, 0) if place == 0 else divmod(place + 1, 3)  # 2 3, 5 6 …: convolution, norm

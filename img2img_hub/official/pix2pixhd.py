@@ -1,6 +1,6 @@
 """How pix2pixHD's code writes its generators, its encoder and its discriminators.
 
-    python -m img2img_hub convert latest_net_G.pth --edges yes --output models/cityscapes
+    python -m img2img_hub convert latest_net_G.pth --edges True --output models/cityscapes
 
 The global generator's names are those of CycleGAN's ResNet, and so are the encoder's: how often they halve tells them
 apart. An enhancer stands around the global generator as model1_1, what leads into it, and model1_2, what leads out.
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from img2img_hub.networks import CoarseToFineGenerator, InstanceEncoder, MultiScaleDiscriminator, Network
 from img2img_hub.networks.blocks import Norm
-from img2img_hub.official.layout import Layout, State, places_of
+from img2img_hub.official.layout import Layout, State, largest_numbers, layer_and_place, places_of
 
 _HALVINGS = 4
 _CYCLEGAN = 2
@@ -64,12 +64,12 @@ class CoarseToFine(_Biased):
         inner, in_channels = self.shape(state, self.mark)[:2]
         enhancers = max((int(name[5]) for name in state if re.match(r"model[1-9]_2\.", name)), default=0)
         outer = f"model{enhancers}_2" if enhancers else "model"
-        convolutions = _places(outer, r"weight", state, ndim=4)
+        convolutions = places_of("weight", state, module=outer, ndim=4)
         out_channels = self.shape(state, f"{outer}.{max(convolutions, default=0)}.weight")[0]
         width = self.shape(state, f"model{enhancers}_1.1.weight")[0] if enhancers else inner
         blocks = {"blocks": len(places_of(r"conv_block\..+", state))}
         if enhancers:
-            blocks["enhancer_blocks"] = len(_places(outer, r"conv_block\..+", state))
+            blocks["enhancer_blocks"] = len(places_of(r"conv_block\..+", state, module=outer))
         found_sizes = {"in_channels": in_channels, "out_channels": out_channels, "width": width}
         return found_sizes | {"enhancers": enhancers, **blocks, "layout": "pix2pixhd"}
 
@@ -148,10 +148,7 @@ class ScalesByLayer(_Scales):
     mark = "scale0_layer0.0.weight"
 
     def sizes(self, state: State) -> dict[str, Any]:
-        found = [
-            tuple(map(int, match.groups())) for name in state if (match := re.match(r"scale(\d)_layer(\d)\.", name))
-        ]
-        scales, layers = (max(numbers) for numbers in zip(*found, strict=True))
+        scales, layers = largest_numbers(r"scale(\d)_layer(\d)\.", state)
         return super().sizes(state) | {"scales": scales + 1, "layers": layers - 1}
 
     def norm_bias(self, state: State) -> str:
@@ -159,7 +156,7 @@ class ScalesByLayer(_Scales):
 
     def name(self, ours: str, network: Network) -> str:
         scale, place, what = self.scale(ours, network)
-        layer, inside = (0, 0) if place == 0 else divmod(place + 1, 3)  # 2 3, 5 6 …: convolution, norm
+        layer, inside = layer_and_place(place)
         return f"scale{scale}_layer{layer}.{inside}.{what}"
 
 
@@ -172,8 +169,7 @@ class ScalesApart(_Scales):
         return False  # without that option its code reads the other ones
 
     def sizes(self, state: State) -> dict[str, Any]:
-        found = [tuple(map(int, match.groups())) for name in state if (match := re.match(r"layer(\d)\.(\d+)\.", name))]
-        scales, last = (max(numbers) for numbers in zip(*found, strict=True))
+        scales, last = largest_numbers(r"layer(\d)\.(\d+)\.", state)
         return super().sizes(state) | {"scales": scales + 1, "layers": (last - 2) // 3}
 
     def norm_bias(self, state: State) -> str:
@@ -195,13 +191,3 @@ def halvings(state: State) -> int:
 
 def has_blocks(state: State) -> bool:
     return bool(places_of(r"conv_block\..+", state))
-
-
-def _places(module: str, what: str, state: State, *, ndim: int | None = None) -> set[int]:
-    """N of all the names MODULE.N.what, of tensors of so many axes; `what` is a regular expression."""
-    found = (
-        re.fullmatch(rf"{module}\.(\d{{1,4}})\.{what}", name)
-        for name, value in state.items()
-        if ndim in (None, value.ndim)
-    )
-    return {int(match[1]) for match in found if match}

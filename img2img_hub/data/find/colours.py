@@ -19,7 +19,7 @@ from img2img_hub.data.samples.stack import Stack
 from img2img_hub.errors import listing
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.numbers import Stored
-from img2img_hub.images.palettes import text_of
+from img2img_hub.images.palettes import packed, text_of
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import spread
 
@@ -73,8 +73,7 @@ def _exact(images: Images) -> np.ndarray | None:
             continue
         if stored.lossy:
             return None
-        colours = _in_colours(stored, images, row).astype(np.int64)
-        found = np.union1d(found, colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2])
+        found = np.union1d(found, packed(_in_colours(stored, images, row)))
         if len(found) > _MOST_COLOURS:
             return None
     if not len(found):

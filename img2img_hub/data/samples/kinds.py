@@ -7,7 +7,7 @@ Both are found by looking: what the images are, at the headers of a few; the ran
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import cast
 
@@ -19,6 +19,7 @@ from img2img_hub.data.samples.stack import Stack
 from img2img_hub.errors import counted
 from img2img_hub.images.headers import HeaderError
 from img2img_hub.images.raster import Raster, RasterKind
+from img2img_hub.images.slots import Slot, common_type
 from img2img_hub.images.values import MASK, BandValues, measured, spread
 
 _LOOKED_AT = 4  # images of each side whose headers are read
@@ -102,7 +103,7 @@ def side_values(
 ) -> BandValues:
     """The range of values of one side, from at most 200 of its images, spread evenly; the same for the same data."""
     if isinstance(images, Stack):
-        return _stacked_values(images, rows, kind=kind)
+        return _stacked_values(images, rows)
 
     def some() -> Iterator[Raster]:
         for place in spread(len(rows), _MEASURED):
@@ -111,21 +112,33 @@ def side_values(
     return measured(some(), dtype=kind.dtype, no_data=kind.no_data, limits=limits)
 
 
-def _stacked_values(images: Stack, rows: np.ndarray, *, kind: RasterKind) -> BandValues:
-    """Each list's own range: 0 and 255 of pictures, as of pictures that stand alone."""
+def _stacked_values(images: Stack, rows: np.ndarray) -> BandValues:
+    """Each list's own range."""
     if images.slots[0].in_colours:
         return BandValues(dtype="uint8", low=(0.0,) * 3, high=(255.0,) * 3)
+
+    def measure(slot: Slot) -> BandValues:
+        return side_values(images.parts[slot.name], rows, kind=images.kind_of(slot.name), limits=None)
+
+    return values_of(images.slots, measure)
+
+
+def values_of(slots: Sequence[Slot], measured: Callable[[Slot], BandValues]) -> BandValues:
+    """Of the bands of all slots together: 0 and 255 are the ends of pictures, as of those that stand alone, and
+    `measured` says the range of what else holds values."""
     low: list[float] = []
     high: list[float] = []
     classes: list[int] = []
     edges: list[int] = []
-    for slot in images.slots:
+    for slot in slots:
         edges += [len(low)] if slot.kind == "instances" else []
         classes += [slot.channels if slot.kind == "labels" else 0] * slot.bands
         if slot.kind == "picture" or slot.by_nearest:
             ends = MASK if slot.kind == "mask" else (0.0, 255.0)
             low, high = low + [ends[0]] * slot.bands, high + [ends[1]] * slot.bands
             continue
-        own = side_values(images.parts[slot.name], rows, kind=images.kind_of(slot.name), limits=None)
+        own = measured(slot)
         low, high = [*low, *own.low], [*high, *own.high]
-    return BandValues(dtype=kind.dtype, low=tuple(low), high=tuple(high), classes=tuple(classes), edges=tuple(edges))
+    return BandValues(
+        dtype=common_type(slots), low=tuple(low), high=tuple(high), classes=tuple(classes), edges=tuple(edges)
+    )

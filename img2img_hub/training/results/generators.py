@@ -10,7 +10,7 @@ from torch import distributed, nn
 
 from img2img_hub.families import Direction
 from img2img_hub.hub.local_paths import shortened_everywhere
-from img2img_hub.networks import Network, SpadeGenerator, UNetGenerator
+from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.blocks import BatchNorm2d, NormStatistics
 from img2img_hub.training.run.context import RunContext
 from img2img_hub.translation.settings import TranslationSettings
@@ -67,7 +67,7 @@ class Generators:
     def settings(self, direction: Direction, *, reverse: str | None = None) -> TranslationSettings:
         """What translation.json says of this generator."""
         network = self.state.networks[direction.generator]
-        assert isinstance(network, Network)
+        assert isinstance(network, Generator)
         data = self.run.train_data
         inputs = data.about.inputs if direction.source == "source" else ()
         output = data.about.output if direction.source == "source" else None
@@ -82,10 +82,7 @@ class Generators:
             target_values=target_values,
             norm_statistics=self._norm_statistics(network),
             working_size=self.config.working_size or self.config.image_size,
-            # A U-Net's bottleneck sees the whole training image, and its statistics are that image's: larger ones are
-            # another picture to it. So it is with SPADE's, which paints them washed out. A ResNet looks at a
-            # neighbourhood and takes any size.
-            resize="fit" if isinstance(network, UNetGenerator | SpadeGenerator) else "native",
+            resize="fit" if network.knows_one_size else "native",
             reverse=reverse,
         )
 
