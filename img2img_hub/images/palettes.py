@@ -29,7 +29,9 @@ _AROUND = 2  # pixels on each side whose classes an uncertain one is decided by
 _AT_ONCE = 2**16  # pixels whose distances to all colours are in memory at a time
 _MOST_BYTES = 10**6  # of a palette's file
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
-_LINE = re.compile(r"(.+?)[\s:,=]+(#?[0-9a-fA-F]{6}|\d{1,3}[\s,]+\d{1,3}[\s,]+\d{1,3})\s*")
+# Bounded, or a line of nothing but commas would take hours.
+_GAP = r"[\s,]{1,20}"
+_LINE = re.compile(rf"(.{{1,200}}?)[\s:,=]{{1,50}}(#?[0-9a-fA-F]{{6}}|\d{{1,3}}{_GAP}\d{{1,3}}{_GAP}\d{{1,3}})\s*")
 
 
 def check_palette(palette: Sequence[str], names: Sequence[str] = ()) -> None:
