@@ -80,7 +80,8 @@ def build_paint_tab(models: Models) -> None:
                 buttons=["download", "fullscreen"],
             )  # fmt: skip
             status = gr.HTML(status_line(T("draw")), elem_id="paint-status")
-            examples = thumbnails(T("start_from"), "paint-examples", _examples(models, first))
+            found = _examples(models, first)
+            examples = thumbnails(T("start_from"), "paint-examples", found, visible=bool(found))
 
     def paint(key: str, drawing: Any, request: gr.Request) -> tuple[str, str]:
         return paint_translation(models, key, drawing, request)
@@ -91,6 +92,10 @@ def build_paint_tab(models: Models) -> None:
             return gr.skip()
         data = Path(example).read_bytes()
         return f"load:{PREFIX}{base64.b64encode(data).decode()}"
+
+    def show_examples(key: str) -> gr.Gallery:
+        found = _examples(models, key)
+        return gr.Gallery(found, visible=bool(found))
 
     painter.input(
         gpu(paint),
@@ -104,7 +109,7 @@ def build_paint_tab(models: Models) -> None:
     )
     examples.select(pick, model, painter, show_progress="hidden", api_visibility="private")
     model.input(
-        lambda key: (gr.HTML(paper=papers[key], value=None), gr.Gallery(_examples(models, key)), None),
+        lambda key: (gr.HTML(paper=papers[key], value=None), show_examples(key), None),
         model,
         [painter, examples, result],
         show_progress="hidden",

@@ -180,6 +180,7 @@ def test_the_palette_of_a_model_of_label_maps_is_a_sheet_by_itself(open_page, of
     open_painter(page)
     colours = page.locator("#painter [role=radiogroup]").first.get_by_role("radio")
     expect(colours).to_have_text(["sky (eraser)", "meadow"])
+    expect(page.locator("#paint-examples")).to_be_hidden()  # of a model that brings none
     drag(page, (10, 20), (30, 40))
     assert {tuple(colour) for colour in sheet(page).reshape(-1, 3).tolist()} == {GREEN, BLUE}
     expect_another_result(page, None)
