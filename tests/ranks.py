@@ -30,12 +30,11 @@ class Watch:
 
     def __init__(self):
         self.samples = []  # (epoch, index) in the order drawn
-        self.touched = []  # of parameters that a phase does not train: those whose gradient it changed
+        self.touched = []  # of parameters that a phase does not train: those to which it gave a gradient
         self.exchanges = 0  # all-reduces of gradients
         self.weights = []  # a digest of all networks and averages after every optimizer step
         self.counted = []  # of every batch norm layer, the batches it has seen; rank R began at 1000 R
         self.stepper = None
-        self.gradients = {}
 
     def batch_norms(self):
         for network in self.stepper.state.networks.values():
@@ -48,11 +47,9 @@ class Watch:
 
     def before_optimizer(self, optimizer, *_):
         own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        for name, parameter in self.parameters():
-            before, now = self.gradients.get(name), parameter.grad
-            if id(parameter) not in own and not same(before, now):
-                self.touched.append(name)
-            self.gradients[name] = None if now is None else now.clone()
+        self.touched += [
+            name for name, parameter in self.parameters() if id(parameter) not in own and parameter.grad is not None
+        ]
 
     def after_optimizer(self, *_):
         digest = hashlib.sha256()
@@ -65,10 +62,6 @@ class Watch:
     def exchange(self, group, bucket):
         self.exchanges += 1
         return allreduce_hook(group, bucket)
-
-
-def same(one, other):
-    return one is other if one is None or other is None else torch.equal(one, other)
 
 
 def watched(job, rank):

@@ -103,7 +103,7 @@ def test_the_generator_is_called_once_for_fakes_that_both_phases_see():
         with_kwargs=True,
     )
     run(family, networks, batches(1))
-    assert sizes == [(2, False), (1, True), (1, True), (1, True), (1, True)], "once on both; then features"
+    assert sizes == [(2, True), (2, True)], "once on both, with their features; then those of what was made"
 
 
 def test_keys_teach_nobody_and_frozen_judges_stay():

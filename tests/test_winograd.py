@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from img2img_hub import Architecture, FastCUT, ResNetGenerator
 from img2img_hub.networks.blocks import Conv2d
 from img2img_hub.networks.resnet import ResidualBlock
-from img2img_hub.networks.winograd import ReflectedConvolution, is_faster
+from img2img_hub.networks.winograd import BorderedConvolution, is_faster
 from tests.runs import assert_same_end, interrupt_at
 
 pytest_plugins = ["tests.starting"]
@@ -22,14 +22,17 @@ def tensors(*, count=1, channels=64, made=64, height=32, width=32, bias=True):
     return x, kernel, torch.randn(made, generator=draw) if bias else None
 
 
-def plain(x, kernel, bias):
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, bias)
+both_borders = pytest.mark.parametrize("border", ["reflect", "constant"])
 
 
-def results(function, inputs, *, dtype=torch.float32):
+def plain(x, kernel, bias, border):
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=border), kernel, bias)
+
+
+def results(function, inputs, *, border="reflect", dtype=torch.float32):
     """The output, and the gradients of a sum of it that weighs every pixel otherwise."""
     inputs = [None if tensor is None else tensor.to(dtype, copy=True).requires_grad_() for tensor in inputs]
-    output = function(*inputs)
+    output = function(*inputs, border)
     (output * torch.randn(output.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
     return [output.detach()] + [tensor.grad for tensor in inputs if tensor is not None]
 
@@ -48,10 +51,11 @@ def distance(found, expected):
     ],
     ids=str,
 )
-def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
+@both_borders
+def test_values_and_gradients_are_those_of_the_plain_convolution(shape, border):
     inputs = tensors(**shape)
-    exact = results(plain, inputs, dtype=torch.float64)
-    for found, expected in zip(results(ReflectedConvolution.apply, inputs), exact, strict=True):
+    exact = results(plain, inputs, border=border, dtype=torch.float64)
+    for found, expected in zip(results(BorderedConvolution.apply, inputs, border=border), exact, strict=True):
         assert found.is_contiguous()
         assert found.shape == expected.shape
         assert distance(found, expected) < 1e-5
@@ -60,37 +64,39 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
 
 def test_no_result_lies_in_memory_that_the_next_convolution_uses():
     inputs = tensors()
-    first = results(ReflectedConvolution.apply, inputs)
+    first = results(BorderedConvolution.apply, inputs)
     before = [tensor.clone() for tensor in first]
-    results(ReflectedConvolution.apply, [None if tensor is None else tensor + 1 for tensor in inputs])
+    results(BorderedConvolution.apply, [None if tensor is None else tensor + 1 for tensor in inputs])
     assert all(map(torch.equal, first, before))
 
 
 def test_the_same_twice_is_the_same_to_the_last_bit():
     inputs = tensors(count=2, channels=128, made=128)
-    first = results(ReflectedConvolution.apply, inputs)
-    results(ReflectedConvolution.apply, tensors(height=48))  # the memory holds other numbers in between
-    assert all(map(torch.equal, first, results(ReflectedConvolution.apply, inputs)))
+    first = results(BorderedConvolution.apply, inputs)
+    results(BorderedConvolution.apply, tensors(height=48))  # the memory holds other numbers in between
+    assert all(map(torch.equal, first, results(BorderedConvolution.apply, inputs)))
 
 
-def test_only_the_gradients_that_are_wanted():
+@both_borders
+def test_only_the_gradients_that_are_wanted(border):
     x, kernel, bias = tensors()
-    all_three = results(ReflectedConvolution.apply, (x, kernel, bias))[1:]
+    all_three = results(BorderedConvolution.apply, (x, kernel, bias), border=border)[1:]
     for wanted in range(3):
         inputs = [tensor.clone().requires_grad_(place == wanted) for place, tensor in enumerate((x, kernel, bias))]
-        output = ReflectedConvolution.apply(*inputs)
+        output = BorderedConvolution.apply(*inputs, border)
         (output * torch.randn(output.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
         assert [tensor.grad is not None for tensor in inputs] == [place == wanted for place in range(3)]
         assert torch.equal(inputs[wanted].grad, all_three[wanted])
 
 
-def test_differentiates_twice():
+@both_borders
+def test_differentiates_twice(border):
     def slope(function):
         x, kernel, bias = (tensor.clone().requires_grad_() for tensor in tensors())
-        (of_x,) = torch.autograd.grad((function(x, kernel, bias) ** 3).sum(), x, create_graph=True)
+        (of_x,) = torch.autograd.grad((function(x, kernel, bias, border) ** 3).sum(), x, create_graph=True)
         return torch.autograd.grad((of_x**2).sum(), (x, kernel, bias))
 
-    for found, expected in zip(slope(ReflectedConvolution.apply), slope(plain), strict=True):
+    for found, expected in zip(slope(BorderedConvolution.apply), slope(plain), strict=True):
         assert distance(found, expected) < 1e-4
 
 
@@ -105,7 +111,7 @@ def test_a_generator_trains_with_it_and_translates_without_it():
     assert len(fast) == 4
     output = network(source)
     names = {type(node).__name__ for node in nodes(output.grad_fn)}
-    assert "ReflectedConvolutionBackward" in names
+    assert "BorderedConvolutionBackward" in names
     assert "ConvolutionBackward0" in names, "of the encoder and the decoder"
     with torch.no_grad():
         plainly = network(source)
@@ -127,24 +133,58 @@ def nodes(last):
     return found
 
 
-def test_where_it_is_faster_and_nothing_looks_at_the_layers():
-    convolution = Conv2d(128, 128, 3)
+def winograds(layer, x):
+    """Whether the layer's result comes from Winograd."""
+    return "BorderedConvolutionBackward" in {type(node).__name__ for node in nodes(layer(x).grad_fn)}
+
+
+def test_where_it_is_faster():
+    kernel = torch.randn(128, 128, 3, 3, requires_grad=True)
     x = torch.randn(1, 128, 32, 32)
-    assert is_faster(x, convolution)
-    assert not is_faster(x[..., :31], convolution), "few pixels"
-    assert not is_faster(x[:, :127], Conv2d(127, 128, 3)), "few channels"
-    assert not is_faster(x.double(), convolution.double())
-    convolution.float()
+    assert is_faster(x, kernel)
+    assert not is_faster(x[..., :31], kernel), "few pixels"
+    assert not is_faster(x[:, :127], kernel[:, :127]), "few channels"
+    assert not is_faster(x.double(), kernel.double())
     with torch.no_grad():
-        assert not is_faster(x, convolution)
+        assert not is_faster(x, kernel)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not is_faster(x, convolution)
-    assert not is_faster(x, nn.utils.parametrizations.spectral_norm(Conv2d(128, 128, 3))), "another kernel in each call"
-    assert not is_faster(x.requires_grad_(False), Conv2d(128, 128, 3).requires_grad_(False)), "nothing to learn"
-    handle = convolution.register_forward_hook(lambda *_: None)
-    assert not is_faster(x, convolution), "somebody waits for the call"
-    handle.remove()
-    assert is_faster(x, convolution)
+        assert not is_faster(x, kernel)
+    assert not is_faster(x, kernel.detach()), "nothing to learn"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"stride": 2}, {"padding": 0}, {"padding": 2}, {"dilation": 2}, {"groups": 2}, {"padding_mode": "reflect"}],
+    ids=str,
+)
+def test_a_border_of_zeros_and_no_other_way_to_convolve(other):
+    x = torch.randn(1, 256, 32, 32)
+    assert winograds(Conv2d(256, 128, 3, padding=1), x)
+    assert not winograds(Conv2d(256, 128, **({"kernel_size": 3, "padding": 1} | other)), x)
+    assert not winograds(Conv2d(256, 128, 1, padding=1), x)
+
+
+def test_the_two_borders_of_layers():
+    x = torch.randn(2, 128, 32, 40)
+    zeros, block = Conv2d(128, 128, 3, padding=1), ResidualBlock(128, norm="none", dropout=0.0)
+    first, second = (layer for layer in block.layers if isinstance(layer, Conv2d))
+    inner = plain(x, first.weight, first.bias, "reflect").relu()
+    assert distance(zeros(x), plain(x, zeros.weight, zeros.bias, "constant")) < 1e-5
+    assert distance(block(x) - x, plain(inner, second.weight, second.bias, "reflect")) < 1e-5
+
+
+def test_nothing_looks_at_the_layers():
+    block, x = ResidualBlock(128, norm="none", dropout=0.0), torch.randn(1, 128, 32, 32)
+    assert winograds(block, x)
+    convolutions = [layer for layer in block.layers if isinstance(layer, Conv2d)]
+    handles = [convolution.register_forward_hook(lambda *_: None) for convolution in convolutions]
+    assert not winograds(block, x), "somebody waits for the call"
+    for handle in handles:
+        handle.remove()
+    assert winograds(block, x)
+    for convolution in convolutions:
+        nn.utils.parametrizations.spectral_norm(convolution)
+    assert not winograds(block, x), "another kernel in each call"
 
 
 def test_vmap_and_tracing_get_the_plain_convolution():
@@ -163,9 +203,9 @@ def test_vmap_and_tracing_get_the_plain_convolution():
 def test_a_run_of_enough_channels_resumes_bit_for_bit(start, monkeypatch):
     wide = Architecture(width=32, blocks=1, discriminator_layers=1, discriminator_width=4)
     counted = []
-    forward = ReflectedConvolution.forward
+    forward = BorderedConvolution.forward
     monkeypatch.setattr(
-        ReflectedConvolution, "forward", staticmethod(lambda *inputs: counted.append(1) or forward(*inputs))
+        BorderedConvolution, "forward", staticmethod(lambda *inputs: counted.append(1) or forward(*inputs))
     )
     options = {"architecture": wide, "image_size": 128, "max_steps": 3, "checkpoint_steps": 1, "num_samples": 1}
     whole = start(FastCUT(head_width=8), "whole", **options)

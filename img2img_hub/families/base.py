@@ -30,12 +30,13 @@ class Outputs:
     """What one phase leaves for the next on the same batch.
 
     `fakes` are kept with their graph when `keep_graph` is set: then a later phase uses them again, and computing them
-    once is enough.
+    once is enough. `features` are what a generator saw on the way to them, by the name of the image that it saw.
     """
 
     keep_graph: bool
     pools: dict[str, ImagePool]
     fakes: dict[str, Tensor] = field(default_factory=dict)
+    features: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,7 +123,7 @@ class CUT(AdversarialFamily):
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Half of least squares on targets and fakes, without a pool of past ones."""
         with torch.set_grad_enabled(outputs.keep_graph):
-            fakes = self._fakes(networks, batch)
+            fakes = self._fakes(networks, batch, outputs)
         if outputs.keep_graph:
             outputs.fakes |= fakes
         fake = with_data(fakes["target"].detach(), _seen(batch, "source_valid"))
@@ -131,39 +131,52 @@ class CUT(AdversarialFamily):
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Fool the (just updated, frozen) discriminator, and keep each patch like that of the source at its place."""
-        fakes = dict(outputs.fakes) or self._fakes(networks, batch)
+        fakes = dict(outputs.fakes) or self._fakes(networks, batch, outputs)
         outputs.fakes.clear()
-        fake = with_data(fakes["target"], _seen(batch, "source_valid"))
-        logits = networks["discriminator"](self.shown(fake))
+        # By what each was made of.
+        made = {"source": with_data(fakes["target"], _seen(batch, "source_valid"))}
+        if "same" in fakes:
+            made["target"] = with_data(fakes["same"], _seen(batch, "target_valid"))
+        logits = networks["discriminator"](self.shown(made["source"]))
         terms: Terms = {"adversarial": (fooling(logits, kind=self.adversarial_loss), self.lambda_adversarial)}
         if self.lambda_nce:
-            weight = self.lambda_nce / (2 if "same" in fakes else 1)
-            terms["nce"] = (self._contrast(networks, batch, fake, of="source"), weight)
-            if "same" in fakes:
-                same = with_data(fakes["same"], _seen(batch, "target_valid"))
-                terms["nce_identity"] = (self._contrast(networks, batch, same, of="target"), weight)
+            taps = unwrapped(networks["generator"]).feature_taps
+            queries = call_each(networks["generator"], *made.values(), taps=taps)
+            for side, query in zip(made, queries, strict=True):
+                name = "nce" if side == "source" else "nce_identity"
+                terms[name] = (self._contrast(networks, batch, outputs, query, of=side), self.lambda_nce / len(made))
+        outputs.features.clear()
         return terms
 
-    def _fakes(self, networks: Networks, batch: Batch) -> dict[str, Tensor]:
-        """{"target"} of the sources and, with the identity, {"same"} of the targets."""
+    def _fakes(self, networks: Networks, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """{"target"} of the sources and, with the identity, {"same"} of the targets. What the encoder sees in both on
+        the way stays in `outputs`, for they are what it is going to compare with."""
         sides = ("source", "target") if self.nce_identity and self.lambda_nce else ("source",)
+        taps = unwrapped(networks["generator"]).feature_taps
         images = [_seen(batch, side) for side in sides]
-        made = call_each(networks["generator"], *(image for image in images if image is not None))
-        return dict(zip(("target", "same"), made, strict=False))
+        made = call_each(networks["generator"], *(each for each in images if each is not None), taps=taps, whole=True)
+        if "mirrored" not in batch:  # nobody compares with what is seen from behind
+            outputs.features |= {
+                side: tuple(map(Tensor.detach, seen)) for side, (_, seen) in zip(sides, made, strict=True)
+            }
+        return dict(zip(("target", "same"), (image for image, _ in made), strict=False))
 
-    def _contrast(self, networks: Networks, batch: Batch, made: Tensor, *, of: str) -> Tensor:
-        """How unlike patches of `made` are to those of what it was made of, the mean over layers (section 3.1).
+    def _contrast(
+        self, networks: Networks, batch: Batch, outputs: Outputs, queries: tuple[Tensor, ...], *, of: str
+    ) -> Tensor:
+        """How unlike the features of an output are to those of what it was made of, the mean over layers (section 3.1).
 
         Keys teach nobody: the encoder and the heads learn by the queries alone.
         """
         generator, heads = networks["generator"], networks["heads"]
-        taps = unwrapped(generator).feature_taps
-        queries = generator(made, taps=taps)
         if "mirrored" in batch:
             queries = tuple(features.flip(-1) for features in queries)
         places = draw_places(queries, count=self.nce_patches, valid=batch.get(f"{of}_valid"))
         with torch.no_grad():
-            keys = heads(generator(batch[of], taps=taps), places)
+            seen = outputs.features.get(of)
+            if seen is None:
+                seen = generator(batch[of], taps=unwrapped(generator).feature_taps)
+            keys = heads(seen, places)
         losses = [
             patch_nce(query, key, temperature=self.nce_temperature)
             for query, key in zip(heads(queries, places), keys, strict=True)

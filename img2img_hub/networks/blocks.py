@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
+from img2img_hub.networks import winograd
 from img2img_hub.networks.spectral_norm import SpectralNorm
 
 Norm = Literal["batch", "instance", "none"]
@@ -105,7 +106,29 @@ def float32_of_few_pixels(forward: Callable[[Any, Tensor], Tensor]) -> Callable[
 class Conv2d(nn.Conv2d):
     @float32_of_few_pixels
     def forward(self, input: Tensor) -> Tensor:
+        # Not where its weight is computed anew for each call, by spectral norm: that is another class.
+        if type(self) is Conv2d and self._is_plain and winograd.is_faster(input, self.weight):
+            return winograd.BorderedConvolution.apply(input, self.weight, self.bias, "constant")
         return super().forward(input)
+
+    @property
+    def _is_plain(self) -> bool:
+        """3×3 over a border of zeros, each pixel from all channels."""
+        shape = (self.kernel_size, self.stride, self.padding, self.dilation, self.groups, self.padding_mode)
+        return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+
+
+def convolve_reflected(x: Tensor, border: nn.Module, convolution: nn.Module) -> Tensor:
+    """What `convolution(border(x))` gives, for a reflected border of one pixel and a 3×3 convolution: by Winograd where
+    that is faster and nothing looks at the two layers themselves."""
+    if (
+        type(convolution) is Conv2d
+        and winograd.is_faster(x, convolution.weight)
+        and not (convolution._forward_hooks or convolution._forward_pre_hooks)
+        and not (convolution._backward_hooks or convolution._backward_pre_hooks)
+    ):
+        return winograd.BorderedConvolution.apply(x, convolution.weight, convolution.bias, "reflect")
+    return convolution(border(x))
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):

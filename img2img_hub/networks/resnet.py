@@ -4,6 +4,7 @@ python -c "from img2img_hub import ResNetGenerator; print(ResNetGenerator(blocks
 """
 
 from collections import OrderedDict
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,11 +18,11 @@ from img2img_hub.networks.blocks import (
     Norm,
     Upsample,
     conv_has_bias,
+    convolve_reflected,
     initialise,
     make_norm,
     make_upsample,
 )
-from img2img_hub.networks.winograd import reflect_and_convolve
 
 
 class ResidualBlock(nn.Module):
@@ -44,7 +45,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y, layers = x, iter(self.layers)
         for layer in layers:
-            y = reflect_and_convolve(y, layer, next(layers)) if isinstance(layer, nn.ReflectionPad2d) else layer(y)
+            y = convolve_reflected(y, layer, next(layers)) if isinstance(layer, nn.ReflectionPad2d) else layer(y)
         return x + y
 
 
@@ -149,9 +150,10 @@ class ResNetGenerator(Generator):
 
         initialise(self.modules())
 
-    def forward(self, source: Tensor, taps: tuple[int, ...] = ()) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, source: Tensor, taps: tuple[int, ...] = (), *, whole: bool = False) -> Any:
         """Translate; or, with `taps`, the outputs of the layers of those numbers, (N, C, h, w) each, computed no
-        further than the last of them asks for. Layer 0 gives the source itself with its border reflected.
+        further than the last of them asks for; or, with `whole` beside, (image, those outputs) of one pass. Layer 0
+        gives the source itself with its border reflected.
 
         `feature_taps` are the numbers that CUT takes (section 3, and the authors' code), `feature_channels` their C.
         """
@@ -161,9 +163,12 @@ class ResNetGenerator(Generator):
                 f"this ResNet needs height and width to be multiples of 4 and at least {self.min_size}, "
                 f"got {height}×{width}; pad the image (Translator does it)"
             )
-        return self._features(source, taps) if taps else self.layers(source)
+        if not taps:
+            return self.layers(source)
+        made, features = self._features(source, taps, whole=whole)
+        return (made, features) if whole else features
 
-    def _features(self, x: Tensor, taps: tuple[int, ...]) -> tuple[Tensor, ...]:
+    def _features(self, x: Tensor, taps: tuple[int, ...], *, whole: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         layers = dict(self.layers.named_children())
         wanted = [str(tap) for tap in taps]
         if unknown := [name for name in wanted if name not in layers]:
@@ -174,6 +179,6 @@ class ResNetGenerator(Generator):
             x = layer(x)
             if name in wanted:
                 found[name] = x
-            if len(found) == len(set(wanted)):
+            if not whole and len(found) == len(set(wanted)):
                 break
-        return tuple(found[name] for name in wanted)
+        return x, tuple(found[name] for name in wanted)

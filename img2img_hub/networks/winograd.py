@@ -1,8 +1,8 @@
-"""The 3×3 convolutions of residual blocks in training on CPUs, by Winograd's F(4×4, 3×3) (Lavin and Gray 2016, arXiv
+"""3×3 convolutions of many channels in training on CPUs, by Winograd's F(4×4, 3×3) (Lavin and Gray 2016, arXiv
 1509.09308): a quarter of the multiplications, forwards and backwards.
 
-    python -c "import torch; from img2img_hub.networks.winograd import ReflectedConvolution as R; \
-    print(R.apply(torch.rand(1, 8, 32, 32), torch.rand(8, 8, 3, 3), None).shape)"
+    python -c "import torch; from img2img_hub.networks.winograd import BorderedConvolution as B; \
+    print(B.apply(torch.rand(1, 8, 32, 32), torch.rand(8, 8, 3, 3), None, 'reflect').shape)"
 
 Each tile of 6×6 pixels gives 4×4 of the output. Tile and kernel are transformed to 36 values, at each of which the
 convolution is a product of matrices over the channels, and its result is transformed back:
@@ -10,23 +10,25 @@ convolution is a product of matrices over the channels, and its result is transf
     output = A (G kernel · B tile)
 
 The gradients are the same three steps transposed. Every transform is linear, so it stands here as one matrix for both
-axes. The border of reflected pixels is made inside: only the image in front of it is kept for the backward pass, which
-the ReLU before it keeps anyway. So it takes less memory than a border and PyTorch's convolution, tiles notwithstanding.
+axes. The border, of reflected pixels or of zeros, is made inside: only the image in front of it is kept for the
+backward pass, which the ReLU before it keeps anyway. So it takes less memory than a border and PyTorch's convolution,
+tiles notwithstanding.
 """
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-
-from img2img_hub.networks.blocks import Conv2d
 
 # Below, transforms cost about what multiplications gain (64 channels: 0.9 to 1.1 ×, one thread of an AVX2 CPU).
 CHANNELS = 128
 PIXELS = 32 * 32
+
+Border = Literal["reflect", "constant"]
+"""As F.pad calls them; constant: of zeros."""
 
 
 def _both_axes(rows: Sequence[Sequence[float]]) -> Tensor:
@@ -51,22 +53,13 @@ _G = _both_axes(
 _A = _both_axes([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
 
-def reflect_and_convolve(x: Tensor, border: nn.Module, convolution: nn.Module) -> Tensor:
-    """What `convolution(border(x))` gives, for a reflected border of one pixel and a 3×3 convolution: by Winograd where
-    that is faster and nothing looks at the two layers themselves."""
-    if is_faster(x, convolution):
-        return ReflectedConvolution.apply(x, convolution.weight, convolution.bias)
-    return convolution(border(x))
-
-
-def is_faster(x: Tensor, convolution: nn.Module) -> bool:
-    """In eager training on a CPU in float32, with enough channels and pixels. Inference and whatever rewrites, traces,
-    compiles or hooks the layers gets PyTorch's convolution, and so the same numbers as ever."""
-    if type(x) is not Tensor or type(convolution) is not Conv2d or not torch.is_grad_enabled():
-        return False
-    kernel = convolution.weight
+def is_faster(x: Tensor, kernel: Tensor) -> bool:
+    """In eager training on a CPU in float32, with enough channels and pixels. Inference and whatever rewrites, traces
+    or compiles the layers gets PyTorch's convolution, and so the same numbers as ever."""
     return (
-        (x.requires_grad or kernel.requires_grad)
+        type(x) is Tensor
+        and torch.is_grad_enabled()
+        and (x.requires_grad or kernel.requires_grad)
         and x.device.type == kernel.device.type == "cpu"
         and x.dtype == kernel.dtype == torch.float32
         and x.dim() == 4
@@ -78,24 +71,23 @@ def is_faster(x: Tensor, convolution: nn.Module) -> bool:
         and not torch.jit.is_tracing()
         and not torch._C._len_torch_dispatch_stack()  # make_fx, counters of operations
         and torch._C._functorch.peek_interpreter_stack() is None  # vmap, jvp
-        and not (convolution._forward_hooks or convolution._forward_pre_hooks)
-        and not (convolution._backward_hooks or convolution._backward_pre_hooks)
     )
 
 
-class ReflectedConvolution(torch.autograd.Function):
-    """A 3×3 convolution behind a reflected border of one pixel.
+class BorderedConvolution(torch.autograd.Function):
+    """A 3×3 convolution behind a border of one pixel, "reflect" or "constant": zero.
 
-    (N, C, H, W), (K, C, 3, 3), (K) or None -> (N, K, H, W), all float32 on the CPU; H and W at least 2.
+    (N, C, H, W), (K, C, 3, 3), (K) or None, border -> (N, K, H, W), all float32 on the CPU; H and W at least 2.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None, border: Border) -> Tensor:
         ctx.save_for_backward(x, kernel, bias)
+        ctx.border = border
         (count, _, height, width), made = x.shape, len(kernel)
         down, right = -(-height // 4), -(-width // 4)
         tiles = count * down * right
-        image = _transformed_tiles(x, places=(0, 1))  # (36, C, T)
+        image = _transformed_tiles(x, border=border, places=(0, 1))  # (36, C, T)
         products = torch.bmm(_transformed_kernel(kernel, place=2), image, out=_room(0, 36, made, tiles))
         blocks = torch.bmm(_A.expand(made, 16, 36), products.transpose(0, 1), out=_room(1, made, 16, tiles))
         blocks = blocks.view(made, 4, 4, count, down, right).permute(3, 0, 4, 1, 5, 2)
@@ -111,7 +103,8 @@ class ReflectedConvolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel, bias = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody differentiates twice
-            return _differentiable_gradients(x, kernel, bias, gradient, wanted=ctx.needs_input_grad)
+            wanted = ctx.needs_input_grad[:3]
+            return *_differentiable_gradients(x, kernel, bias, gradient, border=ctx.border, wanted=wanted), None
         (count, channels, height, width), made = x.shape, len(kernel)
         down, right = -(-height // 4), -(-width // 4)
         tiles = count * down * right
@@ -125,7 +118,7 @@ class ReflectedConvolution(torch.autograd.Function):
         blocks = _room(0, *blocks.shape).copy_(blocks).view(made, 16, tiles)
         products = torch.bmm(_A.t().expand(made, 36, 16), blocks, out=_room(1, made, 36, tiles)).transpose(0, 1)
         if ctx.needs_input_grad[1]:
-            image = _transformed_tiles(x, places=(0, 2))
+            image = _transformed_tiles(x, border=ctx.border, places=(0, 2))
             transformed = torch.bmm(products, image.transpose(1, 2), out=_room(0, 36, made, channels))
             of_kernel = (_G.t() @ transformed.view(36, -1)).t().reshape(kernel.shape)
         if ctx.needs_input_grad[0]:
@@ -134,17 +127,19 @@ class ReflectedConvolution(torch.autograd.Function):
             parts = torch.bmm(_B.t().expand(channels, 36, 36), image, out=_room(1, channels, 36, tiles))
             parts = parts.view(channels, 6, 6, count, down, right).permute(3, 0, 4, 1, 5, 2)
             of_x = _sum_of_tiles(parts, place=0)[..., : height + 2, : width + 2]
-            for axis in (-1, -2):  # what fell on the border goes back to the pixels that it reflects
-                of_x.select(axis, 2).add_(of_x.select(axis, 0))
-                of_x.select(axis, -3).add_(of_x.select(axis, -1))
+            if ctx.border == "reflect":
+                for axis in (-1, -2):  # what fell on the border goes back to the pixels that it reflects
+                    of_x.select(axis, 2).add_(of_x.select(axis, 0))
+                    of_x.select(axis, -3).add_(of_x.select(axis, -1))
             of_x = of_x[..., 1:-1, 1:-1].clone(memory_format=torch.contiguous_format)
-        return of_x, of_kernel, of_bias
+        return of_x, of_kernel, of_bias, None
 
 
-def _transformed_tiles(x: Tensor, *, places: tuple[int, int]) -> Tensor:  # (N, C, H, W) -> (36, C, T), in places[1]
+def _transformed_tiles(x: Tensor, *, border: Border, places: tuple[int, int]) -> Tensor:
+    """(N, C, H, W) -> (36, C, T), in places[1]."""
     count, channels, height, width = x.shape
     down, right = -(-height // 4), -(-width // 4)
-    image = F.pad(x, (1, 1, 1, 1), mode="reflect")
+    image = F.pad(x, (1, 1, 1, 1), mode=border)
     if (4 * down, 4 * right) != (height, width):
         image = F.pad(image, (0, 4 * right - width, 0, 4 * down - height))
     pixels = _room(places[0], channels, 6, 6, count, down, right)
@@ -171,10 +166,10 @@ def _sum_of_tiles(parts: Tensor, *, place: int) -> Tensor:
 
 
 def _differentiable_gradients(
-    x: Tensor, kernel: Tensor, bias: Tensor | None, gradient: Tensor, *, wanted: Sequence[bool]
+    x: Tensor, kernel: Tensor, bias: Tensor | None, gradient: Tensor, *, border: Border, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """The same gradients, with a graph of their own."""
-    output = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, bias)
+    output = F.conv2d(F.pad(x, (1, 1, 1, 1), mode=border), kernel, bias)
     inputs = [each for each, want in zip((x, kernel, bias), wanted, strict=True) if want and each is not None]
     found = iter(torch.autograd.grad(output, inputs, gradient, create_graph=True))
     return tuple(next(found) if want else None for want in wanted)

@@ -105,5 +105,6 @@ class Stepper:
         for parameter in frozen:  # Adam leaves out what has none; ranks exchange them all the same
             parameter.grad = None
         optimizer.step()
+        optimizer.zero_grad()  # gradients would lie beside the next phase's graphs
         for network in read.values():
             network.requires_grad_(True)
