@@ -46,6 +46,7 @@ class Watch:
                 yield f"{name}.{key}", parameter
 
     def before_optimizer(self, optimizer, *_):
+        without_steps_of_rounding(optimizer)
         own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self.touched += [
             name for name, parameter in self.parameters() if id(parameter) not in own and parameter.grad is not None
@@ -62,6 +63,13 @@ class Watch:
     def exchange(self, group, bucket):
         self.exchanges += 1
         return allreduce_hook(group, bucket)
+
+
+def without_steps_of_rounding(optimizer, *_):
+    """Adam divides a gradient by its own size, and what should be 0 by that of its rounding, which is another one in
+    each process and on each processor: a whole step. With this epsilon it makes a thousandth of one."""
+    for group in optimizer.param_groups:
+        group["eps"] = 1e-5
 
 
 def watched(job, rank):

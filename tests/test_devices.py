@@ -11,11 +11,13 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix, TrainConfig, train
 from img2img_hub.families import FAMILIES
 from img2img_hub.networks.blocks import set_norm_statistics
 from tests.conftest import picture
+from tests.ranks import without_steps_of_rounding
 from tests.runs import ROOT, environment, free_port
 
 STEPS = 5
@@ -30,9 +32,8 @@ OBJECTIVES["pix2pixhd"] = {"perceptual": "none", "fix_global_epochs": 1}  # of t
 OBJECTIVES["spade"] = {"perceptual": "none"}
 SIZES = {"pix2pixhd": 64, "spade": 64}
 PAIRED = ("pix2pix", "pix2pixhd", "spade")
-# Heads and generators that start at a hundredth of the others' weights have gradients whose rounding Adam makes
-# larger steps of; what is not exchanged at all differs by 1e-3.
-APART = {"pix2pix": 2e-6, "cyclegan": 2e-6, "cut": 2e-5, "pix2pixhd": 1e-4}
+# What is not exchanged differs by more than 1e-4.
+APART = {"pix2pix": 2e-6, "cyclegan": 2e-6, "cut": 2e-6, "pix2pixhd": 2e-5}
 NETWORKS = {"pix2pix": 3, "cyclegan": 6, "cut": 4, "pix2pixhd": 3}  # and averages of the generators
 
 
@@ -117,7 +118,8 @@ def train_alone(folder, family, name, **settings):
     one = job(folder, family, name, **settings)
     made = FAMILIES[family](**one["objective"])
     architecture = Architecture(**one["architecture"])
-    train(made, TrainConfig(**one["run"]), DataConfig(**one["data"]), architecture=architecture)
+    with register_optimizer_step_pre_hook(without_steps_of_rounding):
+        train(made, TrainConfig(**one["run"]), DataConfig(**one["data"]), architecture=architecture)
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
@@ -153,7 +155,7 @@ def test_two_processes_equal_one_of_their_global_batch(folder, family, name, bat
             if key.removeprefix("module.") in without_meaning:
                 continue
             one_value, two_values = first[key].double(), second[key].double()
-            assert torch.allclose(one_value, two_values, rtol=0, atol=APART[family]), f"{file}: {key}"
+            assert (one_value - two_values).abs().max() < APART[family], f"{file}: {key}"
 
 
 @pytest.mark.parametrize("family", ALIKE)
