@@ -10,8 +10,9 @@ from accelerate.state import AcceleratorState
 from nbclient import NotebookClient
 from PIL import Image
 
-from examples import masked_digits
+from examples import facades_dataset, masked_digits
 from img2img_hub import Translator
+from img2img_hub.images.palettes import read_palette, rgb
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "examples/quickstart.ipynb"
@@ -77,3 +78,38 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     (numbers,) = [data["text/plain"] for source, data in shown.items() if source == "run.metrics"]
     assert json.loads(numbers.replace("'", '"'))["l1"] < 0.06, "it has learnt the colours"
     assert (tmp_path / "runs/shapes/model.safetensors").is_file()
+
+
+def test_facades_become_pairs_with_exact_maps_where_there_are_any(tmp_path, capsys):
+    colours = rgb(tuple(facades_dataset.PALETTE.values())).astype(np.uint8)
+    for split in ("train", "val", "test"):
+        for folder in ("facades", "exact"):
+            (tmp_path / folder / split).mkdir(parents=True)
+    drawn = {}
+    for split, stem in (("train", "1"), ("train", "2"), ("val", "3"), ("test", "4")):
+        drawn[stem] = np.random.default_rng(int(stem)).integers(0, 12, (4, 4)).repeat(8, 0).repeat(8, 1)
+        photo = np.full((32, 32, 3), 20 * int(stem), np.uint8)
+        pair = np.concatenate([photo, colours[drawn[stem]]], axis=1)
+        Image.fromarray(pair).save(tmp_path / f"facades/{split}/{stem}.jpg", quality=95, subsampling=0)
+    exact = np.full((32, 32), 11, np.uint8)  # not what the JPEG shows, so that it is seen which one counts
+    Image.fromarray(exact).save(tmp_path / "exact/train/2.png")
+
+    options = ["--facades", str(tmp_path / "facades"), "--labels", str(tmp_path / "exact")]
+    facades_dataset.main([*options, "--output", str(tmp_path / "data")])
+    assert "train: 2 pairs, 1 of the maps exact, 1 snapped" in capsys.readouterr().out
+    names, palette = read_palette(tmp_path / "data/palette.json")
+    assert dict(zip(names, palette, strict=True)) == facades_dataset.PALETTE
+    for path, expected in (("train/label/1", drawn["1"]), ("train/label/2", exact), ("test/label/4", drawn["4"])):
+        label = Image.open(tmp_path / f"data/{path}.png")
+        assert label.mode == "P"
+        assert np.array_equal(np.asarray(label), expected)
+        assert np.array_equal(np.asarray(label.convert("RGB")), colours[expected])
+    photo = np.asarray(Image.open(tmp_path / "data/val/photo/3.png"))
+    assert photo.shape == (32, 32, 3)
+    assert abs(photo.astype(int) - 60).max() <= 2
+
+    Image.fromarray(exact + 1).save(tmp_path / "exact/train/2.png")
+    with pytest.raises(SystemExit, match=r"2\.png: .*up to 12, is no map of .*2\.jpg in 12 classes"):
+        facades_dataset.main([*options, "--output", str(tmp_path / "data")])
+    with pytest.raises(SystemExit, match="no JPEGs in"):
+        facades_dataset.main(["--facades", str(tmp_path), "--output", str(tmp_path / "data")])
