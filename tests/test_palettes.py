@@ -1,13 +1,17 @@
 """Label maps in colours, from palettes to class numbers: python -m pytest tests/test_palettes.py"""
 
+import io
 import json
+import struct
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.palettes import read_palette, rgb
+from img2img_hub.images.read import Decoded
 from img2img_hub.images.slots import Slot
 from tests.test_class_numbers import grey_png
 
@@ -122,6 +126,56 @@ def test_jpeg_is_snapped_and_borders_follow_most_of_what_is_around(tmp_path):
     assert 0 < uncertain < BLOCKS.size / 4
 
 
+def old_jpeg_tiff(image, path):
+    """A TIFF as it held JPEG before 1995, which nobody writes any more and everybody reads."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=70)
+    jpeg, (width, height), place = file.getvalue(), image.size, 8 + 2 + 12 * 12 + 4
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, place), (259, 3, 1, 6), (262, 3, 1, 6)]
+    tags += [(273, 4, 1, place + 6), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, len(jpeg))]
+    tags += [(513, 4, 1, place + 6), (514, 4, 1, len(jpeg)), (530, 3, 2, 2 | 2 << 16)]
+    body = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 12) + body + struct.pack("<I3H", 0, 8, 8, 8) + jpeg)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG in YCbCr", "old JPEG", "WebP"])
+def test_what_jpeg_and_its_like_blur_inside_a_tiff_is_snapped_too(kind, tmp_path):
+    shifted = np.roll(BLOCKS, (3, 5), (0, 1))  # so that JPEG's blocks have borders inside
+    colours, path = in_colours(shifted), tmp_path / "a.tif"
+    if kind == "JPEG":
+        Image.fromarray(colours).save(path, compression="jpeg", quality=60)
+    elif kind == "old JPEG":
+        old_jpeg_tiff(Image.fromarray(colours), path)
+    else:  # WebP comes by tifffile, where a value is declared to be no data
+        webp = {"compressionargs": {"lossless": False}, "extratags": [(42113, "s", 0, "-9", True)]}
+        options = webp if kind == "WebP" else {}
+        tifffile.imwrite(path, colours, photometric="rgb", compression=kind[:4].lower(), **options)
+    assert (Decoded(path).stored().values != colours).any()
+    for given in (path, path.read_bytes(), *([Image.open(path)] if kind != "WebP" else [])):
+        raster, uncertain = SLOT.read_classes(given)
+        assert (raster.array[:, :, 0] == shifted).mean() > 0.95
+        assert uncertain > 0
+    if kind != "WebP":
+        half = Decoded(path).cropped((0, 0, 40, 96))
+        assert (read(half) == shifted[:, :40]).mean() > 0.95, "a half of an image is of its file"
+    colours[7, 3] = (0, 60, 250)
+    Image.fromarray(colours).save(path, compression="tiff_lzw")
+    with pytest.raises(ImageError, match="the colour #003cfa at"):
+        SLOT.read(path)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000"])
+def test_numbers_that_jpeg_may_have_changed_inside_a_tiff_are_no_classes(compression, tmp_path):
+    numbers = BLOCKS.astype(np.uint8 if compression == "jpeg" else np.uint16)
+    for number, no_data in enumerate([[], [(42113, "s", 0, "200", True)]]):  # by Pillow and, of 16 bits, by tifffile
+        path = tmp_path / f"{number}.tif"
+        tifffile.imwrite(path, numbers, compression=compression, extratags=no_data)
+        for kind, options in (("labels", {"classes": 4}), ("instances", {})):
+            slot = Slot(name="map", kind=kind, bands=1, **options)
+            with pytest.raises(ImageError, match=r"\d.tif is compressed in a way that changes values a little"):
+                slot.read(path)
+
+
 def test_a_colour_of_no_class_is_named_with_its_place_and_the_nearest_class(tmp_path):
     colours = in_colours(BLOCKS)
     colours[7, 3] = (0, 60, 250)
@@ -137,7 +191,7 @@ def test_a_colour_of_no_class_is_named_with_its_place_and_the_nearest_class(tmp_
     ("make", "says"),
     [
         (lambda path: Image.fromarray(in_colours(BLOCKS)).save(path / "a.jpg"), "a.jpg holds colours, 3 bands of them"),
-        (lambda path: Image.fromarray(BLOCKS).save(path / "a.jpg"), "a.jpg is of a format that changes values"),
+        (lambda path: Image.fromarray(BLOCKS).save(path / "a.jpg"), "a.jpg is compressed in a way that changes values"),
         (
             lambda path: Image.fromarray(np.dstack([in_colours(BLOCKS), BLOCKS])).save(path / "a.png"),
             r"a.png holds colours, 3 bands",

@@ -24,7 +24,11 @@ from img2img_hub.images.remarks import listening, look_at_alpha, look_at_depth, 
 from img2img_hub.images.tiff import FilePixels, header_or_none, tiff_header, tiff_tags
 from img2img_hub.images.tiff_pages import pages, passed_over
 
-_BITS, _PHOTOMETRIC, _FORMAT = 258, 262, 339
+_BITS, _COMPRESSION, _PHOTOMETRIC, _FORMAT = 258, 259, 262, 339
+_LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
+"""Formats, by Pillow's names, that may change values a little …"""
+_LOSSY_INSIDE = frozenset({6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001})
+"""… and so do these compressions of a TIFF, by their tag: JPEG old and new, JPEG 2000, WebP."""
 _SIGNED = 2
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -109,6 +113,18 @@ def bits_of_grey(file: Any) -> int:
         return header[24] if header[25] == 0 else 0
     tags = tiff_tags(file)
     return int(tags.get(_BITS, (1,))[0]) if tags is not None and tags.get(_PHOTOMETRIC) in (0, 1) else 0
+
+
+def is_lossy(file: Any, format_: str | None) -> bool:
+    """Whether a file, or that of an image that Pillow opened, is of a format that may change values a little, as JPEG
+    does, also where that is inside a TIFF. `format_`: by Pillow's name; None of what Pillow did not read."""
+    if format_ in _LOSSY:
+        return True
+    if isinstance(file, Image.Image):
+        tags = getattr(file, "tag_v2", None)
+    else:
+        tags = tiff_tags(file) if isinstance(file, (str, Path, *BYTES)) else None
+    return tags is not None and tags.get(_COMPRESSION) in _LOSSY_INSIDE
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------

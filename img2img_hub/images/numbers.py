@@ -19,6 +19,7 @@ from img2img_hub.images.raster import Raster
 from img2img_hub.images.remarks import note
 
 _GREY = 127  # brighter is white, in a mask
+_LOSSILY = "compressed in a way that changes values a little, as JPEG does"
 _NEARLY_BLACK = 40  # of 255: what JPEG makes of black, and far from what anybody takes for white
 
 
@@ -56,12 +57,12 @@ def class_numbers(
         if found.uncertain:
             note("blurred", name, f"{found.uncertain / found.numbers.size:.1%} of its pixels uncertain")
         return _raster(found.numbers, name=name), found.uncertain
-    cure = "save it as grey or with a palette, numbered from 0, or say which colour is which class (--palette)"
+    cure = "save it as PNG, grey or with a palette, numbered from 0, or say which colour is which class (--palette)"
     if values.ndim != 2:
         bands = values.shape[2]
         raise ImageError(f"{name} holds colours, {bands} bands of them, where class numbers are needed: {cure}")
     if stored.lossy:
-        raise ImageError(f"{name} is of a format that changes values a little, and with them the classes: {cure}")
+        raise ImageError(f"{name} is {_LOSSILY}, and with them the classes: {cure}")
     _check_alpha(stored.alpha, name=name)
     return _raster(_whole(values, name=name), name=name), 0
 
@@ -70,7 +71,7 @@ def instance_ids(stored: Stored, *, dtype: str, name: str) -> Raster:
     """One band of whole numbers, one an instance. Raises ImageError where it holds others, or some beyond the type."""
     values = stored.values[:, :, 0] if stored.values.ndim == 3 and stored.values.shape[2] == 1 else stored.values
     if values.ndim != 2 or stored.lossy:
-        had = "is of a format that changes values a little" if values.ndim == 2 else f"has {values.shape[2]} bands"
+        had = f"is {_LOSSILY}" if values.ndim == 2 else f"has {values.shape[2]} bands"
         raise ImageError(f"{name} {had}, and instances are whole numbers: save them as grey PNG or TIFF of 16 bits")
     whole = _whole(values, name=name, what="instances are numbered by")
     limits = np.iinfo(dtype)

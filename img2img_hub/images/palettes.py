@@ -22,8 +22,6 @@ from img2img_hub.images.formats import ImageError
 
 UNLABELLED = 255
 """The class number of pixels that are of no class."""
-LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
-"""Formats, by Pillow's names, that may change colours a little."""
 _UNSURE = 0.5  # of the distance to the second nearest colour: a pixel that is further from the nearest is uncertain
 _AROUND = 2  # pixels on each side whose classes an uncertain one is decided by
 _AT_ONCE = 2**16  # pixels whose distances to all colours are in memory at a time

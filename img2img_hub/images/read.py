@@ -18,11 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 from img2img_hub.images import deep_png, picture, tiff
-from img2img_hub.images.by_pillow import bits_of_grey, masked, open_upright, tiff_picture
+from img2img_hub.images.by_pillow import bits_of_grey, is_lossy, masked, open_upright, tiff_picture
 from img2img_hub.images.formats import BYTES, NPY_MAGIC, ImageError, first_bytes, load_npy, name_of
 from img2img_hub.images.georeference import Georeference, georeference_from
 from img2img_hub.images.numbers import Stored, class_numbers, narrowed, white_of
-from img2img_hub.images.palettes import LOSSY
 from img2img_hub.images.picture import MODES, converted, is_deep, is_grey, to_eight_bits
 from img2img_hub.images.raster import Raster, RasterKind, check_kind, where_valid
 from img2img_hub.images.remarks import Note, look_at_alpha, look_at_greys, note, with_notes
@@ -126,6 +125,7 @@ class Decoded:
         self.content: Any = content
         self.name = name_of(content, name)
         self._made: dict[Hashable, tuple[Any, list[Note]]] = {}
+        self._lossy: bool | None = None  # of a part, which has no file of its own, that of the whole
 
     @classmethod
     def of(cls, image: ImageLike, *, name: str | None = None) -> Self:
@@ -182,15 +182,13 @@ class Decoded:
             values = narrowed(values, bits=1 if self._upright()[0].mode == "1" else bits)
         if alpha is None and values.shape[2:] == (4,):  # an array
             values, alpha = values[:, :, :3], values[:, :, 3]
-        opened = self.content.format if isinstance(self.content, Image.Image) else None
-        return Stored(values, alpha=alpha, lossy=(opened or (self.format if decoded else None)) in LOSSY)
+        return Stored(values, alpha=alpha, lossy=self._is_lossy())
 
     def cropped(self, box: tuple[int, int, int, int]) -> Decoded:
         """The part of a picture from (left, top) to (right, bottom), in its own mode. Raises ImageError."""
-        image, format_ = self._upright()
-        part = image.crop(box)
-        part.format = format_
-        return Decoded(part, name=self.name)
+        part = Decoded(self._upright()[0].crop(box), name=self.name)
+        part._lossy = self._is_lossy()
+        return part
 
     def white(self) -> np.ndarray:
         """(H, W) bool, of a mask, as `read_mask` takes it. Raises ImageError."""
@@ -309,6 +307,13 @@ class Decoded:
         if image.mode not in ("L", "RGB", "F") and not is_deep(image):
             image = converted(image, "L" if image.mode in ("1", "LA", "La") else "RGB", name=name)
         return FilePixels(np.asarray(image), alpha, georeference=self.georeference)
+
+    def _is_lossy(self) -> bool:
+        """Of what is decoded: whether that is of a format that may change values a little."""
+        if self._lossy is None:
+            opened = self.content.format if isinstance(self.content, Image.Image) else None
+            self._lossy = is_lossy(self.content, opened or (self.format if "upright" in self._made else None))
+        return self._lossy
 
     def _places_in_palette(self) -> Stored:
         image, _ = self._upright()
