@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from img2img_hub.images.formats import ImageError
@@ -98,6 +99,39 @@ def test_a_mask_in_which_nothing_is_white_is_black_or_refused():
 def test_what_is_no_array_of_numbers_is_refused_in_words(array):
     with pytest.raises(ImageError, match=r"class numbers are whole|no pixels"):
         LABELS.read(array)
+
+
+def test_a_tensor_of_numbers_is_what_its_array_is():
+    numbers = torch.from_numpy(NUMBERS)
+    instances = Slot(name="ids", kind="instances", bands=1, dtype="int32")
+    for given in (numbers, numbers.long()[None], numbers.int()[None, None], numbers.float(), numbers.bfloat16()):
+        assert np.array_equal(LABELS.read(given).array[:, :, 0], NUMBERS)
+    assert np.array_equal(LABELS.read(numbers > 1).array[:, :, 0], HALF)
+    assert np.array_equal(instances.read(numbers.long() + 70_000).array[:, :, 0], NUMBERS.astype(int) + 70_000)
+    for white in (torch.from_numpy(HALF), torch.from_numpy(HALF * 255)[None], numbers > 1):
+        assert np.array_equal(MASK.read(white).array[:, :, 0], HALF * 255)
+    palette = Slot(name="map", kind="labels", bands=1, classes=2, palette=("#000000", "#ff0000"))
+    red = torch.stack([numbers > 1, numbers > 4, numbers > 4]).float() * 2 - 1  # as pictures are
+    assert np.array_equal(palette.read(red).array[:, :, 0], HALF)
+    assert np.array_equal(palette.read(red[None]).array[:, :, 0], HALF)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        (torch.zeros(2, 4, 4, dtype=torch.long), r"torch.int64, shape \(2, 4, 4\): give \(H, W\) of whole numbers"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), r"torch.uint8, shape \(3, 4, 4\): give .* floats \(3, H, W\) in"),
+        (torch.zeros(16, 4, 4), r"torch.float32, shape \(16, 4, 4\): give \(H, W\)"),  # as networks see it
+        (torch.zeros(4), r"shape \(4,\): give \(H, W\)"),
+        (torch.zeros(0, 4), "has no pixels"),
+        (torch.full((4, 4), 0.5), "holds fractions, and class numbers are whole"),
+        (torch.full((1, 4, 4), -1.0), "holds -1 to -1, and class numbers go from 0"),
+        (torch.full((4, 4), 16), r"the class number 16 at \(0, 0\), and there are 16 classes"),
+    ],
+)
+def test_a_tensor_that_is_no_map_is_refused_in_words(tensor, says):
+    with pytest.raises(ImageError, match=says):
+        LABELS.read(tensor)
 
 
 @pytest.mark.parametrize("kind", ["labels", "mask", "picture"])

@@ -15,6 +15,7 @@ from img2img_hub.demo.paint_tab import check_paper
 from img2img_hub.evaluation.metrics import confusion, of_classes
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.palettes import rgb, usual_palette
+from img2img_hub.images.picture import to_tensor
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.painting import paper_of
@@ -229,8 +230,8 @@ def test_a_translator_sees_edges_of_the_whole_image_and_so_do_strips(crowd, tmp_
         np.asarray(crowd({"map": labels, "ids": instances}))
         for labels, instances in ((numbers, ids), (colours, ids), (tmp_path / "map.png", tmp_path / "ids.npy"))
     ]
-    assert np.array_equal(made[0], made[1])
-    assert np.array_equal(made[0], made[2])
+    made.append(np.asarray(crowd({"map": torch.from_numpy(numbers).long(), "ids": torch.from_numpy(ids)[None]})))
+    assert all(np.array_equal(made[0], each) for each in made[1:])
     assert not np.array_equal(made[0], np.asarray(crowd({"map": numbers, "ids": ids // 2})))
 
 
@@ -268,7 +269,8 @@ def test_a_model_of_colour_maps_takes_numbers_too_and_has_a_painter(start, stree
     numbers = numbers_of(1)
     made = np.asarray(translator(numbers))
     colours = Image.fromarray(rgb(PALETTE)[numbers])
-    for given in (colours, Image.fromarray(numbers.astype(np.uint16)), colours.convert("P", palette=1, colors=4)):
+    numbers_of_16_bits, tensor = Image.fromarray(numbers.astype(np.uint16)), torch.from_numpy(numbers).long()
+    for given in (colours, numbers_of_16_bits, colours.convert("P", palette=1, colors=4), tensor, to_tensor(colours)):
         assert np.array_equal(np.asarray(translator(given)), made)
     colours.putpixel((9, 4), (1, 2, 200))
     with pytest.raises(ImageError, match=r"the colour #0102c8 at \(9, 4\), .*nearest is #0000de, class 0 \(sky\)"):

@@ -117,10 +117,11 @@ def bits_of_grey(file: Any) -> int:
 
 def is_lossy(file: Any, format_: str | None) -> bool:
     """Whether a file, or that of an image that Pillow opened, is of a format that may change values a little, as JPEG
-    does, also where that is inside a TIFF. `format_`: by Pillow's name; None of what Pillow did not read."""
-    if format_ in _LOSSY:
+    does, also where that is inside a TIFF. `format_`: of a file that Pillow has read, by its name."""
+    opened = isinstance(file, Image.Image)
+    if (file.format if opened else format_) in _LOSSY:
         return True
-    if isinstance(file, Image.Image):
+    if opened:
         tags = getattr(file, "tag_v2", None)
     else:
         tags = tiff_tags(file) if isinstance(file, (str, Path, *BYTES)) else None

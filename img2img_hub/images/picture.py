@@ -8,6 +8,8 @@ Files are read.py's business.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
@@ -58,6 +60,24 @@ def from_tensor(tensor: Tensor, *, name: str) -> Image.Image:
         raise ImageError(f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give float in [-1, 1]")
     check_unit_range(tensor, name=name, cure="scale them to [-1, 1] first")
     return to_image(tensor)
+
+
+def numbers_of(tensor: Any, *, name: str) -> np.ndarray | None:
+    """(H, W), the numbers of a tensor (H, W), (1, H, W) or (1, 1, H, W); None of what is no tensor, or one that shows
+    colours, as of ``from_tensor``. Raises ImageError."""
+    if not isinstance(tensor, Tensor):
+        return None
+    one = tensor.detach().cpu()
+    while one.ndim > 2 and len(one) == 1:
+        one = one[0]
+    if one.ndim == 2:
+        return (one.double() if one.is_floating_point() else one).numpy()
+    if one.is_floating_point() and one.ndim == 3 and len(one) == 3:
+        return None
+    raise ImageError(
+        f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give (H, W) of whole numbers, or colours "
+        "as floats (3, H, W) in [-1, 1]"
+    )
 
 
 def check_unit_range(tensor: Tensor, *, name: str, cure: str) -> None:

@@ -96,8 +96,7 @@ def read_class_numbers(content: ImageLike, *, name: str | None = None) -> Raster
 
 def read_mask(content: ImageLike, *, name: str | None = None) -> Raster:
     """Read a mask: one band of uint8, 255 where it is white, 0 elsewhere. Files may hold 0 and 1, of any number of bits
-    or with a palette, 0 and 255, or what JPEG made of these. Raises ImageError where it cannot be read, or is neither
-    black nor white."""
+    or with a palette, 0 and 255, or what JPEG made of these. Raises ImageError for what is neither."""
     if isinstance(content, Raster) and content.bands == 1:
         grey = content.array[:, :, 0]
         white = grey > (127 if grey.max() > 1 else 0)
@@ -171,6 +170,8 @@ class Decoded:
         spreads over 8. Raises ImageError."""
         if isinstance(self.content, Raster):
             return Stored(self.content.array)
+        if (numbers := picture.numbers_of(self.content, name=self.name)) is not None:
+            return Decoded(numbers, name=self.name).stored()
         bits = bits_of_grey(self.content)  # before it is decoded, after which an opened image does not tell
         pixels = self._values()
         values, alpha, decoded = pixels.array, pixels.alpha, "upright" in self._made
@@ -192,6 +193,9 @@ class Decoded:
 
     def white(self) -> np.ndarray:
         """(H, W) bool, of a mask, as `read_mask` takes it. Raises ImageError."""
+
+        if isinstance(self.content, Tensor) and not self.content.is_floating_point():
+            return Decoded(self.stored().values, name=self.name).white()
 
         def grey() -> np.ndarray:
             if self.alpha is not None:
@@ -311,8 +315,7 @@ class Decoded:
     def _is_lossy(self) -> bool:
         """Of what is decoded: whether that is of a format that may change values a little."""
         if self._lossy is None:
-            opened = self.content.format if isinstance(self.content, Image.Image) else None
-            self._lossy = is_lossy(self.content, opened or (self.format if "upright" in self._made else None))
+            self._lossy = is_lossy(self.content, self.format if "upright" in self._made else None)
         return self._lossy
 
     def _places_in_palette(self) -> Stored:

@@ -221,7 +221,8 @@ class Translator:
         Args:
             image: a path, bytes, PIL image, array, tensor (see `images.read.read_image`), Raster or Decoded, or a list
                 of them. A model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1]. A model of
-                several images (`settings.inputs`) takes them by name: {"rgb": "a.png", "depth": "a.tif"}.
+                label maps takes arrays and tensors (H, W) of class numbers, too, and one of several images
+                (`settings.inputs`) takes them by name: {"rgb": "a.png", "depth": "a.tif"}.
             resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
                 None: what the repo says is better.
             seed: None: the one deterministic translation. A number: dropout and noise act as in training and a style is
