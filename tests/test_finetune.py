@@ -1,10 +1,14 @@
 """--init_from: what a run starts from, what it starts afresh, and the warm-up of discriminators that are not there."""
 
+import dataclasses
+import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix
@@ -81,6 +85,98 @@ def test_other_value_ranges_than_those_of_the_start_are_named(start, tmp_path, c
     pictures = start(Pix2Pix(), "pictures", max_steps=1)
     (pictures / "translation.json").unlink()
     assert said_from(pictures, None, "fourth") == [], "those are always 0 to 255"
+
+
+PALETTE = {"sky": "#0000de", "wall": "#0030ff", "window": "#70ff8f", "door": "#ae0000"}
+
+
+@pytest.fixture
+def on_classes(tmp_path):
+    """on_classes(palette, **options): two pairs of maps and photos, both of which the palette's file is for."""
+
+    def on_classes(palette, *, target=False, **options):
+        colours = np.array([list(bytes.fromhex(colour[1:])) for colour in palette.values()], np.uint8)
+        root = tmp_path / f"maps-{len(list(tmp_path.iterdir()))}"
+        for index in range(2):
+            numbers = np.random.default_rng(index).integers(0, len(palette), (16, 16))
+            for name, array in (("map", colours[numbers]), ("photo", colours[numbers] // 2)):
+                (root / "train" / name).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(root / f"train/{name}/{index}.png")
+        (root / "palette.json").write_text(json.dumps(palette))
+        sides = {"source_column": "photo" if target else "map", "target_column": "map" if target else "photo"}
+        said = {"target_palette" if target else "palette": str(root / "palette.json")}
+        return DataConfig(dataset=str(root), validation_split="none", **sides, **said, **options)
+
+    return on_classes
+
+
+@pytest.mark.parametrize(
+    ("palette", "options", "says"),
+    [
+        (PALETTE, {}, None),
+        (
+            {"sky": "#0000de", "door": "#0030ff", "window": "#70ff8f", "wall": "#ae0000"},
+            {},
+            "class 1 was wall and is door, class 3 was door and is wall; networks know a class by its number alone, "
+            "and have to get used to this. The file of --palette",
+        ),
+        (
+            PALETTE | {"window": "#000000"},
+            {},
+            "class 2 was #70ff8f and is #000000; networks know a class by its number alone, and do not mind; maps in "
+            "the former colours are refused. The file of --palette",
+        ),
+        (
+            {"sky": "#0000de", "wall": "#0030ff", "window": "#70ff8f"},
+            {"unknown_channel": True},
+            "4 classes became 3 classes and a channel of what is of none; networks know a class by its number",
+        ),
+        (
+            dict(zip("abcd", PALETTE.values(), strict=True)),
+            {},
+            "was sky and is a, class 1 was wall and is b, class 2 was window and is c and 1 more; networks know",
+        ),
+        ("auto", {}, None),
+    ],
+)
+def test_other_classes_than_those_of_the_start_are_named(start, on_classes, capsys, palette, options, says):
+    first = start(Pix2Pix(), "first", data=on_classes(PALETTE), max_steps=1)
+    capsys.readouterr()
+    data = on_classes(PALETTE if palette == "auto" else palette, **options)
+    data = dataclasses.replace(data, palette="auto") if palette == "auto" else data  # nobody says what they are called
+    start(Pix2Pix(), "second", init_from=str(first), data=data, max_steps=1)
+    said = [line for line in capsys.readouterr().err.splitlines() if "lasses of" in line or "alue ranges" in line]
+    assert len(said) == (says is not None), said
+    if says is not None:
+        assert f"Classes of the sources differ from those that {first} was trained with: " in said[0]
+        assert says in said[0]
+
+
+def test_other_colours_of_targets_than_those_of_the_start_are_named(start, on_classes, capsys):
+    first = start(Pix2Pix(), "first", data=on_classes(PALETTE, target=True), max_steps=1)
+    others = on_classes(PALETTE | {"window": "#000000"}, target=True)
+    pictures = dataclasses.replace(others, target_palette=None)
+    for name, data, where, says in (
+        ("same", on_classes(PALETTE, target=True), first, None),
+        (
+            "colours",
+            others,
+            first,
+            "class 2 was #70ff8f and is #000000; networks make a class by its colour, and have to",
+        ),
+        (
+            "pictures",
+            pictures,
+            first,
+            "4 classes became pictures; networks make a class by its colour, and have to get used to this.",
+        ),
+    ):
+        capsys.readouterr()
+        start(Pix2Pix(), name, init_from=str(where), data=data, max_steps=1)
+        said = [line for line in capsys.readouterr().err.splitlines() if "lasses of" in line or "alue ranges" in line]
+        assert len(said) == (says is not None), said
+        if says is not None:
+            assert f"Classes of the targets differ from those that {first} was trained with: {says}" in said[0]
 
 
 # --- from a checkpoint ------------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     fresh = config.init_from is not None and checkpoint is None  # a checkpoint has all that it would bring
     start = Start()
     if fresh:
-        start = initialise_from(networks, family=family, where=str(config.init_from), values=train_data.values)
+        start = initialise_from(networks, family=family, where=str(config.init_from), data=train_data)
     with accelerator.local_main_process_first():  # the first one downloads for all
         encoders = start_encoders(networks, config, fresh=checkpoint is None and not fresh)
     batch_norm = any(isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules())

@@ -5,25 +5,26 @@ accelerate launch train_accelerate.py pix2pix --init_from user/facades-label2pho
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from img2img_hub.errors import one_line
+from img2img_hub.data.find.sources import ImageData, StreamedData
+from img2img_hub.errors import listing, one_line
 from img2img_hub.families import Family
 from img2img_hub.hub.privacy import ORIGIN, Origin, origin_of
+from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.training.run.same_settings import read_settings
 from img2img_hub.training.state.checkpoints import describe_last
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
-
-Values = tuple[BandValues | None, BandValues | None]
-"""Of sources and targets; None for 8-bit pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +45,11 @@ def origin_of_start(where: str, *, family: Family) -> Origin:
     return origin_of(path / family.directions[0].folder)  # the other direction was made of the same
 
 
-def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: str, values: Values) -> Start:
-    """Load what `where` (an output folder, a generator's folder, a Hub id, or a checkpoint) holds; the new run's data
-    have these `values`, which need not be the former ones.
+def initialise_from(
+    networks: dict[str, nn.Module], *, family: Family, where: str, data: ImageData | StreamedData
+) -> Start:
+    """Load what `where` (an output folder, a generator's folder, a Hub id, or a checkpoint) holds; the new run's `data`
+    need not have the former values and classes.
 
     Raises:
         ValueError: no generator there, or one of another architecture.
@@ -66,7 +69,7 @@ def initialise_from(networks: dict[str, nn.Module], *, family: Family, where: st
                 loaded = Network.from_pretrained(weights)
                 said.append(_take_up(networks[other], loaded, name=other, where=str(weights)))
     place = _place(where, family.directions[0].folder)  # the other direction has the same values
-    return Start(said=[*said, *_other_values(place, values)], missing=tuple(missing))
+    return Start(said=[*said, *_other_data(place, data)], missing=tuple(missing))
 
 
 def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:
@@ -107,23 +110,77 @@ def _place_beside(place: str, name: str) -> Path | None:
     return files[0].parent
 
 
-def _other_values(place: str, values: Values) -> list[str]:
-    """A line for each side of which the network's -1 and 1 are other values than where it was trained."""
+def _other_data(place: str, data: ImageData | StreamedData) -> list[str]:
+    """A line for each side of which the network's -1 and 1 are other values than where it was trained, and for each
+    label map of other classes."""
     try:
         file = fetch(place, SETTINGS_FILE, revision=commit_of(fetch(place, "config.json")))
         before = TranslationSettings.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, FileNotFoundError):
         lost = f"Which value ranges {place} was trained with is not known: it has no {SETTINGS_FILE} that can be read."
-        return [] if values == (None, None) else [lost]
+        return [] if data.values == (None, None) else [lost]
     lines = []
-    for side, own, new in zip(("source", "target"), (before.source_values, before.target_values), values, strict=True):
-        if (own and (own.low, own.high)) != (new and (new.low, new.high)):
-            said, now = (each.describe() if each else "8-bit pictures: 0 … 255" for each in (own, new))
+    owns = (before.source_values, before.target_values)
+    for side, own, new in zip(("source", "target"), owns, data.values, strict=True):
+        if _ends(own) != _ends(new):
+            ranges = [each.describe() if each else "8-bit pictures: 0 … 255" for each in (own, new)]
             lines.append(
-                f"Value ranges of the {side}s differ: {place} was trained with {said}; this run trains with {now}, "
-                f"which the networks have to get used to. --{side}_range sets one for all bands."
+                f"Value ranges of the {side}s differ: {place} was trained with {ranges[0]}; this run trains with "
+                f"{ranges[1]}, which the networks have to get used to. --{side}_range sets one for all bands."
             )
+        elif side == "source":
+            for was, now in zip(_maps_in(before.inputs), _maps_in(data.about.inputs), strict=True):
+                lines += _other_classes(place, was, now, of="the sources" if len(data.about.inputs) == 1 else now.name)
+        else:
+            lines += _other_classes(place, before.output, data.about.output, of="the targets")
     return lines
+
+
+def _ends(values: BandValues | None) -> Any:
+    """What is seen of each band, be it values from -1 to 1, classes or edges; None of pictures."""
+    if values is None or values.is_picture:
+        return None
+    return values.low, values.high, [number > 0 for number in values.classes], values.edges
+
+
+def _maps_in(inputs: Sequence[Slot]) -> list[Slot]:
+    return [slot for slot in inputs if slot.kind == "labels"]
+
+
+def _other_classes(place: str, was: Slot | None, now: Slot | None, *, of: str) -> list[str]:
+    """A line where the classes of a label map are others than before, as far as both are known; None is a picture, as
+    targets may be."""
+    kinds = [_kind(was), _kind(now)]
+    said = [] if kinds[0] == kinds[1] else [f"{kinds[0]} became {kinds[1]}"]
+    before, after = was or Slot(name="target"), now or Slot(name="target")
+    renamed = _changes(before.class_names, after.class_names)
+    recoloured = _changes(before.palette[: before.classes], after.palette[: after.classes])
+    flag, means = "--palette", "networks know a class by its number alone, and have to get used to this"
+    if before.in_colours or after.in_colours:
+        flag, means = "--target_palette", "networks make a class by its colour, and have to get used to this"
+        said += recoloured or renamed
+    else:
+        if not said and not renamed and before.class_names and after.class_names:
+            means = "networks know a class by its number alone, and do not mind; maps in the former colours are refused"
+        said += renamed or recoloured
+    if not said:
+        return []
+    cure = "" if now is None else f" The file of {flag} numbers them."
+    return [
+        f"Classes of {of} differ from those that {place} was trained with: {listing(said, limit=3)}; {means}.{cure}"
+    ]
+
+
+def _kind(slot: Slot | None) -> str:
+    if slot is None:
+        return "pictures"
+    return f"{slot.classes} classes" + (" and a channel of what is of none" if slot.unknown_channel else "")
+
+
+def _changes(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """What classes, by their numbers, were and are."""
+    pairs = enumerate(zip(before, after, strict=False))
+    return [f"class {number} was {was} and is {now}" for number, (was, now) in pairs if was != now]
 
 
 def _take_up(network: nn.Module, loaded: Network, *, name: str, where: str) -> str:
