@@ -15,6 +15,7 @@ NUMBERS = (np.arange(16, dtype=np.uint8) % 4).reshape(4, 4)
 HALF = (NUMBERS > 1).astype(np.uint8)
 LABELS = Slot(name="map", kind="labels", bands=1, classes=16)
 MASK = Slot(name="holes", kind="mask", bands=1)
+INSTANCES = Slot(name="ids", kind="instances", bands=1, dtype="int32")
 
 
 def grey_png(array, bits):
@@ -132,6 +133,15 @@ def test_a_tensor_of_numbers_is_what_its_array_is():
 def test_a_tensor_that_is_no_map_is_refused_in_words(tensor, says):
     with pytest.raises(ImageError, match=says):
         LABELS.read(tensor)
+
+
+@pytest.mark.parametrize("slot", [LABELS, MASK, INSTANCES], ids=lambda slot: slot.name)
+@pytest.mark.parametrize("array", [np.zeros(4), np.zeros(()), np.zeros((1, 2, 3, 4)), np.full((4, 4), np.inf)])
+def test_what_is_no_map_at_all_is_refused_in_words(array, slot, tmp_path):
+    np.save(tmp_path / "a.npy", array)
+    for given in (array, tmp_path / "a.npy"):
+        with pytest.raises(ImageError):
+            slot.read(given)
 
 
 @pytest.mark.parametrize("kind", ["labels", "mask", "picture"])

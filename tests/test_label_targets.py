@@ -190,7 +190,10 @@ def test_an_output_has_the_size_of_its_source_and_no_class_where_that_is_clear(r
     [
         ({"output": Slot(name="made", kind="labels", bands=1, classes=4)}, "output must be called target"),
         ({"output": Slot(name="target", kind="mask", bands=1)}, "output must be called target"),
-        ({"output": Slot(name="target", kind="labels", bands=1, classes=256)}, "output has 256 classes"),
+        (
+            {"output": Slot(name="target", kind="labels", bands=1, classes=256, dtype="uint16")},
+            "output has 256 classes",
+        ),
         ({"target_values": BandValues(dtype="uint16", low=(0,) * 3, high=(9,) * 3)}, "made as a picture of 3 bands"),
     ],
 )

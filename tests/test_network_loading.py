@@ -180,6 +180,7 @@ def test_a_config_in_another_encoding_is_refused(folder: Path) -> None:
         ({"norm": "group"}, "'batch', 'instance' or 'none', got 'group'"),
         ({"norm": ["batch"]}, "norm"),
         ({"norm": {}}, "norm"),
+        ({"encoder": ["lite0"]}, "encoder must be a number or a text, true or false, got ['lite0']"),
         ({"upsample": "cubic"}, "'transpose', 'resize' or 'bilinear'"),
     ],
 )

@@ -4,14 +4,23 @@ import io
 import json
 import struct
 
+
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from img2img_hub.data.find.config import DataConfig
+from img2img_hub.data.find.needs import Needs
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.palettes import read_palette, rgb
 from img2img_hub.images.read import Decoded
+
+
+from img2img_hub.images.palettes import check_palette, read_palette, rgb, usual_palette
 from img2img_hub.images.slots import Slot
 from tests.test_class_numbers import grey_png
 
@@ -82,6 +91,14 @@ def test_what_is_no_palette_is_refused_by_its_file(text, says, tmp_path):
     with pytest.raises(ValueError, match=says) as error:
         read_palette(path)
     assert str(path) in str(error.value)
+
+
+def test_a_palette_of_very_many_colours_is_looked_through_once():
+    """A translation.json from anywhere may hold one."""
+    colours = [f"#{number:06x}" for number in range(40_000)]
+    start = time.process_time()
+    check_palette(colours, colours)
+    assert time.process_time() - start < 5, "each compared with all before it: a minute"
 
 
 # --- maps in colours --------------------------------------------------------------------------------------------------
@@ -176,6 +193,35 @@ def test_numbers_that_jpeg_may_have_changed_inside_a_tiff_are_no_classes(compres
                 slot.read(path)
 
 
+def test_noise_in_a_jpeg_takes_no_memory_for_each_class(tmp_path):
+    """Of which strangers may send forty million pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=95)
+    slot = Slot(name="map", kind="labels", bands=1, classes=254, palette=usual_palette(254))
+    tracemalloc.start()
+    try:
+        _, uncertain = slot.read_classes(tmp_path / "a.jpg")
+        assert uncertain > 0.5 * 600 * 600
+        assert tracemalloc.get_traced_memory()[1] < 100 * 600 * 600, "a byte a class, or a float, of each pixel"
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_palette_with_a_stray_colour_is_no_list_of_numbers():
+    """As paint programs save a map in colours, in which one pixel has been smoothed: its places are no classes."""
+    places, others = np.argsort([2, 0, 3, 1]).astype(np.uint8)[BLOCKS], [*rgb(PALETTE)[[2, 0, 3, 1]], (9, 60, 250)]
+    assert np.array_equal(read(with_palette(places, others)), BLOCKS)
+    places[7, 3] = 4
+    with pytest.raises(ImageError, match=r"the colour #093cfa at \(3, 7\).* nearest is #0030ff, class 1"):
+        read(with_palette(places, others))
+    numbers = BLOCKS.copy()
+    numbers[7, 3] = 255
+    own = [*rgb(PALETTE), *[(7, 7, 7)] * 252]
+    assert np.array_equal(read(with_palette(numbers, own)), numbers), "colours and numbers agree, and 255 is no class"
+    other = [(0, 0, 222), (1, 1, 1), (174, 0, 0), (2, 2, 2)]
+    assert np.array_equal(read(with_palette(BLOCKS, other)), BLOCKS), "two that happen to be the model's, of four"
+
+
 def test_a_colour_of_no_class_is_named_with_its_place_and_the_nearest_class(tmp_path):
     colours = in_colours(BLOCKS)
     colours[7, 3] = (0, 60, 250)
@@ -246,6 +292,8 @@ def test_a_class_that_is_none_and_many_classes():
     assert read(np.array([[0, 3]], np.uint8), slot).tolist() == [[255, 3]]
     many = Slot(name="map", kind="labels", bands=1, classes=300, dtype="uint16")
     assert read(np.array([[255, 299, 65535]], np.uint16), many).tolist() == [[255, 299, 65535]]
+    (said,) = Needs.of(DataConfig(dataset="street", labels=("256",)), slots=()).sources.values()
+    assert read(np.array([[255, 65535]], np.uint16), said).tolist() == [[255, 65535]], "no class is not the last class"
 
 
 def test_one_more_colour_is_that_of_no_class():
@@ -277,7 +325,7 @@ def test_people_see_classes_in_their_colours_and_white_where_there_is_none():
         ({"class_names": ("a", "b", "c", 4)}, "a class has a short name"),
         ({"unknown": -1}, "unknown must be a whole number from 0"),
         ({"unknown_channel": 1}, "unknown_channel must be true or false"),
-        ({"classes": 256, "unknown": 300}, "dtype is uint8, which has no number"),
+        ({"classes": 256}, "dtype is uint8, which has no number for what is none of 256 classes: uint16"),
         ({"kind": "mask", "classes": 0, "palette": PALETTE}, "of labels, and kind is mask"),
     ],
 )

@@ -48,6 +48,7 @@ def class_numbers(
         ImageError: it is neither, or has a colour that is in no palette.
     """
     values = stored.values[:, :, 0] if stored.values.ndim == 3 and stored.values.shape[2] == 1 else stored.values
+    _check_axes(values, name=name)
     colours = _colours_of(stored, values, palette)
     if colours is not None and palette:
         _check_alpha(stored.alpha, name=name)
@@ -70,16 +71,17 @@ def class_numbers(
 def instance_ids(stored: Stored, *, dtype: str, name: str) -> Raster:
     """One band of whole numbers, one an instance. Raises ImageError where it holds others, or some beyond the type."""
     values = stored.values[:, :, 0] if stored.values.ndim == 3 and stored.values.shape[2] == 1 else stored.values
+    _check_axes(values, name=name)
     if values.ndim != 2 or stored.lossy:
         had = f"is {_LOSSILY}" if values.ndim == 2 else f"has {values.shape[2]} bands"
         raise ImageError(f"{name} {had}, and instances are whole numbers: save them as grey PNG or TIFF of 16 bits")
     whole = _whole(values, name=name, what="instances are numbered by")
     limits = np.iinfo(dtype)
-    low, high = int(whole.min()), int(whole.max())
+    low, high = whole.min(), whole.max()  # of floats perhaps infinity
     if low < limits.min or high > limits.max:
         raise ImageError(
-            f"{name} holds {low} to {high}, and the instances beside it go from {limits.min} to {limits.max}: renumber "
-            "them"
+            f"{name} holds {low:.15g} to {high:.15g}, and the instances beside it go from {limits.min} to "
+            f"{limits.max}: renumber them"
         )
     return Raster(array=whole.astype(dtype), by_nearest=(0,), name=name)
 
@@ -121,12 +123,16 @@ def narrowed(values: np.ndarray, *, bits: int) -> np.ndarray:
 
 def _colours_of(stored: Stored, values: np.ndarray, palette: Sequence[str]) -> np.ndarray | None:
     """(H, W, 3) uint8 of a map in colours, None of one of numbers."""
-    known = {tuple(colour) for colour in rgb(palette).tolist()}
+    known = {tuple(colour): place for place, colour in enumerate(rgb(palette).tolist())}
     if values.ndim == 2 and stored.colours is not None:
-        used = np.unique(values)
-        shown = [tuple(colour) for colour in stored.colours[used].tolist()]
-        ramp = all(colour == (number,) * 3 for number, colour in zip(used.tolist(), shown, strict=True))
-        return None if ramp or not known.issuperset(shown) else stored.colours[values]
+        used = np.unique(values).tolist()
+        shown = {number: tuple(stored.colours[number].tolist()) for number in used}
+        theirs = [number for number in used if shown[number] in known]
+        ramp = all(colour == (number,) * 3 for number, colour in shown.items())
+        agree = all(known[shown[number]] == number for number in theirs)
+        # Most of them, at other places than the classes have: a map in colours, of which the others are none.
+        meant = len(theirs) == len(used) or (2 * len(theirs) > len(used) and not agree)
+        return stored.colours[values] if meant and not ramp else None
     if values.ndim == 2:
         grey = values.dtype == np.uint8 and known and all(len(set(colour)) == 1 for colour in known)
         beyond = grey and (stored.lossy or bool((values >= len(palette)).any()))
@@ -147,6 +153,11 @@ def _check_alpha(alpha: np.ndarray | None, *, name: str) -> None:
             f"{name} has an alpha band, which is {alpha[row, column]} of {opaque} at ({column}, {row}), and a pixel of "
             "a label map has a class or has none: save it without alpha"
         )
+
+
+def _check_axes(values: np.ndarray, *, name: str) -> None:
+    if values.ndim not in (2, 3):
+        raise ImageError(f"{name} is an array of shape {values.shape}, and a map has rows and columns: give (H, W)")
 
 
 def _whole(values: np.ndarray, *, name: str, what: str = "class numbers are") -> np.ndarray:

@@ -25,6 +25,7 @@ UNLABELLED = 255
 _UNSURE = 0.5  # of the distance to the second nearest colour: a pixel that is further from the nearest is uncertain
 _AROUND = 2  # pixels on each side whose classes an uncertain one is decided by
 _AT_ONCE = 2**16  # pixels whose distances to all colours are in memory at a time
+_PLACES = 2**13  # more than a palette has colours
 _MOST_BYTES = 10**6  # of a palette's file
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
 # Bounded, or a line of nothing but commas would take hours.
@@ -37,18 +38,21 @@ def check_palette(palette: Sequence[str], names: Sequence[str] = ()) -> None:
     for colour in palette:
         if not isinstance(colour, str) or not re.fullmatch("#[0-9a-f]{6}", colour):
             raise ValueError(f"a colour of a palette is like #0030ff, got {colour!r:.40}")
+    places: dict[str, int] = {}
     for place, colour in enumerate(palette):
-        if colour in palette[:place]:
-            twice = [_called(number, names) for number in (palette.index(colour), place)]
+        if (first := places.setdefault(colour, place)) != place:
+            twice = [_called(number, names) for number in (first, place)]
             raise ValueError(
                 f"{twice[0]} and {twice[1]} have the same colour, {colour}, so that nobody could tell them apart: give "
                 "one of them another"
             )
-    for place, name in enumerate(names):
+    known: set[str] = set()
+    for name in names:
         if not isinstance(name, str) or not 0 < len(name) <= 100 or not name.isprintable():
             raise ValueError(f"a class has a short name in one line such as 'window', got {name!r:.60}")
-        if name in names[:place]:
+        if name in known:
             raise ValueError(f"two classes are called {name}: rename one of them")
+        known.add(name)
 
 
 def read_palette(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -122,7 +126,7 @@ class Snapped(NamedTuple):
     """Class numbers of an image in colours."""
 
     numbers: np.ndarray
-    """(H, W) int64, places in the palette."""
+    """(H, W) uint16, places in the palette."""
     uncertain: int
     """Pixels whose colour was nearly as near to a second one."""
     foreign: tuple[int, int] | None = None
@@ -139,7 +143,7 @@ def snapped(image: np.ndarray, palette: np.ndarray, *, blurred: bool) -> Snapped
             certain ones have of the 24 around.
     """
     colours = packed(image)
-    order = np.argsort(packed(palette), kind="stable")
+    order = np.argsort(packed(palette), kind="stable").astype(np.uint16)
     keys = packed(palette)[order]
     places = np.minimum(np.searchsorted(keys, colours), len(keys) - 1)
     foreign = keys[places] != colours
@@ -155,16 +159,19 @@ def snapped(image: np.ndarray, palette: np.ndarray, *, blurred: bool) -> Snapped
 
 def nearest(colours: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, 3) uint8 -> (N,) the nearest of the palette's colours (RGB, Euclid), and (N,) whether that is uncertain."""
-    numbers, unsure = np.empty(len(colours), dtype=np.int64), np.zeros(len(colours), dtype=bool)
-    own = palette.astype(np.float32)  # sums of squares stay below 2^24, where float32 is exact
+    numbers, unsure = np.empty(len(colours), dtype=np.uint16), np.empty(len(colours), dtype=bool)
+    own = palette.astype(np.int32)
     for first in range(0, len(colours), _AT_ONCE):
-        some = colours[first : first + _AT_ONCE].astype(np.float32)
-        squares = (some**2).sum(1)[:, None] - 2 * some @ own.T + (own**2).sum(1)
-        found = squares.argmin(1)
-        numbers[first : first + len(some)] = found
-        if len(own) > 1:
-            two = np.partition(squares, 1, axis=1)
-            unsure[first : first + len(some)] = two[:, 0] > _UNSURE**2 * two[:, 1]
+        red, green, blue = colours[first : first + _AT_ONCE].T.astype(np.int32, order="C")
+        best, second = (np.full(len(red), np.iinfo(np.int32).max, dtype=np.int32) for _ in range(2))
+        for place, (r, g, b) in enumerate(own):  # of all pixels at a time, for the axis of the colours is a short one
+            ranked = ((red - r) ** 2 + (green - g) ** 2 + (blue - b) ** 2) * _PLACES + place  # below 2^31
+            np.minimum(second, np.maximum(best, ranked), out=second)
+            np.minimum(best, ranked, out=best)
+        numbers[first : first + len(best)] = best % _PLACES
+        unsure[first : first + len(best)] = (
+            best // _PLACES > _UNSURE**2 * (second // _PLACES) if len(own) > 1 else False
+        )
     return numbers, unsure
 
 
@@ -190,16 +197,19 @@ def _called(number: int, names: Sequence[str]) -> str:
 
 def _by_majority(numbers: np.ndarray, unsure: np.ndarray, *, classes: int) -> np.ndarray:
     """Uncertain pixels as most of the certain ones around them; as they are where there is none."""
-    rows, columns = np.nonzero(unsure)
-    padded = np.pad(np.where(unsure, classes, numbers), _AROUND, constant_values=classes)
-    votes = np.zeros((len(rows), classes + 1), dtype=np.uint8)
-    pixels = np.arange(len(rows))
-    for down in range(2 * _AROUND + 1):
-        for right in range(2 * _AROUND + 1):
-            votes[pixels, padded[rows + down, columns + right]] += 1
-    votes = votes[:, :classes]
-    made, heard = numbers.copy(), votes.any(axis=1)
-    made[rows[heard], columns[heard]] = votes.argmax(1)[heard]
+    padded = np.pad(np.where(unsure, numbers.dtype.type(classes), numbers), _AROUND, constant_values=classes)
+    made, places = numbers.copy(), np.flatnonzero(unsure)
+    steps = range(2 * _AROUND + 1)
+    for first in range(0, len(places), _AT_ONCE):
+        rows, columns = np.divmod(places[first : first + _AT_ONCE], numbers.shape[1])
+        around = np.stack([padded[rows + down, columns + right] for down in steps for right in steps])
+        votes = np.zeros(around.shape, dtype=np.uint8)
+        for each in around:  # whatever the number of classes, of which most are nowhere near
+            votes += around == each
+        votes *= around != classes
+        ranked = (votes.astype(np.int32) * _PLACES + (_PLACES - 1 - around)).max(axis=0)  # of equals the lower number
+        heard = ranked >= _PLACES
+        made[rows[heard], columns[heard]] = _PLACES - 1 - ranked[heard] % _PLACES
     return made
 
 

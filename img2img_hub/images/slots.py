@@ -108,7 +108,7 @@ class Slot:
         check_palette(self.palette, self.class_names)
         if self.unknown is not None:
             check_range(unknown=(self.unknown, 0, 65535))
-        if self.dtype == "uint8" and self.classes > UNLABELLED and (self.unknown is not None or self.unknown_channel):
+        if self.dtype == "uint8" and self.classes > UNLABELLED:
             raise ValueError(f"dtype is uint8, which has no number for what is none of {self.classes} classes: uint16")
         if self.palette and len(self.palette) not in (self.classes, self.classes + 1):
             raise ValueError(

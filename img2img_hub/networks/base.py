@@ -188,6 +188,13 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
                 network = known(**arguments)
         except ValueError as error:
             raise ValueError(f"{where}: config.json: {error}") from None
+        except TypeError:  # a list cannot be looked up where a name belongs
+            key = next((key for key, value in arguments.items() if isinstance(value, list | dict)), None)
+            if key is None:
+                raise
+            raise ValueError(
+                f"{where}: config.json: {key} must be a number or a text, true or false, got {arguments[key]!r:.60}"
+            ) from None
         if network.parameter_count > MAX_PARAMETERS:
             raise ValueError(
                 f"{where}: config.json asks for {network.parameter_count:,} parameters; "

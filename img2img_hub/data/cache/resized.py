@@ -45,7 +45,9 @@ logger = logging.getLogger(__name__)
 # Other releases, and other decoders, may make other pixels of the same file. The number is for a change in between.
 _LIBRARIES = ("libjpeg_turbo", "jpg", "jpg_2000", "webp", "avif", "libtiff")
 _DECODERS = [str(features.version(library)) for library in _LIBRARIES]
-_NUMBERS = "3"  # the same of class numbers, instances and masks: 1 read those of one bit wrongly, 2 JPEG in TIFFs
+# The same of class numbers, instances and masks. 1 read those of one bit wrongly, 2 those in a palette's colours with a
+# stray one and JPEG inside TIFFs.
+_NUMBERS = "3"
 _FORMAT = ("2", img2img_hub.__version__, PIL.__version__, *_DECODERS)
 
 

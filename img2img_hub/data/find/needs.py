@@ -15,7 +15,7 @@ from typing import Any
 from img2img_hub.data.find.config import AUTO, MAX_TARGET_CLASSES, DataConfig, DataError
 from img2img_hub.data.samples.opened import About
 from img2img_hub.errors import counted
-from img2img_hub.images.palettes import read_palette, usual_palette
+from img2img_hub.images.palettes import UNLABELLED, read_palette, usual_palette
 from img2img_hub.images.slots import Slot
 
 SOURCE, TARGET = Slot(name="source"), Slot(name="target")
@@ -134,9 +134,7 @@ def _of_classes(slot: Slot, known: Mapping[str, Any], config: DataConfig) -> Slo
     settings: dict[str, Any] = {"kind": "labels", "bands": 1, **known}
     settings |= {} if config.unknown is None else {"unknown": config.unknown}
     settings |= {"unknown_channel": True} if config.unknown_channel and slot.name != "target" else {}
-    classes = settings.get("classes", slot.classes)
-    none = "unknown" in settings or "unknown_channel" in settings
-    settings["dtype"] = "uint8" if classes + none <= 256 else "uint16"
+    settings["dtype"] = "uint8" if settings.get("classes", slot.classes) <= UNLABELLED else "uint16"
     return replace(slot, **settings)
 
 
