@@ -223,6 +223,12 @@ SPADE = partial(OriginalSpadeGenerator, 2, 4, 3, "batch", depth="normal")
         (SPADE, None, {"depth": "normal", "features": 3}, "SpadeGenerator, to which features 3 says nothing"),
         (SPADE, lambda s: s.pop("up_2.conv_s.weight_u"), {"depth": "normal"}, r"1 tensors are missing \(first: up_2"),
         (
+            SPADE,
+            lambda s: s.update({"a.weight_orig": torch.zeros(4), "a.weight_u": torch.zeros(4)}),
+            {"depth": "normal"},
+            r"2 are not its own \(first: a\.weight_orig",
+        ),
+        (
             partial(SPADE, latent=3),
             lambda s: s.update({"fc.weight": torch.zeros(64, 3), "fc.bias": torch.zeros(64)}),
             {"depth": "normal"},

@@ -62,7 +62,9 @@ class _Gaugan(Layout):
         for name, u in state.items():
             layer, _, what = name.rpartition(".")
             weight, v = state.get(f"{layer}.weight_orig"), f"{layer}.weight_v"
-            if what != "weight_u" or weight is None or v in state or u.ndim != 1 or weight.shape[:1] != u.shape:
+            if what != "weight_u" or weight is None or v in state:
+                continue
+            if weight.ndim < 2 or weight.shape[:1] != u.shape:
                 continue
             mended[v] = _right_vector(weight, u, mended.pop(f"{layer}.weight", None))
             count += 1
