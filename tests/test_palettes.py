@@ -3,8 +3,6 @@
 import io
 import json
 import struct
-
-
 import time
 import tracemalloc
 
@@ -16,11 +14,8 @@ from PIL import Image
 from img2img_hub.data.find.config import DataConfig
 from img2img_hub.data.find.needs import Needs
 from img2img_hub.images.formats import ImageError
-from img2img_hub.images.palettes import read_palette, rgb
-from img2img_hub.images.read import Decoded
-
-
 from img2img_hub.images.palettes import check_palette, read_palette, rgb, usual_palette
+from img2img_hub.images.read import Decoded
 from img2img_hub.images.slots import Slot
 from tests.test_class_numbers import grey_png
 
