@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
-from img2img_hub.networks import winograd
 from img2img_hub.networks.spectral_norm import SpectralNorm
+from img2img_hub.networks.winograd import BorderedConvolution, is_faster
 
 Norm = Literal["batch", "instance", "none"]
 Upsample = Literal["transpose", "resize", "bilinear"]
@@ -107,8 +107,8 @@ class Conv2d(nn.Conv2d):
     @float32_of_few_pixels
     def forward(self, input: Tensor) -> Tensor:
         # Not where its weight is computed anew for each call, by spectral norm: that is another class.
-        if type(self) is Conv2d and self._is_plain and winograd.is_faster(input, self.weight):
-            return winograd.BorderedConvolution.apply(input, self.weight, self.bias, "constant")
+        if type(self) is Conv2d and self._is_plain and is_faster(input, self.weight):
+            return BorderedConvolution.apply(input, self.weight, self.bias, "constant")
         return super().forward(input)
 
     @property
@@ -123,11 +123,11 @@ def convolve_reflected(x: Tensor, border: nn.Module, convolution: nn.Module) -> 
     that is faster and nothing looks at the two layers themselves."""
     if (
         type(convolution) is Conv2d
-        and winograd.is_faster(x, convolution.weight)
+        and is_faster(x, convolution.weight)
         and not (convolution._forward_hooks or convolution._forward_pre_hooks)
         and not (convolution._backward_hooks or convolution._backward_pre_hooks)
     ):
-        return winograd.BorderedConvolution.apply(x, convolution.weight, convolution.bias, "reflect")
+        return BorderedConvolution.apply(x, convolution.weight, convolution.bias, "reflect")
     return convolution(border(x))
 
 
