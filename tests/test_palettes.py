@@ -202,6 +202,19 @@ def test_noise_in_a_jpeg_takes_no_memory_for_each_class(tmp_path):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(("bands", "most"), [((3,), 30), ((), 16), ((4,), 16)])
+def test_what_is_no_map_at_all_is_refused_without_a_list_of_its_pixels(bands, most):
+    """A photograph, perhaps, of forty million of them."""
+    image = np.random.default_rng(0).integers(4, 250, (500, 500, *bands), dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match=r"at \(0, 0\)"):
+            read(image)
+        assert tracemalloc.get_traced_memory()[1] < most * 500 * 500
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_palette_with_a_stray_colour_is_no_list_of_numbers():
     """As paint programs save a map in colours, in which one pixel has been smoothed: its places are no classes."""
     places, others = np.argsort([2, 0, 3, 1]).astype(np.uint8)[BLOCKS], [*rgb(PALETTE)[[2, 0, 3, 1]], (9, 60, 250)]

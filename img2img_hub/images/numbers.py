@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from img2img_hub.images.formats import ImageError
-from img2img_hub.images.palettes import foreign_colour, rgb, snapped
+from img2img_hub.images.palettes import first_of, foreign_colour, rgb, snapped
 from img2img_hub.images.raster import Raster
 from img2img_hub.images.remarks import note
 
@@ -147,8 +147,9 @@ def _check_alpha(alpha: np.ndarray | None, *, name: str) -> None:
     if alpha is None:
         return
     opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else alpha.max()
-    if (alpha < opaque).any():
-        row, column = np.argwhere(alpha < opaque)[0].tolist()
+    clear = alpha < opaque
+    if clear.any():
+        column, row = first_of(clear)
         raise ImageError(
             f"{name} has an alpha band, which is {alpha[row, column]} of {opaque} at ({column}, {row}), and a pixel of "
             "a label map has a class or has none: save it without alpha"

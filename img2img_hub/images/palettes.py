@@ -91,8 +91,17 @@ def rgb(palette: Sequence[str]) -> np.ndarray:
 
 def packed(colours: np.ndarray) -> np.ndarray:
     """(…, 3) uint8 -> (…) int32, a number for each colour, in the order of their values."""
-    parts = colours.astype(np.int32)
-    return parts[..., 0] << 16 | parts[..., 1] << 8 | parts[..., 2]
+    made = colours[..., 0].astype(np.int32)
+    for band in (1, 2):
+        made <<= 8
+        made |= colours[..., band]
+    return made
+
+
+def first_of(mask: np.ndarray) -> tuple[int, int]:
+    """(x, y) of the first true pixel of (H, W) bool, without a list of all: that takes gigabytes of a large image."""
+    row, column = divmod(int(mask.argmax()), mask.shape[1])
+    return column, row
 
 
 def text_of(colour: Sequence[int] | np.ndarray) -> str:
@@ -145,13 +154,13 @@ def snapped(image: np.ndarray, palette: np.ndarray, *, blurred: bool) -> Snapped
     colours = packed(image)
     order = np.argsort(packed(palette), kind="stable").astype(np.uint16)
     keys = packed(palette)[order]
-    places = np.minimum(np.searchsorted(keys, colours), len(keys) - 1)
+    places = np.searchsorted(keys, colours)
+    np.minimum(places, len(keys) - 1, out=places)
     foreign = keys[places] != colours
     if not foreign.any():
         return Snapped(order[places], 0)
     if not blurred:
-        row, column = np.argwhere(foreign)[0].tolist()
-        return Snapped(order[places], 0, (column, row))
+        return Snapped(order[places], 0, first_of(foreign))
     numbers, unsure = nearest(image.reshape(-1, 3), palette)
     numbers, unsure = numbers.reshape(colours.shape), unsure.reshape(colours.shape)
     return Snapped(_by_majority(numbers, unsure, classes=len(palette)), int(unsure.sum()))

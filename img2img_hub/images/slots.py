@@ -17,7 +17,7 @@ from PIL import Image
 from img2img_hub.errors import check_flags, check_range, counted
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.numbers import class_numbers, instance_ids
-from img2img_hub.images.palettes import UNLABELLED, check_palette, colours_for, nearest
+from img2img_hub.images.palettes import UNLABELLED, check_palette, colours_for, first_of, nearest
 from img2img_hub.images.picture import from_array, image_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_image, read_mask, read_raster
@@ -191,20 +191,20 @@ class Slot:
         read, uncertain = class_numbers(
             decoded.stored(), name=decoded.name, palette=self.palette, class_names=self.class_names
         )
-        numbers = read.array.astype(np.int64)
+        numbers = read.array[:, :, 0].astype(np.uint16)
         of_none = {self._unlabelled, self.none, self._unlabelled if self.unknown is None else self.unknown}
         of_none |= {self.classes} if len(self.palette) > self.classes else set()
         unknown = np.isin(numbers, list(of_none))
         beyond = (numbers >= self.classes) & ~unknown
         if beyond.any():
-            row, column, _ = np.argwhere(beyond)[0].tolist()
+            column, row = first_of(beyond)
             raise ImageError(
-                f"{read.name} has the class number {numbers[row, column, 0]} at ({column}, {row}), and there are "
+                f"{read.name} has the class number {numbers[row, column]} at ({column}, {row}), and there are "
                 f"{self.classes} classes, numbered from 0 ({self._none_in_words}: of no class): say how many there "
                 "are, or mend the map"
             )
-        numbers = np.where(unknown, self.none, numbers).astype(self.dtype)
-        return replace(read, array=numbers), uncertain
+        numbers[unknown] = self.none
+        return replace(read, array=numbers.astype(self.dtype)), uncertain
 
     @property
     def _unlabelled(self) -> int:
@@ -246,7 +246,7 @@ class Slot:
         valid = numbers != self.none
         if not valid.any():
             raise ImageError(f"{raster.name} has no pixel of a class: leave it out")
-        array = self.colours[numbers.astype(np.int64)]
+        array = self.colours[numbers]
         return replace(raster, array=array, valid=None if valid.all() else valid, by_nearest=(0, 1, 2))
 
     def shown(self, image: AnyImage, *, values: BandValues | None = None) -> Image.Image:
@@ -255,7 +255,7 @@ class Slot:
         if not isinstance(image, Raster):
             return image
         if self.kind == "labels":
-            return image_of(self.colours[image.array[:, :, 0].astype(np.int64)])
+            return image_of(self.colours[image.array[:, :, 0]])
         if self.kind == "instances":
             return image_of(colours_for(0)[image.array[:, :, 0].astype(np.int64) % UNLABELLED])  # 0 … 254
         if values is not None and self.kind != "mask":
