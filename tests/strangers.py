@@ -8,6 +8,7 @@ An endpoint that comes later has to be named here, with how it is called.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,19 +17,38 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.browser.serving import serve, write_model, write_noisy, write_pair, write_rooms
+from PIL import Image
 
-# How each endpoint is called with a picture.
-CALLS: dict[str, Callable[[Any], list[Any]]] = {
-    "/translate": lambda file: ["stripes2dots", file, "fit"],
-    "/variations": lambda file: ["noisy", file, "fit", 7, 2],
-    "/cycle": lambda file: ["summer2winter", file, "fit"],
-    "/translate_several": lambda file: ["rooms", "fit", file, file, None, None],
-    "/batch": lambda file: ["stripes2dots", [file], "fit"],
-    "/compare": lambda file: [["stripes2dots", "maps"], file, "fit"],
-    "/compare_revisions": lambda file: ["owner/name", "v1", "main", file, "fit"],
-    "/translate_any": lambda file: ["owner/name", file, "fit"],
+from tests.browser.serving import (
+    STRIPES,
+    picture,
+    serve,
+    write_model,
+    write_noisy,
+    write_pair,
+    write_rooms,
+    write_styled,
+)
+
+# How each endpoint is called with a picture; and, behind a colon, with one in another place, beside a picture that was
+# uploaded as it should be.
+CALLS: dict[str, Callable[[Any, Any], list[Any]]] = {
+    "/translate": lambda file, _: ["stripes2dots", file, "fit", None],
+    "/translate: style": lambda file, good: ["styles", good, "fit", file],
+    "/variations": lambda file, _: ["noisy", file, "fit", 7, 2, None],
+    "/variations: style": lambda file, good: ["styles", good, "fit", 7, 2, file],
+    "/cycle": lambda file, _: ["summer2winter", file, "fit"],
+    "/translate_several": lambda file, _: ["rooms", "fit", file, file, None, None, None],
+    "/translate_several: style": lambda file, good: ["crowd", "fit", good, good, None, None, file],
+    "/batch": lambda file, _: ["stripes2dots", [file], "fit"],
+    "/compare": lambda file, _: [["stripes2dots", "maps"], file, "fit"],
+    "/compare_revisions": lambda file, _: ["owner/name", "v1", "main", file, "fit"],
+    "/translate_any": lambda file, _: ["owner/name", file, "fit"],
 }
+
+
+def endpoint_of(call: str) -> str:
+    return call.partition(":")[0]
 
 
 @contextmanager
@@ -39,6 +59,8 @@ def open_to_strangers(models: Path, server: Path) -> Iterator[str]:
     write_noisy(models / "noisy")
     write_pair(models)
     write_rooms(models / "rooms")
+    write_styled(models / "styles", STRIPES)
+    write_styled(models / "crowd", STRIPES, instances=True)
     with serve(f"{models}, owner/name", folder=server, env={"IMG2IMG_ALLOW_ANY_MODEL": "1"}) as url:
         yield url
 
@@ -85,9 +107,9 @@ def upload(address: str, content: bytes, *, name: str, kind: str = "image/png") 
 
 
 def call(address: str, endpoint: str, data: list[Any], *, visitor: str = "127.0.0.1") -> str:
-    """What the endpoint answers to data as they stand: clients would upload a file that is named."""
+    """What the endpoint, or that of one of CALLS, answers to data as they stand: clients would upload what is named."""
     body = json.dumps({"data": data}).encode()
-    door = f"/gradio_api/call{endpoint}"
+    door = f"/gradio_api/call{endpoint_of(endpoint)}"
     status, _, said = ask(address, door, method="POST", body=body, visitor=visitor, Content_Type="application/json")
     if status != 200:
         return said.decode()
@@ -99,6 +121,15 @@ def stored(address: str, path: Path, *, name: str = "x.png") -> str:
     status, said = upload(address, path.read_bytes(), name=name)
     assert status == 200
     return json.loads(said)[0]
+
+
+def good_upload(address: str) -> dict[str, Any]:
+    """A picture that every model takes, as a program names it that has uploaded it."""
+    data = io.BytesIO()
+    picture((16, 16)).convert("P", palette=Image.Palette.ADAPTIVE, colors=2).save(data, "PNG")
+    status, said = upload(address, data.getvalue(), name="good.png")
+    assert status == 200
+    return named(json.loads(said)[0], "good.png")
 
 
 def named(path: str, name: Any) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def test_no_file_of_the_server_can_be_read_through_the_api(client, model):
     theirs = {"path": str(model / "examples" / "1-stripes-1.png"), "meta": {"_type": "gradio.FileData"}}
     calls = f"{client.src}gradio_api/call/translate"
     with httpx.Client(trust_env=False, timeout=30) as http:
-        event = http.post(calls, json={"data": [model.name, theirs, "fit"]}).json()["event_id"]
+        event = http.post(calls, json={"data": [model.name, theirs, "fit", None]}).json()["event_id"]
         assert http.get(f"{calls}/{event}").text.startswith("event: error")
 
 
@@ -210,7 +210,7 @@ def test_the_server_answers_in_the_browsers_language(client, model, languages, s
     call = f"{client.src}gradio_api/call/translate"
     headers = {"accept-language": languages}
     with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
-        event = http.post(call, json={"data": [model.name, None, "fit"]}).json()["event_id"]
+        event = http.post(call, json={"data": [model.name, None, "fit", None]}).json()["event_id"]
         answer = http.get(f"{call}/{event}").text
     assert says in json.loads(answer.split("data: ", 1)[1])["error"]
 

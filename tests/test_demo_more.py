@@ -417,7 +417,7 @@ def test_the_readmes_example_runs(tmp_path, monkeypatch):
 # --- strangers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "rest"), [("variations", [1, 1]), ("cycle", [])])
+@pytest.mark.parametrize(("name", "rest"), [("variations", [1, 1, None]), ("cycle", [])])
 def test_no_file_of_the_server_is_varied_or_cycled(client, folder, name, rest):
     theirs = {"path": str(folder / "plain/examples/1-stripes-1.png"), "meta": {"_type": "gradio.FileData"}}
     call = f"{client.src}gradio_api/call/{name}"

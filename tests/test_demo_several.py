@@ -22,7 +22,7 @@ from img2img_hub.demo.several import show_inputs
 from img2img_hub.demo.translate_tab import choose_model
 from img2img_hub.evaluation.sheets import sample_sheet
 from img2img_hub.translation.translator import Translator
-from tests.browser.serving import picture, serve, write_model, write_rooms
+from tests.browser.serving import STRIPES, picture, serve, write_model, write_rooms, write_styled
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,9 @@ def test_an_input_is_shown_for_each_picture_that_the_model_takes(folder: Path) -
     *_, source, button, section, first, _, _, _ = choose_model(models, "maps")
     assert (source.visible, button.visible, section.visible, first.visible) == (True, True, False, False)
     assert len(show_inputs(None)) == 5
+    # One label map is one picture, of which there are variations; it is called what the model calls it.
+    write_styled(folder / "styles", STRIPES)
+    models = find_models(str(folder / "styles"))
+    *_, variations, _, style, source, button, section, _, _, _, _ = choose_model(models, "styles")
+    assert (source.label, source.visible, button.visible, section.visible) == ("map", True, True, False)
+    assert (variations.visible, style.visible) == (True, True)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from img2img_hub import Translator, cli
 from img2img_hub.hub.space import FASTER, NEEDS, make_space
+from img2img_hub.networks import StyleEncoder
 from tests.browser.serving import picture, serve, write_model
 from tests.hub import HubServer, run_client
 from tests.hub.cards import front_matter
@@ -30,6 +31,7 @@ def models(tmp_path: Path) -> Path:
     (tmp_path / "models/notes").mkdir()
     (tmp_path / "models/stripes/training").mkdir()
     (tmp_path / "models/stripes/training/secret.bin").write_bytes(b"a discriminator has no place on a page")
+    StyleEncoder(width=2, latent=6).save_weights(tmp_path / "models/stripes/training/style_encoder")
     (tmp_path / "models/stripes/family secret.png").write_bytes(b"a picture that somebody keeps there is none of it")
     return tmp_path / "models"
 
@@ -50,6 +52,9 @@ def test_a_space_says_how_it_starts_and_what_it_shows(models: Path) -> None:
     names = set(space.files)
     assert {"img2img_hub/demo/app.py", "img2img_hub/demo/assets/page.css", "model_cards/dots/config.json"} <= names
     assert "model_cards/stripes/examples/1-stripes-1.png" in names
+    assert {
+        f"model_cards/stripes/training/style_encoder/{name}" for name in ("config.json", "model.safetensors")
+    } <= names
     assert not any("__pycache__" in name or "secret" in name or name.startswith("model_cards/notes") for name in names)
 
 

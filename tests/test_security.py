@@ -28,7 +28,7 @@ from PIL import Image
 from img2img_hub.demo.app import build_demo
 from img2img_hub.demo.models import find_models
 from tests.browser.serving import ROOT, picture
-from tests.strangers import CALLS, ask, call, named, open_to_strangers, stored, upload
+from tests.strangers import CALLS, ask, call, endpoint_of, good_upload, named, open_to_strangers, stored, upload
 
 MEGABYTE = 1_000_000
 
@@ -53,6 +53,11 @@ def address(models: Path, server: Path) -> Iterator[str]:
 def client(address: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
     folder = tmp_path_factory.mktemp("downloads")
     return Client(address, verbose=False, download_files=str(folder), analytics_enabled=False)
+
+
+@pytest.fixture(scope="module")
+def good(address: str) -> dict[str, Any]:
+    return good_upload(address)
 
 
 @pytest.fixture(autouse=True)
@@ -107,26 +112,38 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_each_endpoint_is_tried_here(client: Client) -> None:
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == set(CALLS)
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == set(map(endpoint_of, CALLS))
+    places = {
+        name: [each["parameter_name"] for each in endpoint["parameters"] if each["component"] in ("Image", "File")]
+        for name, endpoint in endpoints.items()
+    }
+    styles = {name for name, inputs in places.items() if "style" in inputs}
+    assert {f"{name}: style" for name in styles} == {name for name in CALLS if ":" in name}
+    assert all(
+        len(inputs) - (name in styles) == (4 if name == "/translate_several" else 1) for name, inputs in places.items()
+    )
 
 
 @pytest.mark.parametrize("endpoint", CALLS)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_each_endpoint_refuses_each_attack_in_words(
-    client: Client, made: dict[str, str], endpoint: str, attack: str
+    client: Client, made: dict[str, str], good: dict[str, Any], endpoint: str, attack: str
 ) -> None:
     refusal = Exception if attack == "51 MiB" else AppError  # the upload itself is refused
     with pytest.raises(refusal, match=ATTACKS[attack][2]) as error:
-        client.predict(*CALLS[endpoint](handle_file(made[attack])), api_name=endpoint)
+        client.predict(*CALLS[endpoint](handle_file(made[attack]), good), api_name=endpoint_of(endpoint))
     assert "<b>" not in str(error.value)
 
 
 @pytest.mark.parametrize("endpoint", CALLS)
-def test_no_file_of_the_server_passes_as_an_upload(address: str, models: Path, server: Path, endpoint: str) -> None:
+def test_no_file_of_the_server_passes_as_an_upload(
+    address: str, models: Path, server: Path, good: dict[str, Any], endpoint: str
+) -> None:
     own = models / "stripes2dots/examples/1-stripes-1.png"
     for secret in (own, Path("/etc/passwd"), ROOT / "app.py", models / "stripes2dots", server / "server.log"):
         for more in ({}, {"url": f"file://{secret}"}):
-            said = call(address, endpoint, CALLS[endpoint](named(str(secret), "x.png") | more))
+            said = call(address, endpoint, CALLS[endpoint](named(str(secret), "x.png") | more, good))
             assert "event: complete" not in said
             assert "event: error" in said
             assert "root:" not in said
@@ -138,7 +155,7 @@ def test_arguments_of_other_kinds_are_refused(address: str, endpoint: str) -> No
         assert "event: complete" not in call(address, endpoint, data)
 
 
-def test_the_server_fetches_nothing_for_strangers(address: str) -> None:
+def test_the_server_fetches_nothing_for_strangers(address: str, good: dict[str, Any]) -> None:
     """No proxy, and no address in the place of an upload: an inner network is none of a visitor's business."""
     with socket.socket() as inside:
         inside.bind(("127.0.0.1", 0))
@@ -148,7 +165,7 @@ def test_the_server_fetches_nothing_for_strangers(address: str) -> None:
         assert ask(address, f"/gradio_api/proxy={target}")[0] in (400, 401, 403, 404)
         for endpoint, values in CALLS.items():
             for path, more in ((target, {}), (target, {"url": target}), ("/etc/passwd", {"url": target})):
-                said = call(address, endpoint, values(named(path, "x.png") | more))
+                said = call(address, endpoint, values(named(path, "x.png") | more, good))
                 assert "event: error" in said, (endpoint, said)
                 assert "root:" not in said, endpoint
         with pytest.raises(TimeoutError):
@@ -299,7 +316,7 @@ def test_fifty_idle_connections_keep_nobody_waiting(address: str, client: Client
                 idle.sendall(b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n")
         assert ask(address, "/")[0] == 200
         _, download, _ = client.predict(
-            *CALLS["/translate"](handle_file(str(tmp_path / "x.png"))), api_name="/translate"
+            *CALLS["/translate"](handle_file(str(tmp_path / "x.png")), None), api_name="/translate"
         )
         assert Image.open(download).size == (16, 16)
 
@@ -343,7 +360,7 @@ def test_each_event_waits_in_a_queue_with_a_limit(models: Path, monkeypatch: pyt
             assert function.api_visibility == "private", function.api_name
         if function.api_visibility == "public":
             limits[f"/{function.api_name}"] = function.concurrency_limit
-    assert set(limits) == set(CALLS)
+    assert set(limits) == set(map(endpoint_of, CALLS))
     assert limits["/batch"] == limits["/translate_any"] == limits["/compare_revisions"] == 1
     shared = {function.concurrency_id for function in demo.fns.values() if function.concurrency_limit == 1}
     assert "translate" not in shared, "what may take long leaves room for single pictures"

@@ -7,6 +7,7 @@ Gradio checks paths only in what says of itself that it is a file ("meta"), so t
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.serving import picture
-from tests.strangers import CALLS, ask, call, named, open_to_strangers, upload
+from tests.strangers import CALLS, ask, call, endpoint_of, good_upload, named, open_to_strangers, upload
 
 META = {"_type": "gradio.FileData"}
 MISSING = "/no/such/file.png"
@@ -54,8 +55,21 @@ MADE_BY_HAND = {
 # Every endpoint and form is asked for these; two endpoints, of one picture and of several, for all.
 FEW = {"a picture", "a folder", "a pipe", "a link", "a device", "missing"}
 ALL = ("/translate", "/batch")
+
+
+def drawing() -> str:
+    """As the painter sends it."""
+    data = io.BytesIO()
+    picture((64, 64)).save(data, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
 # Private events take pictures, too: by their number anybody can call them.
-PRIVATE = ("arrive", "check_upload")
+PRIVATE = {
+    "arrive": lambda file: ["stripes2dots", file],
+    "check_upload": lambda file: [file],
+    "paint": lambda file: ["styles", drawing(), file, 0],
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +81,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(tmp_path_factory: pytest.TempPathFactory, server: Path) -> Iterator[str]:
     with open_to_strangers(tmp_path_factory.mktemp("models"), server) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def good(address: str) -> dict[str, Any]:
+    return good_upload(address)
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +141,10 @@ def targets(server: Path, theirs: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("endpoint", CALLS)
 def test_whatever_is_no_upload_gets_one_and_the_same_answer(
-    address: str, targets: dict[str, str], endpoint: str, form: str
+    address: str, targets: dict[str, str], good: dict[str, Any], endpoint: str, form: str
 ) -> None:
     asked = {what: path for what, path in targets.items() if endpoint in ALL or what in FEW}
-    answers = asked_for(asked, form, lambda value: call(address, endpoint, CALLS[endpoint](value)))
+    answers = asked_for(asked, form, lambda value: call(address, endpoint, CALLS[endpoint](value, good)))
     for said in answers:
         assert "event: error" in said
         assert "event: complete" not in said
@@ -140,12 +159,13 @@ def test_private_events_tell_nothing_of_files_either(address: str, targets: dict
     events = [each for each in config["dependencies"] if each["api_name"].rstrip("_0123456789") in PRIVATE]
     assert {each["api_name"].rstrip("_0123456789") for each in events} == set(PRIVATE)
     for event in events:
-        before = ["stripes2dots"][: len(event["inputs"]) - 1]
 
-        def answer(value: Any, event: Any = event, before: list[Any] = before) -> str:
-            return joined(address, event["id"], [*before, value])
+        def answer(value: Any, event: Any = event) -> str:
+            return joined(address, event["id"], PRIVATE[event["api_name"].rstrip("_0123456789")](value))
 
-        for said in asked_for(targets if event == events[0] else {"a picture": targets["a picture"]}, form, answer):
+        few = FEW if event["api_name"] == "paint" else {"a picture"}
+        asked = targets if event == events[0] else {what: targets[what] for what in few}
+        for said in asked_for(asked, form, answer):
             assert "32" not in said, f"the size of the secret picture: {said}"
 
 
@@ -176,19 +196,23 @@ def joined(address: str, number: int, values: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("endpoint", CALLS)
-def test_no_request_passes_by_the_queue(address: str, theirs: Path, endpoint: str) -> None:
-    body = json.dumps({"data": CALLS[endpoint](named(str(theirs), "x.png"))}).encode()
-    for door in (f"/gradio_api/run{endpoint}", f"/gradio_api/api{endpoint}", f"/run{endpoint}", f"/api{endpoint}"):
+def test_no_request_passes_by_the_queue(address: str, theirs: Path, good: dict[str, Any], endpoint: str) -> None:
+    body = json.dumps({"data": CALLS[endpoint](named(str(theirs), "x.png"), good)}).encode()
+    for before in ("/gradio_api/run", "/gradio_api/api", "/run", "/api"):
+        door = before + endpoint_of(endpoint)
         status, _, said = ask(address, door, method="POST", body=body, Content_Type="application/json")
         assert status in (404, 405), (door, status, said[:200])
 
 
-def test_an_upload_is_still_taken(address: str, theirs: Path) -> None:
+def test_an_upload_is_still_taken(address: str, theirs: Path, good: dict[str, Any]) -> None:
     for form in ("with meta", "without meta", "without meta, with a name"):
-        said = call(address, "/translate", CALLS["/translate"](FORMS[form](str(theirs))))
+        said = call(address, "/translate", CALLS["/translate"](FORMS[form](str(theirs)), good))
         assert "event: complete" in said, (form, said)
         (before, _), *_ = json.loads(said.split("data: ", 1)[1])
         assert Image.open(before["path"]).size == (24, 24)
+        for endpoint in (name for name in CALLS if ":" in name):
+            said = call(address, endpoint, CALLS[endpoint](FORMS[form](str(theirs)), good))
+            assert "event: complete" in said, (endpoint, form, said)
 
 
 @pytest.mark.parametrize("kind", ["ico", "icns", "png"])
@@ -205,7 +229,7 @@ def test_an_icon_with_an_enormous_picture_inside_is_refused_before_that_is_decod
     }[kind]
     status, said = upload(address, content, name="x.png")
     assert status == 200
-    answer = call(address, "/translate", ["stripes2dots", named(json.loads(said)[0], "x.png"), "fit"])
+    answer = call(address, "/translate", ["stripes2dots", named(json.loads(said)[0], "x.png"), "fit", None])
     assert "has more than 80 million pixels, as a decompression bomb would" in answer
 
 
@@ -232,5 +256,6 @@ def test_a_picture_of_any_name_is_translated(address: str, tmp_path: Path, name:
         key = {"/cycle": "summer2winter", "/variations": "noisy", "/compare": ["maps", "noisy"]}.get(endpoint, "maps")
         upload_of = named(json.loads(said)[0], name)
         data = [key, [upload_of] if endpoint == "/batch" else upload_of, "fit"]
-        answer = call(address, endpoint, data + ([1, 1] if endpoint == "/variations" else []))
+        data += {"/variations": [1, 1, None], "/translate": [None]}.get(endpoint, [])
+        answer = call(address, endpoint, data)
         assert "event: complete" in answer, f"{endpoint}: {answer}"

@@ -58,6 +58,8 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 def test_a_map_is_translated_in_no_style_a_drawn_one_or_a_photos(folder, labels, photos):
     translator = Translator.from_pretrained(folder, device="cpu")
     assert translator.varies
+    assert translator.takes_style
+    assert translator.with_backend("onnx").takes_style
     assert "styles of 6 numbers" in translator.describe()
     made = {
         "plain": translator(labels),
@@ -100,9 +102,11 @@ def test_the_encoder_is_loaded_when_it_is_first_asked_for(folder, labels, photos
     translator = Translator.from_pretrained(folder, device="cpu")
     shutil.rmtree(folder / "training")
     translator(labels, seed=1)
+    assert not translator.takes_style
     with pytest.raises(ValueError, match="has no training/style_encoder, which reads a photo's style: draw a style by"):
         translator(labels, style=photos[0])
     other = Translator(generator(), replace(translator.settings), name="mine")
+    assert not other.takes_style
     with pytest.raises(ValueError, match="mine was not loaded with its training/style_encoder"):
         other(labels, style=photos[0])
 
@@ -110,6 +114,7 @@ def test_the_encoder_is_loaded_when_it_is_first_asked_for(folder, labels, photos
 def test_a_model_without_styles_says_so(labels, photos):
     translator = Translator(SpadeGenerator(width=2, hidden=4))
     assert not translator.varies
+    assert not translator.takes_style
     with pytest.raises(ValueError, match="SpadeGenerator has no styles: leave style"):
         translator(labels, style=photos[0])
 
@@ -151,6 +156,7 @@ def test_the_encoder_comes_from_the_hub(folder: Path, alice: dict[str, str], hub
         HfApi().create_repo("alice/gaugan")
         HfApi().upload_folder(folder_path={str(folder)!r}, repo_id="alice/gaugan")
         translator = Translator.from_pretrained("alice/gaugan", device="cpu")
+        assert translator.takes_style
         HfApi().delete_folder("training", repo_id="alice/gaugan")  # a later commit is another model
         photo, labels = Image.new("RGB", (40, 40), (9, 99, 200)), Image.new("RGB", (64, 64), (200, 9, 9))
         local = Translator.from_pretrained({str(folder)!r}, device="cpu")

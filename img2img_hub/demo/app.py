@@ -47,8 +47,8 @@ def build_demo(models: Models | None = None) -> gr.Blocks:
             with gr.Tab(T("translate_tab"), id="translate"):
                 build_translate_tab(demo, models)
             if find_papers(models):
-                with gr.Tab(T("paint_tab"), id="paint"):
-                    build_paint_tab(models)
+                with gr.Tab(T("paint_tab"), id="paint") as paint:
+                    build_paint_tab(models, paint)
             if models:
                 with gr.Tab(T("batch_tab"), id="batch"):
                     build_batch_tab(models)

@@ -23,16 +23,33 @@ _SIDE_BY_SIDE: dict[str, Any] = {  # pictures of any size in rows that are as hi
 
 def picture_input(elem_id: str, *, height: int = 290) -> gr.Image:
     """Where a visitor puts a picture. Its events want preprocess=False: Gradio would open the file itself."""
+    return _picture(elem_id, T("your_picture"), height=height, alt_text=str(T("picture_to_translate")))
+
+
+def style_input(elem_id: str) -> gr.Image:
+    """The same for the picture whose style a model takes up, hidden until one is chosen that does."""
+    return _picture(elem_id, T("style_picture"), height=200, visible=False)
+
+
+def show_style(takes_style: bool) -> gr.Image:
+    """The style input for the model that was chosen: of one that takes none up it is emptied, too, for it is sent."""
+    if not takes_style:
+        return gr.Image(value=None, visible=False)
+    # The browser translates the text of what was hidden at first where it comes with the update.
+    return gr.Image(visible=True, alt_text=str(T("style_picture")))
+
+
+def _picture(elem_id: str, label: Any, *, height: int, **more: Any) -> gr.Image:
     return gr.Image(
-        label=T("your_picture"),
+        label=label,
         type="filepath",
         image_mode=None,  # the file as uploaded: the Translator reads bit depth, alpha and orientation itself
         format="png",
         sources=["upload", "clipboard", "webcam"],
         buttons=["fullscreen"],
         height=height,
-        alt_text=str(T("picture_to_translate")),
         elem_id=elem_id,
+        **more,
     )
 
 

@@ -22,22 +22,25 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from img2img_hub.demo.components import thumbnails
-from img2img_hub.demo.models import Models
+from img2img_hub.demo.components import show_style, style_input, thumbnails
+from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.requests import (
     check_model,
+    check_style,
     check_takes_one,
     file_name_of,
     load,
     run,
+    runner_of,
     save_result,
     translating,
 )
-from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import device_name, nth_example, open_examples, refusal, status_line
+from img2img_hub.demo.variations import MAX_SEED, check_seed
 from img2img_hub.demo.zero import gpu
 from img2img_hub.errors import check_flags, check_range
+from img2img_hub.images.read import Decoded
 from img2img_hub.translation.painting import paper_of
 
 SCRIPT = Path(__file__).with_name("assets") / "paint.js"
@@ -51,8 +54,8 @@ PREFIX = "data:image/png;base64,"
 logger = logging.getLogger(__name__)
 
 
-def build_paint_tab(models: Models) -> None:
-    """Put the tab's components and events into the `gr.Blocks` that is being built, where a model has a paint.json."""
+def build_paint_tab(models: Models, tab: gr.Tab) -> None:
+    """Put the components and events into `tab`, which is being built; there is a model that has a sheet."""
     papers = find_papers(models)
     first = next(iter(papers))
     with gr.Row(elem_id="easel"):
@@ -80,11 +83,28 @@ def build_paint_tab(models: Models) -> None:
                 buttons=["download", "fullscreen"],
             )  # fmt: skip
             status = gr.HTML(status_line(T("draw")), elem_id="paint-status")
+            style = style_input("paint-style")
+            seed = gr.Number(
+                0,
+                label=T("paint_seed"),
+                precision=0,
+                minimum=0,
+                maximum=MAX_SEED,
+                visible=False,
+                elem_id="paint-seed",
+            )
             found = _examples(models, first)
             examples = thumbnails(T("start_from"), "paint-examples", found, visible=bool(found))
 
-    def paint(key: str, drawing: Any, request: gr.Request) -> tuple[str, str]:
-        return paint_translation(models, key, drawing, request)
+    def paint(key: str, drawing: Any, upload: Any, seed: Any, request: gr.Request) -> tuple[Any, ...]:
+        try:
+            style = check_style(models, key, upload, request)
+        except gr.Error as error:  # a bad file goes at once, or each stroke would say so anew
+            gr.Warning(error.message)
+            return gr.skip(), gr.skip(), None
+        if drawing is None:  # a style before the first stroke
+            return gr.skip(), gr.skip(), gr.skip()
+        return *paint_translation(models, key, drawing, request, style=style, seed=seed), gr.skip()
 
     def pick(key: str, event: gr.SelectData) -> Any:
         example = nth_example(models.models[key].examples, event.index)
@@ -97,24 +117,35 @@ def build_paint_tab(models: Models) -> None:
         found = _examples(models, key)
         return gr.Gallery(found, visible=bool(found))
 
-    painter.input(
+    def clear(key: str) -> tuple[Any, ...]:
+        fresh = gr.HTML(paper=papers[key], value=None), show_examples(key), None
+        return *fresh, show_style(False), gr.Number(value=0, visible=False)
+
+    def offer(key: str) -> tuple[gr.Image, gr.Number]:
+        try:
+            translator = models.translator(key)
+            return show_style(translator.takes_style), gr.Number(visible=translator.varies)
+        except LOAD_ERRORS:  # the first stroke says why
+            return show_style(False), gr.Number(visible=False)
+
+    gr.on(
+        [painter.input, style.change, seed.change],
         gpu(paint),
-        [model, painter],
-        [result, status],
+        [model, painter, style, seed],
+        [result, status, style],
+        preprocess=False,  # Gradio would open the style picture itself
         trigger_mode="always_last",  # one stroke after the other; what is older than the newest is dropped
         concurrency_limit=2,
         concurrency_id="translate",
         show_progress="hidden",
         api_visibility="private",
     )
-    examples.select(pick, model, painter, show_progress="hidden", api_visibility="private")
-    model.input(
-        lambda key: (gr.HTML(paper=papers[key], value=None), show_examples(key), None),
-        model,
-        [painter, examples, result],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    examples.select(pick, model, painter, **private)
+    chosen = model.input(clear, model, [painter, examples, result, style, seed], **private)
+    # What a model takes beside a drawing is known when it is loaded, which it is when somebody comes to paint.
+    for event in (tab.select, chosen.then):
+        event(offer, model, [style, seed], concurrency_limit=4, **private)
 
 
 def find_papers(models: Models) -> dict[str, dict[str, Any]]:
@@ -159,17 +190,27 @@ def check_paper(paper: Any) -> dict[str, Any]:
     return paper
 
 
-def paint_translation(models: Models, key: Any, drawing: Any, request: gr.Request | None = None) -> tuple[str, str]:
-    """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address."""
+def paint_translation(
+    models: Models,
+    key: Any,
+    drawing: Any,
+    request: gr.Request | None = None,
+    *,
+    style: Decoded | None = None,
+    seed: Any = 0,
+) -> tuple[str, str]:
+    """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address; in the style of a picture
+    where one is given, and as the variation of a seed but for 0."""
     check_model(models, key, request)
     source = _decoded(drawing, request)
+    number = check_seed(seed, request) or None  # the browser has no empty number
     translator = load(models, key)
     check_takes_one(translator, request)
-    translator = fastest(translator)
     with translating(models, key, request):
-        result, seconds = run(translator, source, resize="fit")
+        runner = runner_of(translator, style=style, seed=number)
+        result, seconds = run(runner, source, resize="fit", seed=number)
     path = save_result(result, name=f"{file_name_of(key)}.png")
-    return path, status_line(say("painted", request, seconds=seconds, device=device_name(translator)))
+    return path, status_line(say("painted", request, seconds=seconds, device=device_name(runner)))
 
 
 def _decoded(drawing: Any, request: gr.Request | None) -> Image.Image:

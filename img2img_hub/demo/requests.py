@@ -20,6 +20,7 @@ from typing import Any, Protocol, cast
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
+from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import (
     BROWSER_FORMATS,
@@ -161,8 +162,36 @@ def too_large(
 
 def load(models: Models, key: str) -> Translator:
     """The model's translator; one that cannot be loaded says why."""
-    try:
+    with _loading(models, key):
         return models.translator(key)
+
+
+def check_style(models: Models, key: Any, upload: Any, request: gr.Request | None) -> Decoded | None:
+    """The picture whose style is asked for, checked and read, None where none came; refuses it for a model that takes
+    none up."""
+    if upload is None:
+        return None
+    key = check_model(models, key, request)
+    style = read_upload(upload, request)
+    with _loading(models, key):
+        takes_style = models.translator(key).takes_style
+    if not takes_style:
+        raise refusal(say("no_styles", request, name=html.escape(models.models[key].name)))
+    return style
+
+
+def runner_of(translator: Translator, *, style: Decoded | None = None, seed: int | None = None) -> Translator:
+    """What translates: the fastest by now; where a style or a seed is asked for PyTorch, which alone has these."""
+    if style is not None:
+        return translator.with_style(style)
+    return fastest(translator) if seed is None else translator
+
+
+@contextmanager
+def _loading(models: Models, key: str) -> Iterator[None]:
+    """Around what reads a model's files."""
+    try:
+        yield
     except LOAD_ERRORS as error:
         logger.exception("loading %s", models.models[key].location)
         raise refusal(html.escape(models.reason(key, error))) from error
@@ -180,10 +209,10 @@ def translating(models: Models, key: str, request: gr.Request | None) -> Iterato
         raise refusal(say("not_finished", request)) from error
 
 
-def run(translator: Translator, picture: Input, *, resize: Resize) -> tuple[AnyImage, float]:
+def run(translator: Translator, picture: Input, *, resize: Resize, seed: int | None = None) -> tuple[AnyImage, float]:
     """(the translated picture, seconds)."""
     start = time.perf_counter()
-    result = translator(picture, resize=resize)
+    result = translator(picture, resize=resize, seed=seed)
     return result, time.perf_counter() - start
 
 

@@ -3,7 +3,8 @@
     gradio_client.Client("http://127.0.0.1:7860").predict(
         MODEL, "fit", handle_file("a.png"), handle_file("b.png"), None, None, api_name="/translate_several")
 
-The pictures come in the order in which the model names them; what it has no picture for is left out.
+The pictures come in the order in which the model names them; what it has no picture for is left out. A picture whose
+style the result is to have may follow.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from img2img_hub.demo.requests import (
     check_mode,
     check_model,
     check_size,
+    check_style,
     done_line,
     load,
     read_picture,
     run,
+    runner_of,
     translating,
 )
-from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import refusal
 from img2img_hub.demo.zero import gpu
@@ -44,10 +46,12 @@ def build_several() -> tuple[gr.Column, list[gr.Image], gr.Button]:
 
 
 def when_clicked(button: gr.Button, models: Models, inputs: list[Any], outputs: list[Any], *, shown_on: Any) -> Any:
-    """The button's event: inputs model, resolution and the pictures; outputs slider, download, status and the maker."""
+    """The button's event: inputs model, resolution, pictures, style; outputs slider, download, status and the maker."""
 
-    def translate(key: str, mode: str, a: Any, b: Any, c: Any, d: Any, request: gr.Request) -> tuple[Any, ...]:
-        return *translate_several(models, key, mode, [a, b, c, d], request), key
+    def translate(
+        key: str, mode: str, a: Any, b: Any, c: Any, d: Any, style: Any = None, request: gr.Request | None = None
+    ) -> tuple[Any, ...]:
+        return *translate_several(models, key, mode, [a, b, c, d], request, style=style), key
 
     return button.click(
         gpu(translate),
@@ -56,7 +60,8 @@ def when_clicked(button: gr.Button, models: Models, inputs: list[Any], outputs: 
         preprocess=False,
         api_name="translate_several",
         api_description="Translate several pictures that make one input: model key, 'fit' or 'native', the pictures in "
-        "the model's order. Returns the pair (first picture, after), the result as PNG, a line about the run.",
+        "the model's order, and where it has styles a picture to take one of. Returns the pair (first picture, after), "
+        "the result as PNG, a line about the run.",
         concurrency_limit=2,
         concurrency_id="translate",
         scroll_to_output=True,
@@ -68,15 +73,17 @@ def show_inputs(translator: Translator | None) -> list[Any]:
     """Values for the section and its inputs, of the model that was chosen."""
     slots = () if translator is None else translator.settings.inputs
     labels = [slot.name for slot in slots] + [""] * (MOST - len(slots))
-    fits = 0 < len(slots) <= MOST
-    return [gr.Column(visible=fits), *(gr.Image(label=label, visible=bool(label)) for label in labels[:MOST])]
+    fits = 1 < len(slots) <= MOST
+    pictures = (gr.Image(label=label, alt_text=label, visible=bool(label)) for label in labels[:MOST])
+    return [gr.Column(visible=fits), *pictures]
 
 
 def translate_several(
-    models: Models, key: Any, mode: Any, uploads: list[Any], request: gr.Request | None = None
+    models: Models, key: Any, mode: Any, uploads: list[Any], request: gr.Request | None = None, *, style: Any = None
 ) -> tuple[Any, ...]:
     """Values for slider, download and status. Everything a visitor can do wrong is a `gr.Error` with the cure."""
     check_model(models, key, request)
+    styled = check_style(models, key, style, request)
     resize = check_mode(mode, request)
     translator = load(models, key)
     slots = translator.settings.inputs
@@ -88,8 +95,8 @@ def translate_several(
         raise refusal(say("each_picture", request, names=html.escape(needed)))
     pictures = [read_picture(upload, resize, request) for upload in uploads[: len(slots)]]
     check_size(translator, pictures[0], resize, request)
-    runner = fastest(translator)
     with translating(models, key, request):
+        runner = runner_of(translator, style=styled)
         images = {slot.name: picture.decoded for slot, picture in zip(slots, pictures, strict=True)}
         result, seconds = run(runner, images, resize=resize)
     after = pictures[0].save(result, key=key)

@@ -38,9 +38,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "direction": ("Direction", "方向"),
     "variations": ("Variations", "多种结果"),
     "variations_about": (
-        "This model has noise (dropout stays on): each seed is another plausible answer, the same one each time.",
-        "该模型带有噪声（保留 dropout）：每个种子给出另一种合理的结果，相同的种子结果相同。",
+        "This model has noise (dropout stays on) or styles: each seed is another plausible answer, the same one each "
+        "time, and around the style picture where there is one.",
+        "该模型带有噪声（保留 dropout）或风格：每个种子给出另一种合理的结果，相同的种子结果相同；"
+        "提供风格图片时，结果接近其风格。",
     ),
+    "style_picture": (
+        "Style picture (optional): its colours and light are taken up",
+        "风格图片（可选）：采用其色彩与光线",
+    ),
+    "paint_seed": ("Seed of a variation (0: none)", "变化的种子（0：无）"),
     "seed": ("First seed", "起始种子"),
     "how_many": ("How many", "数量"),
     "draw_variations": ("Draw variations", "生成多种结果"),
@@ -79,6 +86,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_noise": (
         "{name} has no noise, so that a picture has one translation and no variations.",
         "{name} 没有噪声：一张图片只有一个结果。",
+    ),
+    "no_styles": (
+        "{name} takes up no style of a picture: leave the style picture out.",
+        "{name} 不能采用图片的风格：请不要提供风格图片。",
     ),
     "no_reverse": (
         "{name} names no model of the opposite direction that this page has.",

@@ -4,7 +4,8 @@
 
     gradio_client.Client("http://127.0.0.1:7860").predict(MODEL, handle_file("x.png"), "fit", api_name="/translate")
 
-returns the pair (before, after), the PNG to download, and a line about the run. All state is the visitor's own: the
+returns the pair (before, after), the PNG to download, and a line about the run. Of a model with styles a picture may
+follow whose style the result is to have. All state is the visitor's own: the
 functions return values and keep none, and each result is a file named by its content.
 """
 
@@ -16,12 +17,12 @@ from typing import Any
 
 import gradio as gr
 
-from img2img_hub.demo.components import before_after, picture_input, resolution, thumbnails
+from img2img_hub.demo.components import before_after, picture_input, resolution, show_style, style_input, thumbnails
 from img2img_hub.demo.cycle import build_cycle, directions
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
-from img2img_hub.demo.requests import check_request, done_line, run, translating
+from img2img_hub.demo.requests import check_request, check_style, done_line, run, runner_of, translating
 from img2img_hub.demo.several import build_several, show_inputs, when_clicked
 from img2img_hub.demo.speed import fastest, is_making
 from img2img_hub.demo.texts import T
@@ -49,6 +50,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             source = picture_input("source")
             several, pictures, together = build_several()
             examples = thumbnails(T("pick_example"), "examples")
+            style = style_input("style")
             resize = resolution("resize")
             forecast = gr.HTML(elem_id="forecast", elem_classes="hint")
             button = gr.Button(T("translate"), variant="primary", size="lg", elem_id="translate")
@@ -59,7 +61,7 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             with gr.Accordion(T("about"), open=True, elem_id="about"):
                 story = gr.HTML(elem_id="story")
                 facts = gr.HTML(f"<p>{T('loading')}</p>", elem_id="facts")
-    variations, varied = build_variations(models, [model, source, resize])
+    variations, varied = build_variations(models, [model, source, resize], style)
     cycle, cycled = build_cycle(models, [model, source, resize])
     results = [slider, *varied, *cycled]
 
@@ -81,8 +83,14 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     def arrive(key: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[str, Any]:
         return foretell(models, key, upload, request), default_resize(models, key, upload)
 
-    def translate(key: str, upload: dict[str, Any] | None, mode: str, request: gr.Request) -> tuple[Any, ...]:
-        return *translate_upload(models, key, upload, mode, request), key
+    def translate(
+        key: str,
+        upload: dict[str, Any] | None,
+        mode: str,
+        style: dict[str, Any] | None = None,
+        request: gr.Request | None = None,
+    ) -> tuple[Any, ...]:
+        return *translate_upload(models, key, upload, mode, request, style=style), key
 
     def finish(key: str, maker: str, upload: dict[str, Any] | None, request: gr.Request) -> tuple[Any, ...]:
         if key != maker:  # another model was chosen meanwhile, and this is no result of that one
@@ -102,7 +110,10 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             triggers,
             function,
             choice,
-            [model, story, resize, examples, facts, direction, variations, cycle, source, button, several, *pictures],
+            [
+                *(model, story, resize, examples, facts, direction, variations, cycle),
+                *(style, source, button, several, *pictures),
+            ],
             show_progress="minimal",
             show_progress_on=facts,
             trigger_mode="always_last",  # a choice made while another model is loading counts
@@ -120,36 +131,37 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     source.change(arrive, [model, source], [forecast, resize], preprocess=False, **private)
     translated = button.click(
         gpu(translate),
-        [model, source, resize],
+        [model, source, resize, style],
         [slider, download, status, made_by],
         preprocess=False,
         api_name="translate",
-        api_description="Translate one picture: model key, picture, 'fit' or 'native'. Returns the pair (before, "
-        "after), the result as PNG, a line about the run.",
+        api_description="Translate one picture: model key, picture, 'fit' or 'native', and where the model has styles "
+        "a picture to take one of. Returns the pair (before, after), the result as PNG, a line about the run.",
         concurrency_limit=2,
         concurrency_id="translate",
         scroll_to_output=True,
         show_progress_on=slider,
     )
     made_together = when_clicked(
-        together, models, [model, resize, *pictures], [slider, download, status, made_by], shown_on=slider
+        together, models, [model, resize, *pictures, style], [slider, download, status, made_by], shown_on=slider
     )
     # A second step, so that the API's answer is a plain file.
     finished = [download, forecast, facts, slider, status]
     for done in (translated, made_together):
         done.success(finish, [model, made_by, source], finished, preprocess=False, queue=False, **private)
-    for picture in pictures:
+    for picture in (*pictures, style):
         picture.input(check_upload, picture, picture, preprocess=False, **private)
 
 
 def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     """Load the model and show it: values for model, story, resize, examples, facts, direction, variations and cycle,
-    the picture and its button, the section of several pictures and these.
+    style, the picture and its button, the section of several pictures and these.
 
     Of the gallery only the cards: what was chosen meanwhile must not be chosen back.
     """
     try:
         translator = models.translator(key)
+        takes_style = translator.takes_style
         card = models.models[key]  # after loading: a Hub model's card and examples come with it
         pictures = list(open_examples(card.examples))
     except LOAD_ERRORS as error:
@@ -158,8 +170,10 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
         gr.Warning(message)
         hidden = [gr.update(visible=False) for _ in range(3)]
         empty = gr.Gallery([], visible=False)
-        return gr.skip(), "", gr.skip(), empty, f"<p>{message}</p>", *hidden, gr.skip(), gr.skip(), *show_inputs(None)
-    both_ways, alone = directions(models, key), not translator.settings.inputs
+        shown = (gr.skip(), gr.skip(), *show_inputs(None))
+        return gr.skip(), "", gr.skip(), empty, f"<p>{message}</p>", *hidden, show_style(False), *shown
+    both_ways, slots = directions(models, key), translator.settings.inputs
+    alone = len(slots) < 2
     return (
         gr.HTML(cards=cards(models)),
         f"<p>{html.escape(card.story)}</p>" if card.story else "",
@@ -169,7 +183,8 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
         gr.Radio(both_ways, value=key, visible=bool(both_ways)),
         gr.Accordion(visible=translator.varies and alone),
         gr.Accordion(visible=bool(both_ways)),
-        gr.Image(visible=alone),
+        show_style(takes_style),
+        gr.Image(label=slots[0].name if slots else str(T("your_picture")), visible=alone),
         gr.Button(visible=alone),
         *show_inputs(translator),
     )
@@ -187,15 +202,22 @@ def check_upload(upload: dict[str, Any] | None, request: gr.Request) -> Any:
 
 
 def translate_upload(
-    models: Models, key: Any, upload: dict[str, Any] | None, mode: Any, request: gr.Request | None = None
+    models: Models,
+    key: Any,
+    upload: dict[str, Any] | None,
+    mode: Any,
+    request: gr.Request | None = None,
+    *,
+    style: Any = None,
 ) -> tuple[Any, ...]:
     """Values for slider, download and status. Everything a visitor can do wrong is a `gr.Error` with the cure."""
+    styled = check_style(models, key, style, request)
     translator, picture, resize = check_request(models, key, upload, mode, request)
-    translator = fastest(translator)
     with translating(models, key, request):
-        result, seconds = run(translator, picture.decoded, resize=resize)
+        runner = runner_of(translator, style=styled)
+        result, seconds = run(runner, picture.decoded, resize=resize)
     after = picture.save(result, key=key)
-    return (picture.shown, after), after, done_line(translator, result, seconds, resize, request)
+    return (picture.shown, after), after, done_line(runner, result, seconds, resize, request)
 
 
 def _resize_choices(translator: Translator) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ from img2img_hub.hub.publish import (
     published,
     shown_pictures,
 )
+from img2img_hub.networks.style_encoder import STYLE_ENCODER
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODELS = "model_cards"
@@ -157,7 +158,9 @@ def make_space(
         if path.is_file() and "__pycache__" not in path.parts:
             files[f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}"] = path
     for name, folder in folders.items():
-        found = {path for pattern in (*REQUIRED, *ABOUT, *EXAMPLES) for path in folder.glob(pattern)}
+        # Of what training left only what reads the styles of visitors' pictures.
+        shown = (*REQUIRED, *ABOUT, *EXAMPLES, f"training/{STYLE_ENCODER}/*")
+        found = {path for pattern in shown for path in folder.glob(pattern)}
         for path in sorted({path for path in found if path.is_file()} | shown_pictures(folder)):
             content = with_short_paths(path.read_text(encoding="utf-8")).encode() if path.name == CARD else path
             files[f"{MODELS}/{name}/{path.relative_to(folder).as_posix()}"] = (

@@ -6,6 +6,7 @@ Which z a style is, and how it is drawn, is in `variation`.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from img2img_hub.networks.style_encoder import STYLE_ENCODER
 from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.variation import Style
+
+_PLACE = f"training/{STYLE_ENCODER}"
 
 
 class Styles:
@@ -45,6 +48,18 @@ class Styles:
         self._download = download
         self._encoder: StyleEncoder | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether a photo's style can be read: the generator has styles, and an encoder is with it, of which no more is
+        fetched for this than its config."""
+        if not self._length or self._download is None:
+            return False
+        try:
+            self._fetch("config.json")
+        except ValueError:
+            return False
+        return True
+
     def of(self, photo: ImageLike) -> Style:
         """The style of a photo, which is seen at the size of training.
 
@@ -62,25 +77,26 @@ class Styles:
         return Style(mean, (0.5 * log_variance).exp())
 
     def _load(self) -> StyleEncoder:
-        place = f"training/{STYLE_ENCODER}"
         if self._download is None:
             raise ValueError(
-                f"{self._name} was not loaded with its {place}, which reads a photo's style: use "
+                f"{self._name} was not loaded with its {_PLACE}, which reads a photo's style: use "
                 "Translator.from_pretrained, or draw a style by a seed"
             )
         try:
-            files = [
-                fetch(self._name, f"{place}/{file}", **self._download) for file in ("config.json", "model.safetensors")
-            ]
+            config, _ = (self._fetch(file) for file in ("config.json", "model.safetensors"))
         except ValueError:
             raise ValueError(
-                f"{self._name} has no {place}, which reads a photo's style: draw a style by a seed (--seed) instead"
+                f"{self._name} has no {_PLACE}, which reads a photo's style: draw a style by a seed (--seed) instead"
             ) from None
-        encoder = StyleEncoder.from_pretrained(files[0].parent)
+        encoder = StyleEncoder.from_pretrained(config.parent)
         made, expected = (encoder.in_channels, encoder.latent), (self._pixels.settings.source_channels, self._length)
         if made != expected:
             raise ValueError(
-                f"{self._name}: {place} makes {made[1]} numbers of {made[0]} bands, and the generator has "
+                f"{self._name}: {_PLACE} makes {made[1]} numbers of {made[0]} bands, and the generator has "
                 f"{expected[1]} and {expected[0]}: they are of two trainings"
             )
         return encoder
+
+    def _fetch(self, file: str) -> Path:
+        assert self._download is not None
+        return fetch(self._name, f"{_PLACE}/{file}", **self._download)

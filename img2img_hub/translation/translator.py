@@ -302,6 +302,11 @@ class Translator:
         return dropout or bool(self.network.noise_channels or self.network.latent)
 
     @property
+    def takes_style(self) -> bool:
+        """Whether a photo can give it a style: it has styles, and the encoder that reads them was published with it."""
+        return self._styles.known
+
+    @property
     def reverse(self) -> str | None:
         """Hub id or folder of the translator of the opposite direction, None where the repo names none."""
         reverse, here = self.settings.reverse, Path(self.name)

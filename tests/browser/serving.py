@@ -18,10 +18,13 @@ import torch
 from gradio.utils import get_upload_folder
 from PIL import Image, ImageDraw
 
-from img2img_hub import Network, ResNetGenerator, UNetGenerator
+from img2img_hub import Network, ResNetGenerator, SpadeGenerator, UNetGenerator
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
+from img2img_hub.networks import StyleEncoder
+from img2img_hub.networks.style_encoder import STYLE_ENCODER
 from img2img_hub.translation.settings import TranslationSettings
+from tests.test_spade import lively
 from tests.warm import start_python
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +88,64 @@ def write_of_classes(folder: Path) -> Path:
     TranslationSettings(
         family="pix2pix", source_channels=2, source_values=values, inputs=(slot,), working_size=64, resize="fit"
     ).save(folder)
+    return folder
+
+
+FACADE = {
+    **{"background": "#0000de", "facade": "#0030ff", "window": "#0080ff", "door": "#00cfff", "cornice": "#20ffdf"},
+    **{"sill": "#70ff8f", "balcony": "#c0ff3f", "blind": "#fff000", "deco": "#ff9f00", "molding": "#ff5000"},
+    **{"pillar": "#ff0000", "shop": "#ae0000"},
+}
+STREET = {
+    **{"sky": "#808080", "building": "#800000", "pole": "#c0c080", "road": "#804080", "pavement": "#3c28de"},
+    **{"tree": "#808000", "sign": "#c08080", "fence": "#404080", "car": "#400080", "pedestrian": "#404000"},
+    **{"bicyclist": "#0080c0"},
+}
+STRIPES = {"blue": "#0030ff", "orange": "#ff5000"}
+"""Classes of label maps, and the colours that those of `picture` are in."""
+
+
+def write_styled(folder: Path, classes: dict[str, str], *, void: str = "", instances: bool = False) -> Path:
+    """GauGAN: a model of label maps in these colours, whose styles show, with the encoder that reads them off photos.
+
+    void: the colour of what is of no class. instances: whether it reads a second map, which tells instances apart.
+    """
+    torch.manual_seed(0)
+    channels = len(classes) + instances
+    network = lively(SpadeGenerator(in_channels=channels, width=2, hidden=4, latent=6, latent_side=1))
+    network.start.weight.data *= 20  # so that a style changes all colours …
+    network.image.weight.data *= 0.02  # … and none is black or white
+    network.save_weights(folder)
+    lively(StyleEncoder(width=2, latent=6)).save_weights(folder / "training" / STYLE_ENCODER)
+    slots = [
+        Slot(
+            name="map",
+            kind="labels",
+            bands=1,
+            classes=len(classes),
+            palette=(*classes.values(), *([void] if void else [])),
+            class_names=tuple(classes),
+        )
+    ]
+    slots += [Slot(name="ids", kind="instances", bands=1)] if instances else []
+    count = len(slots)
+    values = BandValues(
+        dtype="uint8",
+        low=(0.0,) * count,
+        high=(255.0,) * count,
+        classes=(len(classes), 0)[:count],
+        edges=(1,) * instances,
+    )
+    TranslationSettings(
+        family="spade",
+        source_channels=channels,
+        source_values=values,
+        inputs=tuple(slots),
+        norm_statistics="running",
+        working_size=64,
+        resize="fit",
+    ).save(folder)
+    (folder / "README.md").write_text(f"# {folder.name}\n\nOf classes, in styles.\n", encoding="utf-8")
     return folder
 
 
