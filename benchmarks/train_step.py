@@ -13,9 +13,6 @@ CUT's step stands beside CycleGAN's of the same networks, both ours: that one di
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -27,7 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.harness import Case, compare, cores, report, seconds, summary
+from benchmarks.apart import Child, serve, versus
+from benchmarks.harness import Case, compare, cores, report, summary
 from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix, TrainConfig
 from img2img_hub.data.find.sources import open_data
 from img2img_hub.families import FAMILIES, Batch, Family
@@ -44,7 +42,9 @@ from img2img_hub.training.state.checkpoints import RunState
 from img2img_hub.training.state.optimizers import make_optimizers, prepare_networks
 from img2img_hub.training.step import Stepper
 
+MODULE = "benchmarks.train_step"
 BATCHES = 8  # different ones, again and again
+Built = tuple[Family, dict[str, nn.Module], Iterator[Batch]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,6 @@ TASKS = [
     Task(family="cyclegan", image_size=256, on_cpu=1.0, on_cpu_in_bf16=1.85, on_gpu=None),
 ]
 
-
 CUT_SPEED, CUT_MEMORY = 1 / 0.6, 0.7
 """Of CUT's step against CycleGAN's, as its paper says."""
 
@@ -85,7 +84,10 @@ def main() -> int:
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        serve(json.loads(arguments.child))
+        settings = json.loads(arguments.child)
+        size = settings["task"]["image_size"]
+        plain = settings["step"] == "plain"
+        serve(plain_step(settings) if plain else our_step(settings, build, image_size=size), settings)
         return 0
     gpu = torch.cuda.is_available() and not arguments.cpu
     cases: list[Case] = []
@@ -100,7 +102,7 @@ def main() -> int:
 def measure_cut(arguments: argparse.Namespace, *, gpu: bool) -> list[Case]:
     tasks = [Task(family=name, image_size=256 if gpu else 128, on_cpu=CUT_SPEED) for name in ("cyclegan", "cut")]
     shared = {"data": str(arguments.data or ""), "gpu": gpu, "threads": arguments.threads, "steps": 50 if gpu else 1}
-    children = [Child(shared | {"task": asdict(task), "step": "ours"}) for task in tasks]
+    children = [Child(MODULE, shared | {"task": asdict(task), "step": "ours"}) for task in tasks]
     first, second = children
     name = f"{tasks[1]} beside CycleGAN"
     speed = compare(
@@ -115,95 +117,31 @@ def measure_on_gpu(task: Task, arguments: argparse.Namespace) -> list[Case]:
         return []
     plain = {"task": asdict(task), "data": str(arguments.data or ""), "gpu": True, "threads": 1, "steps": 50}
     ours = plain | {"compile": True, "bf16": True}
-    return versus(task, plain, ours, kind="bf16, compiled", target=task.on_gpu, turns=arguments.turns)
+    return against_plain(task, plain, ours, kind="bf16, compiled", target=task.on_gpu, turns=arguments.turns)
 
 
 def measure_on_cpu(task: Task, arguments: argparse.Namespace) -> list[Case]:
     plain = {"task": asdict(task), "data": str(arguments.data or ""), "gpu": False, "threads": arguments.threads}
     ours = plain | {"compile": arguments.compile}
     kind = "compiled" if arguments.compile else "not compiled"
-    cases = versus(task, plain, ours, kind=kind, target=task.on_cpu, turns=arguments.turns)
+    cases = against_plain(task, plain, ours, kind=kind, target=task.on_cpu, turns=arguments.turns)
     if task.on_cpu_in_bf16 is not None and has_bfloat16_instructions():
         target, turns = task.on_cpu_in_bf16, arguments.turns
         in_bf16 = ours | {"bf16": True}
-        cases += versus(task, plain, in_bf16, kind=f"bf16, {kind}", target=target, turns=turns)
+        cases += against_plain(task, plain, in_bf16, kind=f"bf16, {kind}", target=target, turns=turns)
         kind = f"bf16, {kind}, against the plain step in bf16"  # whoever writes the plain step can have it, too
-        cases += versus(task, plain | {"bf16": True}, in_bf16, kind=kind, target=1.0, turns=turns)
+        cases += against_plain(task, plain | {"bf16": True}, in_bf16, kind=kind, target=1.0, turns=turns)
     return cases
 
 
-def versus(
+def against_plain(
     task: Task, plain: dict[str, Any], ours: dict[str, Any], *, kind: str, target: float, turns: int
 ) -> list[Case]:
-    """Speed and memory of our step with these settings, against the plain one with those."""
-    children = {"plain": Child(plain | {"step": "plain"}), f"ours, {kind}": Child(ours | {"step": "ours"})}
-    for name, child in children.items():
-        print(f"{task}, {name}: the first step took {child.first:.1f} s", file=sys.stderr)
-    first, second = children.values()
-    speed = compare(f"{task}, images a second, {kind}", plain=first.turn, ours=second.turn, target=target, turns=turns)
-    peaks = [child.finish() for child in (first, second)]
-    print(f"{task}: peak memory {peaks[0] / 2**20:.0f} MiB plain, {peaks[1] / 2**20:.0f} MiB ours", file=sys.stderr)
-    memory = summary(f"{task}, peak memory, {kind}", [peaks[1] / peaks[0]] * 2, target=1.0, at_most=True)
-    return [speed, memory]
+    steps = plain | {"step": "plain"}, ours | {"step": "ours"}
+    return versus(str(task), MODULE, *steps, kind=f", {kind}", target=target, turns=turns)
 
 
-# --- each step in a process of its own --------------------------------------------------------------------------------
-
-
-class Child:
-    """A process that makes a turn's steps when it is asked to."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.train_step", "--child", json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"ACCELERATE_MIXED_PRECISION": "bf16" if settings.get("bf16") else "no"},
-        )
-        self.first = self._answer()
-
-    def _answer(self) -> float:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("a step's process has ended: its message stands above")
-        return float(line)
-
-    def turn(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("turn\n")
-        self.process.stdin.flush()
-        self._answer()
-
-    def finish(self) -> float:
-        """The peak of its memory, in bytes: resident, or on the GPU."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        peak = self._answer()
-        self.process.wait()
-        return peak
-
-
-def serve(settings: dict[str, Any]) -> None:
-    """Seconds of the first step, an answer a turn, and the peak of the memory at the end."""
-    step = plain_step(settings) if settings["step"] == "plain" else our_step(settings)
-
-    def steps(count: int) -> None:
-        for _ in range(count):
-            step()
-        if settings["gpu"]:
-            torch.cuda.synchronize()
-
-    print(seconds(lambda: steps(1)), flush=True)
-    for _ in sys.stdin:
-        steps(settings.get("steps", 1))
-        print(0, flush=True)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(torch.cuda.max_memory_allocated() if settings["gpu"] else resident, flush=True)
-
-
-def build(settings: dict[str, Any]) -> tuple[Family, dict[str, nn.Module], Iterator[Batch]]:
+def build(settings: dict[str, Any]) -> Built:
     """The papers' networks, on the CPU, and batches on the device, without end."""
     torch.manual_seed(0)
     task = Task(**settings["task"])
@@ -237,11 +175,13 @@ def read_batches(task: Task, *, data: str) -> list[Batch]:
 # --- our step ---------------------------------------------------------------------------------------------------------
 
 
-def our_step(settings: dict[str, Any]) -> Callable[[], None]:
-    """The product's step, made as train() makes it."""
+def our_step(
+    settings: dict[str, Any], build: Callable[[dict[str, Any]], Built], *, image_size: int
+) -> Callable[[], None]:
+    """The product's step, made as train() makes it, of what is built by the settings once the accelerator is there."""
     config = TrainConfig(
         output_dir="unused",
-        image_size=settings["task"]["image_size"],
+        image_size=image_size,
         compile=settings.get("compile", False),
         cpu=not settings["gpu"],
         cpu_threads=settings["threads"],

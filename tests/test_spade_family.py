@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
+from benchmarks.plain_spade import PlainStep
+from benchmarks.spade import plain_discriminator, plain_generator
 from img2img_hub import Architecture, Network, Spade, SpadeGenerator, TrainConfig
 from img2img_hub.families import Outputs
 from img2img_hub.networks import StyleEncoder
@@ -144,6 +146,21 @@ def test_spade_steps_as_the_paper_does(tmp_path, latent):
         moved = build(family)[0][STYLE_ENCODER].state_dict()
         learnt = networks[STYLE_ENCODER].state_dict()
         assert all((learnt[key] - moved[key]).abs().max() > 1e-5 for key in ("mean.weight", "log_variance.weight"))
+
+
+def test_the_benchmark_compares_with_a_step_that_does_the_same():
+    family = Spade(perceptual="none")
+    networks, copies = build(family)
+    data = batches(STEPS)
+    run(family, networks, data)
+    plain = plain_generator(copies["generator"]), plain_discriminator(copies["discriminator"])
+    step = PlainStep(*plain)
+    for batch in data:
+        step(batch)
+    for name, reference in zip(("generator", "discriminator"), plain, strict=True):
+        others = reference.state_dict()
+        for key, value in networks[name].state_dict().items():
+            torch.testing.assert_close(value, others[key], rtol=0, atol=1e-6, msg=f"{name}.{key}")
 
 
 def test_defaults_are_the_papers_and_its_authors():

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from benchmarks import translate_latency
+from benchmarks import spade, translate_labels, translate_latency
 from benchmarks.translate_latency import Targets, latency, multiplications, pictures
+from img2img_hub import SpadeGenerator
 from img2img_hub.runtimes.backends import knows_bfloat16
 from tests.originals import original_unet
 
@@ -42,3 +43,24 @@ def test_multiplications_are_those_of_the_convolutions():
     """Of an image of H × W, so many places times the kernel: of the input for a transposed one."""
     layers = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, padding=1), torch.nn.ConvTranspose2d(5, 2, 4, 2, 1))
     assert multiplications(layers, torch.zeros(1, 3, 6, 8)) == 6 * 8 * (3 * 5 * 9 + 5 * 2 * 16)
+
+
+def test_label_maps_go_through_both_and_a_difference_stops_it(tmp_path, monkeypatch):
+    generator = spade.enliven(SpadeGenerator(in_channels=spade.CLASSES, width=2, hidden=4))
+    cases = translate_labels.latency("tiny", generator, "running", folder=tmp_path, turns=2)
+    assert [case.case.split(", against ")[1] for case in cases] == [
+        "PyTorch",
+        "its layers written down plainly in PyTorch",
+    ]
+    assert all(case.at_most and case.ratio > 0 for case in cases)
+    monkeypatch.setattr(translate_labels, "write_onnx", lambda *_, **__: None)  # the file of before
+    monkeypatch.setattr(translate_labels, "TOLERANCE", -1.0)
+    with pytest.raises(AssertionError, match="differs by"):
+        translate_labels.latency("tiny", generator, "running", folder=tmp_path, turns=2)
+
+
+def test_the_plain_generator_of_label_maps_has_the_same_weights_and_a_difference_stops_it(monkeypatch):
+    spade.check({"width": 2, "hidden": 4})
+    monkeypatch.setattr(spade, "TOLERANCE", -1.0)
+    with pytest.raises(AssertionError, match="differs by"):
+        spade.check({"width": 2, "hidden": 4})
