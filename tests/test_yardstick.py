@@ -27,7 +27,7 @@ from img2img_hub.evaluation.metrics import (
 from img2img_hub.evaluation.perceptual import Perceptual, kinds_of, network_of
 from img2img_hub.evaluation.references import reference_distances
 from img2img_hub.images.picture import to_tensor
-from img2img_hub.objectives.lite0 import PACKAGE, WEIGHTS, Lite0, load_lite0
+from img2img_hub.objectives.lite import Lite0, load_lite0
 from img2img_hub.translation.settings import TranslationSettings
 from tests.families import tiny
 from tests.runs import lines, same_tensors
@@ -142,7 +142,7 @@ def test_auto_downloads_nothing_and_takes_what_is_here(monkeypatch, tmp_path):
     assert kinds_of((), features="auto") == ("fid", "kid")
     monkeypatch.setitem(perceptual.PACKAGES, "inception", ("a_package_that_nobody_has",))
     assert kinds_of(("kid", "lpips"), features="auto") == ("lpips", "pd_lite0", "kid", "fd_lite0", "kd_lite0")
-    monkeypatch.setattr(perceptual, "PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr(Lite0, "package", "a_package_that_nobody_has")
     assert network_of("auto") == "none"
     found = Perceptual(features="auto")
     assert (found.names, found.problems) == ((), [])
@@ -158,7 +158,7 @@ def test_inception_gives_numbers_that_are_called_as_in_papers(monkeypatch):
 
 
 def test_what_was_asked_for_by_name_is_never_replaced(monkeypatch):
-    monkeypatch.setattr("img2img_hub.objectives.lite0.PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr(Lite0, "package", "a_package_that_nobody_has")
     found = Perceptual(features="lite0")
     assert found.names == ()
     (problem,) = found.problems
@@ -168,8 +168,8 @@ def test_what_was_asked_for_by_name_is_never_replaced(monkeypatch):
 
 
 def test_numbers_by_other_weights_have_another_name(tmp_path):
-    package = find_spec(PACKAGE)
-    released = Path(package.submodule_search_locations[0], WEIGHTS)
+    package = find_spec(Lite0.package)
+    released = Path(package.submodule_search_locations[0], Lite0.weights)
     assert Perceptual(features=str(released)).names == KINDS, "the same weights, wherever they lie"
     state = torch.load(released, weights_only=True)
     state["_conv_stem.weight"] *= 2

