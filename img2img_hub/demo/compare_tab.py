@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from img2img_hub.demo.components import picture_input, resolution, results, thumbnails
+from img2img_hub.demo.components import QUIET, picture_input, resolution, results, thumbnails
 from img2img_hub.demo.guests import GuestError, Guests, check_revision
 from img2img_hub.demo.models import Models
 from img2img_hub.demo.requests import (
@@ -101,7 +101,7 @@ def build_compare_tab(models: Models) -> None:
     def pick(event: gr.SelectData) -> str:
         return pictures[event.index][0]
 
-    picks.select(pick, None, source, show_progress="hidden", api_visibility="private")
+    picks.select(pick, None, source, **QUIET)
     options: dict[str, Any] = {
         "preprocess": False,  # Gradio would open the file itself
         "scroll_to_output": True,
@@ -134,8 +134,7 @@ def build_compare_tab(models: Models) -> None:
         what,
         [by_model, by_revision],
         queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
 
 

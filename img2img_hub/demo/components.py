@@ -20,6 +20,10 @@ _SIDE_BY_SIDE: dict[str, Any] = {  # pictures of any size in rows that are as hi
     "interactive": False,
 }
 
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
+"""For the page's own answers to what is chosen or given: without a spinner, no part of the API, and to the last of
+several that come in a row, too, where Gradio would drop it while an earlier one is being answered."""
+
 
 def picture_input(elem_id: str, *, height: int = 290) -> gr.Image:
     """Where a visitor puts a picture. Its events want preprocess=False: Gradio would open the file itself."""

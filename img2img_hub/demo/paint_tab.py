@@ -22,7 +22,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from img2img_hub.demo.components import show_style, style_input, thumbnails
+from img2img_hub.demo.components import QUIET, show_style, style_input, thumbnails
 from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.requests import (
     check_model,
@@ -140,12 +140,11 @@ def build_paint_tab(models: Models, tab: gr.Tab) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    examples.select(pick, model, painter, **private)
-    chosen = model.input(clear, model, [painter, examples, result, style, seed], **private)
+    examples.select(pick, model, painter, **QUIET)
+    chosen = model.input(clear, model, [painter, examples, result, style, seed], **QUIET)
     # What a model takes beside a drawing is known when it is loaded, which it is when somebody comes to paint.
     for event in (tab.select, chosen.then):
-        event(offer, model, [style, seed], concurrency_limit=4, **private)
+        event(offer, model, [style, seed], concurrency_limit=4, **QUIET)
 
 
 def find_papers(models: Models) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,15 @@ from typing import Any
 
 import gradio as gr
 
-from img2img_hub.demo.components import before_after, picture_input, resolution, show_style, style_input, thumbnails
+from img2img_hub.demo.components import (
+    QUIET,
+    before_after,
+    picture_input,
+    resolution,
+    show_style,
+    style_input,
+    thumbnails,
+)
 from img2img_hub.demo.cycle import build_cycle, directions
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
@@ -104,7 +112,6 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
         disabled = gr.DownloadButton(value=None, interactive=False, variant="secondary")
         return [status_line(T("choose_picture")), disabled, *(None for _ in results)]
 
-    private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for triggers, choice, function in (([demo.load, model.input], model, choose), ([direction.input], direction, turn)):
         gr.on(
             triggers,
@@ -119,16 +126,16 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
             trigger_mode="always_last",  # a choice made while another model is loading counts
             concurrency_limit=8,
             api_visibility="private",
-        ).then(first_example, [model, from_example], source, **private).then(
-            arrive, [model, source], [forecast, resize], preprocess=False, **private
+        ).then(first_example, [model, from_example], source, **QUIET).then(
+            arrive, [model, source], [forecast, resize], preprocess=False, **QUIET
         )
     # What another model made is no result of this one.
-    gr.on([model.input, direction.input], clear, None, [status, download, *results], queue=False, **private)
-    examples.select(pick, model, [source, from_example], **private)
+    gr.on([model.input, direction.input], clear, None, [status, download, *results], queue=False, **QUIET)
+    examples.select(pick, model, [source, from_example], **QUIET)
     # preprocess=False: Gradio would open the file itself, and what it says of a bad one is not shown to the visitor.
-    source.input(lambda: False, None, from_example, queue=False, **private)  # first, while the file is being checked
-    source.input(check_upload, source, source, preprocess=False, **private)
-    source.change(arrive, [model, source], [forecast, resize], preprocess=False, **private)
+    source.input(lambda: False, None, from_example, queue=False, **QUIET)  # first, while the file is being checked
+    source.input(check_upload, source, source, preprocess=False, **QUIET)
+    source.change(arrive, [model, source], [forecast, resize], preprocess=False, **QUIET)
     translated = button.click(
         gpu(translate),
         [model, source, resize, style],
@@ -148,9 +155,9 @@ def build_translate_tab(demo: gr.Blocks, models: Models) -> None:
     # A second step, so that the API's answer is a plain file.
     finished = [download, forecast, facts, slider, status]
     for done in (translated, made_together):
-        done.success(finish, [model, made_by, source], finished, preprocess=False, queue=False, **private)
+        done.success(finish, [model, made_by, source], finished, preprocess=False, queue=False, **QUIET)
     for picture in (*pictures, style):
-        picture.input(check_upload, picture, picture, preprocess=False, **private)
+        picture.input(check_upload, picture, picture, preprocess=False, **QUIET)
 
 
 def choose_model(models: Models, key: str) -> tuple[Any, ...]:

@@ -80,6 +80,7 @@ def give(page: Page, place: str, path: Path) -> None:
     """Upload a style picture in the place of the one that is there."""
     if page.locator(f"{place} img").count():
         page.locator(place).get_by_role("button", name="Remove Image").click()
+        expect(page.locator(f"{place} img")).to_have_count(0)
     page.locator(f"{place} input[type=file]").set_input_files(path)
     expect(page.locator(f"{place} img")).to_have_js_property("naturalWidth", 90)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from img2img_hub import ResNetGenerator, Translator
 from tests.browser.serving import WAIT, picture, serve, write_model, write_noisy, write_pair
@@ -60,6 +60,27 @@ def upload(page: Page, path: Path) -> None:
     page.locator("#source input[type=file]").set_input_files(path)
     with Image.open(path) as image:
         expect(page.locator("#source img")).to_have_js_property("naturalWidth", image.width)
+
+
+def test_a_picture_is_checked_that_comes_while_another_is_being_checked(open_page, address, tmp_path):
+    picture((80, 60)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("no picture")
+    page = open_page(address)
+    ready(page)
+    held: list[Route] = []
+    waits = True
+    page.route("**/queue/join*", lambda route: held.append(route) if waits else route.continue_())
+    page.locator("#source").get_by_role("button", name="Remove Image").click()
+    page.locator("#source input[type=file]").set_input_files(tmp_path / "good.png")
+    expect(page.locator("#source img")).to_have_js_property("naturalWidth", 80)
+    page.locator("#source").get_by_role("button", name="Remove Image").click()
+    page.locator("#source input[type=file]").set_input_files(tmp_path / "bad.png")
+    expect(page.locator("#source img")).to_be_attached()
+    assert held, "the first check waits"
+    waits = False
+    for route in held:
+        route.continue_()
+    expect(page.get_by_text("bad.png is not an image that can be read")).to_be_visible(timeout=WAIT)
 
 
 def test_cards_are_chosen_by_keyboard_and_told_by_name_and_story(open_page, address):
