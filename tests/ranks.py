@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from accelerate.state import AcceleratorState
 from torch import nn
@@ -46,7 +48,6 @@ class Watch:
                 yield f"{name}.{key}", parameter
 
     def before_optimizer(self, optimizer, *_):
-        without_steps_of_rounding(optimizer)
         own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self.touched += [
             name for name, parameter in self.parameters() if id(parameter) not in own and parameter.grad is not None
@@ -65,11 +66,25 @@ class Watch:
         return allreduce_hook(group, bucket)
 
 
-def without_steps_of_rounding(optimizer, *_):
-    """Adam divides a gradient by its own size, and what should be 0 by that of its rounding, which is another one in
-    each process and on each processor: a whole step. With this epsilon it makes a thousandth of one."""
-    for group in optimizer.param_groups:
-        group["eps"] = 1e-5
+@contextmanager
+def in_double(family):
+    """Trainings in float64: in float32 a ReLU or the sign of a difference that is nearly 0 goes another way in another
+    process or on another processor, by rounding alone."""
+    build, joined = type(family).build, TrainingDataset.joined
+
+    def built(self, *arguments, **options):
+        return {name: network.double() for name, network in build(self, *arguments, **options).items()}
+
+    def doubled(self, batch):
+        return {
+            name: tensor.double() if tensor.is_floating_point() else tensor
+            for name, tensor in joined(self, batch).items()
+        }
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(family), "build", built)
+        patch.setattr(TrainingDataset, "joined", doubled)
+        yield
 
 
 def watched(job, rank):
@@ -94,13 +109,11 @@ def watched(job, rank):
         register_optimizer_step_pre_hook(watch.before_optimizer),
         register_optimizer_step_post_hook(watch.after_optimizer),
     ]
+    family = FAMILIES[job["family"]](**job["objective"])
+    run, data, architecture = TrainConfig(**job["run"]), DataConfig(**job["data"]), Architecture(**job["architecture"])
     try:
-        train(
-            FAMILIES[job["family"]](**job["objective"]),
-            TrainConfig(**job["run"]),
-            DataConfig(**job["data"]),
-            architecture=Architecture(**job["architecture"]),
-        )
+        with in_double(family):
+            train(family, run, data, architecture=architecture)
     finally:
         Stepper.__init__, TrainingDataset.__getitem__ = made, drawn
         for hook in hooks:
