@@ -128,6 +128,18 @@ def test_it_makes_label_maps_measures_and_evaluates_them(run, street, tmp_path, 
         np.mean([np.mean(a == b) for a, b in zip(outputs, real, strict=True)])
     )
     assert "mean IoU" in printed
+
+    known = np.ones((SIZE, SIZE), dtype=bool)
+    known[4:20, 6:30] = False  # their colour is nearest to that of some class, which does not count
+    for index, numbers in enumerate(real):
+        Image.fromarray(np.where(known, numbers, 255).astype(np.uint8)).save(street / f"test/map/{index}.png")
+    assert main(line[:-2]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    right = [np.mean((a == b)[known]) for a, b in zip(outputs, real, strict=True)]
+    assert report["pixel_accuracy"] == pytest.approx(np.mean(right))
+    made, wanted = (np.concatenate([each[known] for each in images]) for images in (outputs, real))
+    unions = [((made == c) & (wanted == c)).sum() / ((made == c) | (wanted == c)).sum() for c in np.unique(wanted)]
+    assert report["mean_iou"] == pytest.approx(np.mean(unions))
     assert main([*line[:-2], "--target_labels", "5"]) == 2
     assert "the data's targets are target (5 classes)" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ python -c "from img2img_hub import SpadeGenerator; print(SpadeGenerator(width=8,
 from itertools import pairwise
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +20,7 @@ Depth = Literal["normal", "more", "most"]
 MULTIPLES: dict[Depth, int] = {"normal": 32, "more": 64, "most": 128}
 """Pixels of the image for one of where it starts, a side."""
 _SLOPE = 0.2  # of the leaky ReLUs
+_PIXELS = 64 * 64  # from which on convolutions of few channels are quicker on a CPU with these side by side in memory
 
 
 class SpadeNorm(nn.Module):
@@ -35,8 +37,8 @@ class SpadeNorm(nn.Module):
         self.beta = Conv2d(hidden, channels, 3, padding=1)
 
     def forward(self, x: Tensor, map: Tensor) -> Tensor:
-        read = F.relu(self.shared(map))
-        return (self.gamma(read) + 1) * self.norm(x) + self.beta(read)
+        read = F.relu(self.shared(map), inplace=True)
+        return (self.gamma(read).add_(1) * self.norm(x)).add_(self.beta(read))
 
 
 class SpadeBlock(nn.Module):
@@ -66,12 +68,28 @@ class SpadeBlock(nn.Module):
                     normalise_spectrally(layer)
 
     def forward(self, x: Tensor, map: Tensor) -> Tensor:
-        map = F.interpolate(map, size=x.shape[-2:], mode="nearest")
-        y = self.conv_0(F.leaky_relu(self.norm_0(x, map), _SLOPE))
-        y = self.conv_1(F.leaky_relu(self.norm_1(y, map), _SLOPE))
+        if map.shape[-2:] != x.shape[-2:]:
+            map = F.interpolate(map, size=x.shape[-2:], mode="nearest")
+        if _goes_by_pixel(x):
+            x, map = (each.contiguous(memory_format=torch.channels_last) for each in (x, map))
+        y = self.conv_0(F.leaky_relu(self.norm_0(x, map), _SLOPE, inplace=True))
+        y = self.conv_1(F.leaky_relu(self.norm_1(y, map), _SLOPE, inplace=True))
         if self.norm_skip is not None and self.conv_skip is not None:
             x = self.conv_skip(self.norm_skip(x, map))
-        return y + x
+        return y.add_(x)
+
+
+def _goes_by_pixel(x: Tensor) -> bool:
+    """Whether all channels of a pixel stand together in memory: on a CPU, where there are many pixels and nothing is
+    learnt. Whatever records, traces or compiles the layers finds them as they are written."""
+    return (
+        type(x) is Tensor
+        and x.device.type == "cpu"
+        and x.shape[-2:].numel() >= _PIXELS
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
 
 
 class SpadeGenerator(Generator):
@@ -160,7 +178,7 @@ class SpadeGenerator(Generator):
             if number in self.doubled:
                 x = F.interpolate(x, size=(2 * x.shape[-2], 2 * x.shape[-1]), mode="nearest")
             x = block(x, source)
-        return self.image(F.leaky_relu(x, _SLOPE)).tanh()
+        return self.image(F.leaky_relu(x, _SLOPE)).tanh().contiguous()
 
     def _begin(self, source: Tensor, latent: Tensor | None, *, size: tuple[int, int]) -> Tensor:
         """(N, 16 · width, *size)."""

@@ -96,6 +96,12 @@ class _StandIn:
             raise NotByRows(self.layers, function.__name__)
         return self.then(Pointwise, inputs=(self.layer, other.layer), function=function)
 
+    def add_(self, other: _StandIn | Tensor | float) -> _StandIn:
+        return self + other
+
+    def contiguous(self) -> _StandIn:
+        return self
+
     def tanh(self) -> _StandIn:
         return _tanh(self)
 
