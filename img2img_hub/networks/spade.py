@@ -76,7 +76,7 @@ class SpadeBlock(nn.Module):
         y = self.conv_1(F.leaky_relu(self.norm_1(y, map), _SLOPE, inplace=True))
         if self.norm_skip is not None and self.conv_skip is not None:
             x = self.conv_skip(self.norm_skip(x, map))
-        return y.add_(x)
+        return y + x
 
 
 def _goes_by_pixel(x: Tensor) -> bool:
