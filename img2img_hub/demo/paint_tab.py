@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
 import io
 import json
 import logging
@@ -50,6 +51,7 @@ MAX_SIDE = 1024
 MAX_COLOURS = 40
 MAX_BYTES = 4_000_000  # a noisy 1024 × 1024 PNG
 PREFIX = "data:image/png;base64,"
+LOADING = "load:"  # before a picture that the painter has yet to turn into a drawing
 
 logger = logging.getLogger(__name__)
 
@@ -102,16 +104,20 @@ def build_paint_tab(models: Models, tab: gr.Tab) -> None:
         except gr.Error as error:  # a bad file goes at once, or each stroke would say so anew
             gr.Warning(error.message)
             return gr.skip(), gr.skip(), None
-        if drawing is None:  # a style before the first stroke
+        if drawing is None or str(drawing).startswith(LOADING):  # a style before the first stroke, or before an example
             return gr.skip(), gr.skip(), gr.skip()
-        return *paint_translation(models, key, drawing, request, style=style, seed=seed), gr.skip()
+        try:
+            return *paint_translation(models, key, drawing, request, style=style, seed=seed), gr.skip()
+        except gr.Error as error:  # raised, it would make Gradio's page forget the stroke that is waiting for this one
+            gr.Warning(error.message)
+            return None, status_line(html.unescape(error.message)), gr.skip()
 
     def pick(key: str, event: gr.SelectData) -> Any:
         example = nth_example(models.models[key].examples, event.index)
         if example is None:  # gone since the page was loaded
             return gr.skip()
         data = Path(example).read_bytes()
-        return f"load:{PREFIX}{base64.b64encode(data).decode()}"
+        return f"{LOADING}{PREFIX}{base64.b64encode(data).decode()}"
 
     def show_examples(key: str) -> gr.Gallery:
         found = _examples(models, key)

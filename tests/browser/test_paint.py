@@ -12,15 +12,16 @@ import io
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from img2img_hub import Translator
+from img2img_hub.demo.paint_tab import PREFIX
 from tests.browser.serving import WAIT, serve, write_model, write_of_classes
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 48, 255)
@@ -129,6 +130,58 @@ def test_an_example_becomes_a_drawing_in_the_palettes_colours(open_page, address
     assert {tuple(colour) for colour in drawn.reshape(-1, 3).tolist()} == {RED, BLUE}, "orange is nearest to red"
     assert (drawn[:, :7] == RED).all()
     assert (drawn[:, 7:14] == BLUE).all()
+
+
+def hold_drawing(page: Page) -> Callable[[], Route]:
+    """Hold back the next drawing that is sent; what comes gives it, once it was sent."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if held or PREFIX not in (route.request.post_data or ""):
+            route.continue_()
+        else:
+            held.append(route)
+
+    def wait() -> Route:
+        deadline = time.monotonic() + WAIT / 1000
+        while not held and time.monotonic() < deadline:
+            page.wait_for_timeout(50)
+        return held[0]
+
+    page.route("**/queue/join*", hold)
+    return wait
+
+
+def test_a_refused_drawing_says_why_and_the_stroke_that_waited_for_it_is_translated(open_page, address):
+    page = open_page(address)
+    open_painter(page)
+    first = hold_drawing(page)
+    drag(page, (5, 5), (20, 20))
+    sent = first().request.post_data or ""
+    drag(page, (30, 5), (40, 20))
+    start = sent.index(PREFIX) + len(PREFIX)
+    first().continue_(post_data=sent[:start] + "AAAA" + sent[sent.index('"', start) :])
+    expect(page.get_by_text("The drawing did not arrive whole").first).to_be_visible(timeout=WAIT)
+    expect_another_result(page, None)
+    expect(page.locator("#paint-status")).to_contain_text("s on CPU")
+
+
+def test_an_example_that_is_still_arriving_is_no_drawing(open_page, address):
+    page = open_page(address)
+    open_painter(page)
+    drag(page, (5, 5), (20, 20))
+    expect_another_result(page, None)
+    before = results(page)
+    first = hold_drawing(page)
+    drag(page, (30, 5), (40, 20))
+    sent = first().request.post_data or ""
+    page.locator("#paint-examples button").nth(1).click()
+    page.wait_for_function(
+        "() => document.querySelector('#painter canvas').getContext('2d').getImageData(0, 0, 1, 1).data[0] > 0"
+    )
+    first().continue_(post_data=sent.replace(PREFIX, f"load:{PREFIX}"))
+    expect_another_result(page, before)
+    expect(page.locator(".toast-body")).to_have_count(0)
 
 
 def test_a_keyboard_draws_too(open_page, address):
