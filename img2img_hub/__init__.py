@@ -20,6 +20,7 @@ _HOMES = {
     "SpadeGenerator": "networks",
     "PatchDiscriminator": "networks",
     "PixelDiscriminator": "networks",
+    "ProjectedDiscriminator": "networks",
     "MultiScaleDiscriminator": "networks",
     "Pix2Pix": "families.pix2pix",
     "Pix2PixHD": "families.pix2pixhd",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from img2img_hub.networks import Network as Network
     from img2img_hub.networks import PatchDiscriminator as PatchDiscriminator
     from img2img_hub.networks import PixelDiscriminator as PixelDiscriminator
+    from img2img_hub.networks import ProjectedDiscriminator as ProjectedDiscriminator
     from img2img_hub.networks import ResNetGenerator as ResNetGenerator
     from img2img_hub.networks import SpadeGenerator as SpadeGenerator
     from img2img_hub.networks import UNetGenerator as UNetGenerator

@@ -23,7 +23,11 @@ OBJECTIVES: list[Family] = [
     CycleGAN(lambda_r1=10.0, label_smoothing=0.1),
     CycleGAN(adversarial_loss="wgangp", discriminator="multiscale"),
 ]
-EXCHANGED: list[Family] = [*OBJECTIVES, Spade(perceptual="none", diff_augment="color,translation,cutout")]
+EXCHANGED: list[Family] = [
+    *OBJECTIVES,
+    Spade(perceptual="none", diff_augment="color,translation,cutout"),
+    Pix2Pix(projected="lite0", projected_width=4, adversarial_loss="hinge"),
+]
 
 
 def networks_of(family):
@@ -31,11 +35,15 @@ def networks_of(family):
     scales = {"discriminator_scales": 2} if family.discriminator == "multiscale" else {}
     own = {"hidden": 4} if family.name == "spade" else {"dropout": 0.0}
     architecture = Architecture(width=4, discriminator_layers=1, norm="instance", **scales, **own)
-    return family.build(architecture, in_channels=3, out_channels=3, image_size=smallest_size(family))
+    return family.build(architecture, in_channels=3, out_channels=3, image_size=side_of(family))
+
+
+def side_of(family):
+    return smallest_size(family) if getattr(family, "projected", "none") == "none" else 64
 
 
 def batch_of(family, rank, dtype=torch.float64):
-    generator, side = torch.Generator().manual_seed(rank), smallest_size(family)
+    generator, side = torch.Generator().manual_seed(rank), side_of(family)
     return {name: torch.rand(1, 3, side, side, generator=generator, dtype=dtype) for name in ("source", "target")}
 
 
@@ -43,7 +51,7 @@ def learn(family, phase, networks, rank):
     """Gradients of one phase on the batch of one rank, with the draws of that rank."""
     torch.manual_seed(rank)
     outputs = Outputs(keep_graph=False, pools=family.make_pools(seed=rank))
-    terms = phase.loss(networks, batch_of(family, rank), outputs)
+    terms = phase.loss(networks | family.make_helpers(), batch_of(family, rank), outputs)
     torch.stack([value * weight for value, weight in terms.values()]).sum().backward()
 
 

@@ -49,14 +49,15 @@ class Pix2Pix(PairedAdversarialFamily):
             "discriminator": self.make_discriminator(
                 architecture, in_channels=in_channels + out_channels, image_size=image_size
             ),
+            **self.make_projected(image_size=image_size),
         }
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator first, then the generator against it (section 3.3: one step each, alternating)."""
         return (
-            self.discriminator_phase("discriminator"),
-            Phase(name="generator", trains=("generator",), freezes=("discriminator",), loss=self.generator_loss),
+            self.discriminator_phase(*self.judges),
+            Phase(name="generator", trains=("generator",), freezes=self.judges, loss=self.generator_loss),
         )
 
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
@@ -66,7 +67,8 @@ class Pix2Pix(PairedAdversarialFamily):
         if outputs.keep_graph:
             outputs.fakes["target"] = fake
         seen = seen_of(batch, fake.detach())
-        return self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
+        judged = self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
+        return judged | self.projected_terms(networks, **seen)
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """Fool the (just updated, frozen) discriminator and stay near the target."""
@@ -78,4 +80,5 @@ class Pix2Pix(PairedAdversarialFamily):
             **self.judged_terms(networks["discriminator"], **seen, condition=batch["source"]),
             "l1": (l1(fake, batch["target"], valid=valid_of(batch)), self.lambda_l1),
             **self.perceptual_terms(networks, **seen),
+            **self.fooling_projected(networks, fake=seen["fake"]),
         }

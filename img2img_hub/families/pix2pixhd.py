@@ -111,6 +111,7 @@ class Pix2PixHD(PairedAdversarialFamily):
             "discriminator": self.make_discriminator(
                 shape, in_channels=in_channels + out_channels, image_size=image_size
             ),
+            **self.make_projected(image_size=image_size),
         }
         if features:
             networks["encoder"] = InstanceEncoder(
@@ -146,8 +147,8 @@ class Pix2PixHD(PairedAdversarialFamily):
         """The generator first; then the discriminator, on the same fakes, of before the generator's step."""
         trained = ("generator",) if self.styles == "none" else ("generator", "encoder")
         return (
-            Phase(name="generator", trains=trained, freezes=("discriminator",), loss=self.generator_loss),
-            self.discriminator_phase("discriminator"),
+            Phase(name="generator", trains=trained, freezes=self.judges, loss=self.generator_loss),
+            self.discriminator_phase(*self.judges),
         )
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
@@ -157,6 +158,7 @@ class Pix2PixHD(PairedAdversarialFamily):
         return {
             **self.judged_terms(networks["discriminator"], **seen, condition=batch["source"]),
             **self.perceptual_terms(networks, **seen),
+            **self.fooling_projected(networks, fake=seen["fake"]),
         }
 
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
@@ -166,7 +168,8 @@ class Pix2PixHD(PairedAdversarialFamily):
             with torch.no_grad():
                 fake = self._translated(networks, batch)
         seen = seen_of(batch, fake)
-        return self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
+        judged = self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
+        return judged | self.projected_terms(networks, **seen)
 
     def matching_weight(self, stages: Stages) -> float:
         """As for 4 stages of each scale, however many there are (authors' code)."""

@@ -95,6 +95,7 @@ class Spade(PairedAdversarialFamily):
             "discriminator": self.make_discriminator(
                 architecture, in_channels=in_channels + out_channels, image_size=image_size
             ),
+            **self.make_projected(image_size=image_size),
         }
         if self.latent:
             width = {"width": architecture.width} if architecture.width else {}
@@ -118,8 +119,8 @@ class Spade(PairedAdversarialFamily):
         anew."""
         makers = ("generator", STYLE_ENCODER) if self.latent else ("generator",)
         return (
-            Phase(name="generator", trains=makers, freezes=("discriminator",), loss=self.generator_loss),
-            self.discriminator_phase("discriminator"),
+            Phase(name="generator", trains=makers, freezes=self.judges, loss=self.generator_loss),
+            self.discriminator_phase(*self.judges),
         )
 
     def generator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
@@ -127,14 +128,16 @@ class Spade(PairedAdversarialFamily):
         fake, terms = self._fake(networks, batch)
         seen = seen_of(batch, fake)
         judged = self.judged_terms(networks["discriminator"], **seen, condition=batch["source"])
-        return judged | self.perceptual_terms(networks, **seen) | terms
+        projected = self.fooling_projected(networks, fake=seen["fake"])
+        return judged | self.perceptual_terms(networks, **seen) | projected | terms
 
     def discriminator_loss(self, networks: Networks, batch: Batch, outputs: Outputs) -> Terms:
         """As `discriminator_terms`; the generator is in training mode here, too, and sees the batch a second time."""
         with torch.no_grad():
             fake, _ = self._fake(networks, batch)
         seen = seen_of(batch, fake)
-        return self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
+        judged = self.discriminator_terms(networks["discriminator"], **seen, condition=batch["source"])
+        return judged | self.projected_terms(networks, **seen)
 
     def judge(self, critic: nn.Module, fake: Tensor, real: Tensor) -> tuple[tuple[Logits, Stages], Stages]:
         """Of both in one batch, as the discriminator itself learns from them."""

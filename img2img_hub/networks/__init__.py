@@ -9,6 +9,7 @@ from img2img_hub.networks.heads import PatchHeads
 from img2img_hub.networks.instance_encoder import InstanceEncoder
 from img2img_hub.networks.multiscale import MultiScaleDiscriminator
 from img2img_hub.networks.patchgan import PatchDiscriminator, PixelDiscriminator
+from img2img_hub.networks.projected import ProjectedDiscriminator
 from img2img_hub.networks.resnet import ResNetGenerator
 from img2img_hub.networks.spade import SpadeGenerator
 from img2img_hub.networks.style_encoder import StyleEncoder
@@ -39,6 +40,7 @@ __all__ = [
     "PatchDiscriminator",
     "PatchHeads",
     "PixelDiscriminator",
+    "ProjectedDiscriminator",
     "ResNetGenerator",
     "SpadeGenerator",
     "StyleEncoder",
