@@ -26,7 +26,7 @@ def paper_of(settings: TranslationSettings) -> dict[str, Any] | None:
     names = slot.class_names or tuple(f"class {number}" for number in range(slot.classes))
     palette = [{"name": name[:40], "color": text_of(slot.colours[number])} for number, name in enumerate(names)]
     if len(slot.palette) > slot.classes:
-        palette.append({"name": "of no class", "color": slot.palette[-1]})
+        palette.append({"name": "of no class", "zh": "无类别", "color": slot.palette[-1]})
     side = min(settings.working_size, _MOST)
     return {
         "width": side,

@@ -28,6 +28,7 @@ from tests.browser.test_translate import enter, unfold
 
 SUNSET, NIGHT = (250, 90, 0), (0, 20, 120)
 VOID = "#000000"
+THINGS = {f"thing {number}": f"#{number:02x}{255 - number:02x}{37 * number % 256:02x}" for number in range(150)}
 MEAN = 20  # levels of 255 that a style changes a pixel by, at least
 
 
@@ -37,6 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_styled(folder / "facade", FACADE)
     write_styled(folder / "street", STREET, void=VOID)
+    write_styled(folder / "things", THINGS)
     paper = write_model(folder / "stripes", card="# Stripes\n\nWithout styles.\n", examples=1) / "paint.json"
     paper.write_text(json.dumps(PAPER), encoding="utf-8")
     return folder
@@ -132,6 +134,27 @@ def test_a_facade_and_a_street_are_painted_in_the_colours_of_their_palettes(open
     street[street == len(STREET)] = 255
     expect_painted(page, Translator.from_pretrained(models / "street", device="cpu")(street.astype(np.uint8)))
     page.screenshot(path=screenshots / "street-1440.png", full_page=True)
+
+
+def test_as_many_classes_as_in_the_largest_data_sets_are_painted(open_page, address, models, screenshots):
+    """150 of them, as ADE20K has: their list is scrolled, and the sheet stays in sight."""
+    page = open_page(address)
+    open_painter(page)
+    choose_paper(page, "Things")
+    colours = page.locator("#painter [role=radiogroup]").first
+    expect(colours.get_by_role("radio")).to_have_count(150)
+    box, sheet_box = colours.bounding_box(), page.locator("#painter canvas").bounding_box()
+    assert box is not None
+    assert sheet_box is not None
+    assert box["height"] < 250
+    assert sheet_box["y"] < 900
+    colour(page, "thing 149")  # scrolls there
+    drag(page, (10, 12), (40, 50))
+    things = np.zeros((64, 64), np.uint8)
+    things[12:51, 10:41] = 149
+    assert np.array_equal(sheet(page), rgb(tuple(THINGS.values()))[things])
+    expect_painted(page, Translator.from_pretrained(models / "things", device="cpu")(things))
+    page.screenshot(path=screenshots / "things-1440.png", full_page=True)
 
 
 def test_a_style_picture_changes_the_colours_of_what_is_painted(open_page, address, models, photos, tmp_path):

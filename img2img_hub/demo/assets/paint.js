@@ -262,13 +262,14 @@ function load(address) {
     context.drawImage(picture, 0, 0, width, height);
     const { data } = context.getImageData(0, 0, width, height);
     const colours = paper.palette.map((entry) => rgb(entry.color));
+    const pixels = new Uint32Array(data.buffer);
+    const nearest = new Map(); // a picture has few colours next to its pixels, and a palette may have hundreds
     for (let at = 0; at < sheet.length; at++) {
-      let best = Infinity;
-      for (let index = 0; index < colours.length; index++) {
-        const [red, green, blue] = colours[index];
-        const distance = (data[4 * at] - red) ** 2 + (data[4 * at + 1] - green) ** 2 + (data[4 * at + 2] - blue) ** 2;
-        if (distance < best) [best, sheet[at]] = [distance, index];
+      if (!nearest.has(pixels[at])) {
+        const distances = colours.map((entry) => entry.reduce((sum, value, band) => sum + (data[4 * at + band] - value) ** 2, 0));
+        nearest.set(pixels[at], distances.indexOf(Math.min(...distances)));
       }
+      sheet[at] = nearest.get(pixels[at]);
     }
     send();
   };
