@@ -1,6 +1,6 @@
 """Make pairs of exact label maps and photographs of the CMP Facades that pix2pix brought into use.
 
-    python examples/facades_dataset.py --facades facades --labels facades_labels --output data/facades
+    python -m examples.facades_dataset --facades facades --labels facades_labels --output data/facades
 
 FACADES is pix2pix's data set: train, val and test, each image a photograph on the left and its map on the right, as
 JPEG. LABELS holds CMP's own maps under the same names, as far as there are any: PNGs of the numbers 0 to 11, in

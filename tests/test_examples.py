@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import subprocess
+import sys
 
 import nbformat
 import numpy as np
@@ -25,6 +28,23 @@ def one_core(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+PLACES = [*sorted((ROOT / "examples").glob("*.py")), ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SAID = {
+    said for place in PLACES for said in re.findall(r"python ((?:-m )?examples[./]\w+(?:\.py)?)", place.read_text())
+}
+
+
+@pytest.mark.parametrize("said", sorted(SAID))
+def test_a_command_that_is_named_starts_in_a_checkout(said):
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, *said.split(), "--help"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    if "needs resvg" in done.stderr:  # said in its head, and no part of the tests' environment
+        return
+    assert done.returncode == 0, done.stderr
+    assert "--output" in done.stdout
 
 
 def test_digits_are_completed(one_core, tmp_path, capsys, monkeypatch):
