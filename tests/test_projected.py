@@ -14,6 +14,8 @@ from img2img_hub.families import Outputs
 from img2img_hub.families.paired import EYE, PROJECTED
 from img2img_hub.objectives.lite import load_lite0, load_lite1
 from img2img_hub.objectives.projected import CHANNELS, Eye, make_eye
+from img2img_hub.training.run.record import strangers
+from img2img_hub.training.state.best import Best
 from tests.families import small, tiny
 from tests.runs import assert_same_end, interrupt_at
 
@@ -222,6 +224,21 @@ def test_a_run_with_it_goes_on_bit_for_bit_and_says_so(start, monkeypatch, famil
     assert "a discriminator on what EfficientNet-Lite1 sees, weight 0.5" in card
     names = {key for path in whole.rglob("*.safetensors") for key in load_file(path)}
     assert not any(name.startswith(("stem", "stages", "network")) for name in names), "the eye itself is not saved"
+    assert strangers(whole) == strangers(cut) == []
+
+
+@each
+def test_what_was_best_is_replaced_with_it_and_a_run_deletes_all_of_its_own(start, family):
+    """A run's folder knows its files by a list: of all that a family may make, not of what it makes by default."""
+    settings = {"max_steps": 3, "image_size": 64, "eval_every": 1, "best_metric": "l1"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Best, "is_beaten_by", lambda *_, **__: True)
+        folder = start(family, "run", **settings)
+    assert json.loads((folder / "best/best.json").read_text())["step"] == 3
+    assert (folder / "best/training" / PROJECTED / "model.safetensors").is_file()
+    assert strangers(folder) == []
+    start(family, "run", overwrite=True, max_steps=1, image_size=64)
+    assert not (folder / "best").exists()
 
 
 def test_a_run_without_it_teaches_one_with_it(start, capsys):
@@ -234,7 +251,7 @@ def test_a_run_without_it_teaches_one_with_it(start, capsys):
 
 def test_it_is_off_by_default():
     for family in (Pix2Pix(), Pix2PixHD(perceptual="none"), Spade(perceptual="none")):
-        assert family.directions == type(family)().directions or family.directions[0].judges == ("discriminator",)
+        assert family.directions[0].judges == ("discriminator",)
         assert family.make_helpers() == {}
         assert PROJECTED not in made_for(tiny(type(family)))[0]
 

@@ -205,9 +205,15 @@ class Family:
         """Whether a loss holds a gradient of the judges. Compiled networks cannot be differentiated again."""
         return False
 
-    def leave_out_auxiliaries(self) -> None:
-        """For `__post_init__` of a family whose knobs say that it trains none: the class names what any may have."""
-        object.__setattr__(self, "directions", tuple(replace(way, auxiliaries=()) for way in self.directions))
+    def leave_out(self, *names: str) -> None:
+        """For `__post_init__` of a family whose knobs say that it has none of these judges and auxiliaries: the class
+        names what any may have, by which a run's folder knows its own files."""
+
+        def rest(found: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in found if name not in names)
+
+        ways = (replace(way, judges=rest(way.judges), auxiliaries=rest(way.auxiliaries)) for way in self.directions)
+        object.__setattr__(self, "directions", tuple(ways))
 
     def check_inputs(self, inputs: Sequence[Slot]) -> None:
         """Refuse what the user says the sources are, where this makes sources, too. Raises ValueError."""

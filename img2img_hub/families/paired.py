@@ -5,7 +5,7 @@
 All are off, or as the paper of the family has them, by default.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -54,9 +54,8 @@ class PairedAdversarialFamily(AdversarialFamily):
         super().__post_init__()
         if not self.lambda_perceptual and self.perceptual not in ("vgg19", "none"):
             raise ValueError(f"--perceptual {self.perceptual} does nothing without --lambda_perceptual: give 10, or so")
-        if self.projected != "none":
-            ways = (replace(way, judges=(*way.judges, PROJECTED)) for way in self.directions)
-            object.__setattr__(self, "directions", tuple(ways))
+        if self.projected == "none":
+            self.leave_out(PROJECTED)
 
     @property
     def looks_perceptually(self) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
-from img2img_hub.families.paired import PairedAdversarialFamily, seen_of, valid_of
+from img2img_hub.families.paired import PROJECTED, PairedAdversarialFamily, seen_of, valid_of
 from img2img_hub.networks import Network
 from img2img_hub.objectives.losses import AdversarialLoss, l1
 
@@ -27,7 +27,9 @@ class Pix2Pix(PairedAdversarialFamily):
     )
     paired: ClassVar[bool] = True
     network_defaults: ClassVar[dict[str, Any]] = {"norm": "batch", "dropout": 0.5}
-    directions: ClassVar[tuple[Direction, ...]] = (Direction(generator="generator", judges=("discriminator",)),)
+    directions: ClassVar[tuple[Direction, ...]] = (
+        Direction(generator="generator", judges=("discriminator", PROJECTED)),
+    )
 
     generator: Literal["unet", "resnet", "coarse_to_fine"] = "unet"
     """unet (paper); resnet; coarse_to_fine: a ResNet within a ResNet, for 512 pixels and more (pix2pixHD)."""

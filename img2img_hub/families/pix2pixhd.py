@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
-from img2img_hub.families.paired import PairedAdversarialFamily, seen_of
+from img2img_hub.families.paired import PROJECTED, PairedAdversarialFamily, seen_of
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import CoarseToFineGenerator, InstanceEncoder, Network
 from img2img_hub.networks.base import Stages
@@ -48,7 +48,7 @@ class Pix2PixHD(PairedAdversarialFamily):
     }
     # Of all that it may have; what one run has is set with its knobs.
     directions: ClassVar[tuple[Direction, ...]] = (
-        Direction(generator="generator", judges=("discriminator",), auxiliaries=("encoder",)),
+        Direction(generator="generator", judges=("discriminator", PROJECTED), auxiliaries=("encoder",)),
     )
     decays_late: ClassVar[bool] = True
     scales_summed: ClassVar[bool] = True
@@ -81,7 +81,7 @@ class Pix2PixHD(PairedAdversarialFamily):
         if not 1 <= self.style_channels <= 64:
             raise ValueError(f"--style_channels must be a number from 1 to 64, got {self.style_channels}")
         if self.styles == "none":
-            self.leave_out_auxiliaries()
+            self.leave_out("encoder")
         if self.fix_global_epochs < 0:
             raise ValueError(f"--fix_global_epochs must be 0 or more, got {self.fix_global_epochs}")
 

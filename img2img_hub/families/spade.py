@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
-from img2img_hub.families.paired import PairedAdversarialFamily, seen_of
+from img2img_hub.families.paired import PROJECTED, PairedAdversarialFamily, seen_of
 from img2img_hub.networks import Discriminator, Network, StyleEncoder
 from img2img_hub.networks.base import Stages
 from img2img_hub.networks.blocks import NormStatistics, initialise_xavier
@@ -41,7 +41,7 @@ class Spade(PairedAdversarialFamily):
         "layout": "spade",
     }
     directions: ClassVar[tuple[Direction, ...]] = (
-        Direction(generator="generator", judges=("discriminator",), auxiliaries=(STYLE_ENCODER,)),
+        Direction(generator="generator", judges=("discriminator", PROJECTED), auxiliaries=(STYLE_ENCODER,)),
     )
     # The discriminator learns four times as fast (two time-scale update rule, section 4).
     run_defaults: ClassVar[dict[str, Any]] = {
@@ -75,7 +75,7 @@ class Spade(PairedAdversarialFamily):
         if self.latent < 0:
             raise ValueError(f"--latent is the length of the style vector, 0 for none, got {self.latent}; 256 is usual")
         if not self.latent:
-            self.leave_out_auxiliaries()
+            self.leave_out(STYLE_ENCODER)
 
     # --- building ---------------------------------------------------------------------------
 
