@@ -52,7 +52,7 @@ def refused(folder: Path) -> None:
 def batches(translator: Translator, folder: Path) -> list[torch.Tensor]:
     side = translator.settings.working_size
     return [
-        translator.pixels.tensor(translator.pixels.read(path), size=(side, side))[None]
+        translator.pixels.tensor(translator.pixels.read(translator.pixels.joined(path)), size=(side, side))[None]
         for path in sorted((folder / "examples").iterdir())
     ]
 

@@ -55,7 +55,7 @@ def in_float32(model: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     translator, found = Translator.from_pretrained(model, device="cpu"), {}
     for example in sorted((model / "examples").iterdir()):
         size = (translator.settings.working_size,) * 2
-        batch = translator.pixels.tensor(translator.pixels.read(example), size=size)[None]
+        batch = translator.pixels.tensor(translator.pixels.read(translator.pixels.joined(example)), size=size)[None]
         found[example.name] = batch, translator.translate_tensor(batch)
     return found
 

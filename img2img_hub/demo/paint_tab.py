@@ -11,7 +11,6 @@ label maps needs no paint.json: its sheet is made of that.
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import io
 import json
@@ -164,7 +163,7 @@ def find_papers(models: Models) -> dict[str, dict[str, Any]]:
                 paper = json.loads(path.read_text(encoding="utf-8"))
             if paper is not None:
                 papers[key] = check_paper(paper)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             logger.warning("%s: %s", path, error)
     return papers
 
@@ -182,8 +181,8 @@ def check_paper(paper: Any) -> dict[str, Any]:
         raise ValueError(f"palette must be a list of 2 to {MAX_COLOURS} colours")
     for entry in palette:
         names = [entry.get("name"), entry.get("zh", "-")] if isinstance(entry, dict) else [None]
-        if not all(isinstance(name, str) and 0 < len(name) <= 40 for name in names):
-            raise ValueError(f"a colour needs a short name, got {entry!r:.80}")
+        if not all(isinstance(name, str) and 0 < len(name) <= 40 and name.isprintable() for name in names):
+            raise ValueError(f"a colour needs a short name in one line, got {entry!r:.80}")
         if not re.fullmatch(r"#[0-9a-f]{6}", str(entry.get("color"))):
             raise ValueError(f"color must be like #0030ff, got {entry.get('color')!r:.40}")
     limits: dict[str, Any] = {"width": (1, MAX_SIDE), "height": (1, MAX_SIDE), "brush": (1, 200)}
@@ -192,7 +191,10 @@ def check_paper(paper: Any) -> dict[str, Any]:
     check_flags(smooth=paper.get("smooth", False))
     if paper.get("tool") not in TOOLS:
         raise ValueError(f"tool must be one of {', '.join(TOOLS)}, got {paper.get('tool')!r:.40}")
-    return paper
+    kept = {name: paper[name] for name in (*limits, "tool")} | {"smooth": paper.get("smooth", False)}
+    # No more than that: the rest of a stranger's file may be what no JSON of the page can hold.
+    colours = [{key: entry[key] for key in ("name", "zh", "color") if key in entry} for entry in palette]
+    return kept | {"palette": colours}
 
 
 def paint_translation(
@@ -226,7 +228,9 @@ def _decoded(drawing: Any, request: gr.Request | None) -> Image.Image:
         if max(image.size) > MAX_SIDE:
             raise refusal(say("drawing_large", request, width=image.width, height=image.height, limit=MAX_SIDE))
         return image.convert("RGB")
-    except (binascii.Error, OSError, ValueError, SyntaxError) as error:
+    except gr.Error:
+        raise
+    except Exception as error:  # damaged files make Pillow raise nearly anything
         raise refusal(say("drawing_torn", request)) from error
 
 

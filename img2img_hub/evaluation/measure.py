@@ -9,6 +9,7 @@ Numbers by trained networks (FD, KD, PD, LPIPS, FID, KID) where perceptual.py co
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
@@ -34,6 +35,7 @@ from img2img_hub.evaluation.measured_images import (
 )
 from img2img_hub.evaluation.perceptual import Perceptual
 from img2img_hub.evaluation.sheets import sample_sheet
+from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.translation.translator import Translator
 
 MAX_PSNR = 100.0  # dB, what an output equal to its target counts in the mean, where it would be infinite
@@ -104,6 +106,9 @@ def evaluate_paired(
         real = prepared(target, translator, "target", image_size)
         output, wanted = unit(made, translator, "target"), unit(real, translator, "target")
         output, share_known = where_known(output, wanted, image, made, real)
+        if not share_known:  # a map of few labelled pixels, of which none is left at this size
+            _leave_out(target, index)
+            continue
         whole, by_scales = metrics.ssim_and_ms_ssim(output, wanted)
         row = {
             "l1": metrics.l1(output, wanted).item() / share_known,
@@ -123,6 +128,8 @@ def evaluate_paired(
     if share.index:
         return {}
     rows = [row for theirs, _, _ in parts for row in theirs]
+    if not rows:
+        raise ValueError("no pair has a pixel where source and target both have data: there is nothing to measure")
     for _, theirs, _ in parts:
         sets.merge(theirs)
     found = {name: fmean(row[name] for row in rows) for name in rows[0]} | sets.distances("target")
@@ -186,7 +193,10 @@ def evaluate_unpaired(
                     if back is not None:
                         again = translated(back, output)
                         after, known = where_known(unit(again, source2target, side), before, again, image)
-                        cycle[side].append(metrics.l1(after, before).item() / known)
+                        if known:
+                            cycle[side].append(metrics.l1(after, before).item() / known)
+                        else:
+                            _leave_out(image, index)
                 bar.update()
     parts = share.gather((cycle, {side: each.own for side, each in sets.items()}))
     if share.index:
@@ -288,6 +298,15 @@ class _Sets:
         if self.perceptual.wants_features:
             found |= self.perceptual.distances(self.features["made"], self.features["real"])
         return {f"{name}_{side}": value for name, value in found.items()}
+
+
+def _leave_out(image: AnyImage, index: int) -> None:
+    name = image.name if isinstance(image, Raster) and image.name else f"pair {index + 1}"
+    warnings.warn(
+        f"{name} has no pixel where source and target both have data, at the size of the evaluation: it is left out of "
+        "the numbers",
+        stacklevel=3,
+    )
 
 
 def _count(available: int, limit: int | None) -> int:

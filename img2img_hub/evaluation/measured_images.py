@@ -70,12 +70,11 @@ def unit_of_picture(image: Image.Image) -> Tensor:
 
 
 def where_known(output: Tensor, wanted: Tensor, *images: AnyImage) -> tuple[Tensor, float]:
-    """The output with the wanted values where one of the images has no data, and the share where all have."""
+    """The output with the wanted values where one of the images has no data, and the share where all have: 0 for a
+    pair that nothing can be said of."""
     known = _known(output.shape[-1], images)
     if known is None:
         return output, 1.0
-    if not bool(known.any()):
-        raise ImageError("source and target have no pixel where both have data: leave this pair out")
     return torch.where(known, output, wanted), float(known.double().mean())
 
 

@@ -24,7 +24,7 @@ from img2img_hub.images.remarks import listening, look_at_alpha, look_at_depth, 
 from img2img_hub.images.tiff import FilePixels, header_or_none, tiff_header, tiff_tags
 from img2img_hub.images.tiff_pages import pages, passed_over
 
-_BITS, _COMPRESSION, _PHOTOMETRIC, _FORMAT = 258, 259, 262, 339
+_BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _FORMAT = 258, 259, 262, 274, 339
 _LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
 """Formats, by Pillow's names, that may change values a little …"""
 _LOSSY_INSIDE = frozenset({6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 50001})
@@ -48,6 +48,8 @@ def open_upright(
         if isinstance(content, Image.Image):
             return ImageOps.exif_transpose(content), None
         with open_file(content) as opened:
+            if opened.format == "TIFF" and opened.tag_v2.get(_ORIENTATION, 1) > 4:  # type: ignore[attr-defined]
+                opened.filename = ""  # type: ignore[attr-defined]  # or an uncompressed one is mapped into memory, in the turned size: scrambled
             opened.load()
             image = _upright(opened, content, name=name)
             return masked(image, mask(), name=name) if opened.format == "TIFF" else image, opened.format

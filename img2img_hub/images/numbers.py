@@ -12,12 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
+from img2img_hub.errors import counted
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.palettes import first_of, foreign_colour, rgb, snapped
 from img2img_hub.images.raster import Raster
 from img2img_hub.images.remarks import note
 
+_OF_8_BITS = 257  # what 8 bits are multiplied by to be 16
 _GREY = 127  # brighter is white, in a mask
 _LOSSILY = "compressed in a way that changes values a little, as JPEG does"
 _NEARLY_BLACK = 40  # of 255: what JPEG makes of black, and far from what anybody takes for white
@@ -29,11 +32,30 @@ class Stored(NamedTuple):
     values: np.ndarray
     """(H, W) or (H, W, C), of its own type; of an image with a palette the places in that."""
     colours: np.ndarray | None = None
-    """(n, 3) uint8, the palette."""
+    """(n, 3) uint8, the palette, which may have fewer colours than places are used."""
     alpha: np.ndarray | None = None
     """(H, W), of its own type; None where there is none."""
     lossy: bool = False
     """Whether its format changes values a little, as JPEG does."""
+    of_one_bit: bool = False
+    """Whether 0 and 1 are the file's black and white."""
+
+
+def places_in_palette(image: Image.Image) -> Stored:
+    """What an image of Pillow's modes P and PA holds."""
+    places = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+    colours = np.asarray(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+    clear = image.info.get("transparency")
+    if image.mode == "PA":
+        return Stored(places, colours, np.asarray(image.getchannel("A")))
+    if clear is None:
+        return Stored(places, colours)
+    opaque = np.full(256, 255, dtype=np.uint8)
+    if isinstance(clear, bytes):
+        opaque[: len(clear)] = np.frombuffer(clear[:256], dtype=np.uint8)
+    else:
+        opaque[int(clear)] = 0
+    return Stored(places, colours, opaque[places])
 
 
 def class_numbers(
@@ -49,7 +71,7 @@ def class_numbers(
     """
     values = stored.values[:, :, 0] if stored.values.ndim == 3 and stored.values.shape[2] == 1 else stored.values
     _check_axes(values, name=name)
-    colours = _colours_of(stored, values, palette)
+    colours = _colours_of(stored, values, palette, name=name)
     if colours is not None and palette:
         _check_alpha(stored.alpha, name=name)
         found = snapped(colours, rgb(palette), blurred=stored.lossy)
@@ -58,7 +80,8 @@ def class_numbers(
         if found.uncertain:
             note("blurred", name, f"{found.uncertain / found.numbers.size:.1%} of its pixels uncertain")
         return _raster(found.numbers, name=name), found.uncertain
-    cure = "save it as PNG, grey or with a palette, numbered from 0, or say which colour is which class (--palette)"
+    cure = "save it as PNG, grey or with a palette, numbered from 0, or "
+    cure += "in RGB of 8 bits, in the palette's colours" if palette else "say which colour is which class (--palette)"
     if values.ndim != 2:
         bands = values.shape[2]
         raise ImageError(f"{name} holds colours, {bands} bands of them, where class numbers are needed: {cure}")
@@ -121,25 +144,57 @@ def narrowed(values: np.ndarray, *, bits: int) -> np.ndarray:
 # --- inside -----------------------------------------------------------------------------------------------------------
 
 
-def _colours_of(stored: Stored, values: np.ndarray, palette: Sequence[str]) -> np.ndarray | None:
+def in_colours(stored: Stored, *, name: str) -> np.ndarray:
+    """(H, W, 3) uint8 of places in a palette. Raises ImageError where that has no such place."""
+    assert stored.colours is not None
+    beyond = stored.values >= len(stored.colours)
+    if beyond.any():
+        column, row = first_of(beyond)
+        raise ImageError(
+            f"{name} has the place {stored.values[row, column]} of its palette at ({column}, {row}), and that has only "
+            f"{counted(len(stored.colours), 'colour')}: save it anew"
+        )
+    return stored.colours[stored.values]
+
+
+def _colours_of(stored: Stored, values: np.ndarray, palette: Sequence[str], *, name: str) -> np.ndarray | None:
     """(H, W, 3) uint8 of a map in colours, None of one of numbers."""
     known = {tuple(colour): place for place, colour in enumerate(rgb(palette).tolist())}
     if values.ndim == 2 and stored.colours is not None:
         used = np.unique(values).tolist()
-        shown = {number: tuple(stored.colours[number].tolist()) for number in used}
-        theirs = [number for number in used if shown[number] in known]
-        ramp = all(colour == (number,) * 3 for number, colour in shown.items())
+        shown = {number: tuple(stored.colours[number].tolist()) for number in used if number < len(stored.colours)}
+        theirs = [number for number in used if shown.get(number) in known]
+        ramp = len(shown) == len(used) and all(colour == (number,) * 3 for number, colour in shown.items())
         agree = all(known[shown[number]] == number for number in theirs)
         # Most of them, at other places than the classes have: a map in colours, of which the others are none.
         meant = len(theirs) == len(used) or (2 * len(theirs) > len(used) and not agree)
-        return stored.colours[values] if meant and not ramp else None
+        return in_colours(stored, name=name) if meant and not ramp else None
     if values.ndim == 2:
-        grey = values.dtype == np.uint8 and known and all(len(set(colour)) == 1 for colour in known)
-        beyond = grey and (stored.lossy or bool((values >= len(palette)).any()))
-        return np.repeat(values[:, :, None], 3, axis=2) if beyond else None
+        if values.dtype != np.uint8 or not known or any(len(set(colour)) > 1 for colour in known):
+            return None
+        if stored.lossy or (values >= len(palette)).any():
+            return np.repeat(values[:, :, None], 3, axis=2)
+        _refuse_either(values, known, of_one_bit=stored.of_one_bit, name=name)
+        return None
+    if values.shape[2] == 3 and values.dtype == np.uint16 and not (values % _OF_8_BITS).any():
+        return (values // _OF_8_BITS).astype(np.uint8)
     if values.dtype == np.uint8 and values.shape[2] == 3:
         return values
     return None
+
+
+def _refuse_either(values: np.ndarray, known: dict[tuple[int, ...], int], *, of_one_bit: bool, name: str) -> None:
+    """Raise ImageError for a grey map whose values are class numbers and, as greys, the colours of other classes."""
+    greys = {int(value): 255 * int(value) if of_one_bit else int(value) for value in np.unique(values)}
+    classes = {value: known.get((grey,) * 3) for value, grey in greys.items()}
+    if None in classes.values() or all(value == place for value, place in classes.items()):
+        return
+    value = next(value for value, place in classes.items() if value != place)
+    grey = f"#{greys[value]:02x}" + 2 * f"{greys[value]:02x}"
+    raise ImageError(
+        f"{name} holds class {value}, or the grey {grey}, which is class {classes[value]}'s: save it in RGB for "
+        "colours, or give the palette in the order of its greys"
+    )
 
 
 def _check_alpha(alpha: np.ndarray | None, *, name: str) -> None:

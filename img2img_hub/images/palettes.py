@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from img2img_hub.images.formats import ImageError
+from img2img_hub.images.formats import ImageError, refuse_irregular
 
 UNLABELLED = 255
 """The class number of pixels that are of no class."""
@@ -27,6 +27,7 @@ _AROUND = 2  # pixels on each side whose classes an uncertain one is decided by
 _AT_ONCE = 2**16  # pixels whose distances to all colours are in memory at a time
 _PLACES = 2**13  # more than a palette has colours
 _MOST_BYTES = 10**6  # of a palette's file
+_NUMBERS = re.compile(r"(?:rgb\()?\s{0,9}(\d{1,3})[\s,]{1,20}(\d{1,3})[\s,]{1,20}(\d{1,3})\s{0,9}\)?", re.IGNORECASE)
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
 # Bounded, or a line of nothing but commas would take hours.
 _GAP = r"[\s,]{1,20}"
@@ -66,6 +67,7 @@ def read_palette(path: str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     path = Path(path)
     try:
+        refuse_irregular(path, name=f"palette {path}")
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"palette {path} has more than {_MOST_BYTES // 1000} kB: is it another file?")
         text = path.read_text(encoding="utf-8-sig")
@@ -245,13 +247,23 @@ def _of_lines(text: str) -> Iterator[tuple[str, str]]:
             found = _LINE.fullmatch(line.strip())
             if found is None:
                 raise ValueError(f"line {number} is {line.strip()!r:.60}: write a name and its colour, as wall #0030ff")
+            between = line.strip()[found.end(1) : found.start(2)]
+            joined = not set(between) & set(":=") and _HEX.fullmatch(found[2]) is None
+            if joined and re.search(r"[\s,]\d{1,3}$", found[1]):
+                raise ValueError(
+                    f"line {number} is {line.strip()!r:.60}, which ends in four numbers or more: write a name and red, "
+                    "green and blue, as wall: 0 48 255"
+                )
             yield found[1], found[2]
 
 
 def _colour(value: Any, name: Any) -> str:
     if isinstance(value, str) and (found := _HEX.fullmatch(value)):
         return f"#{found[1].lower()}"
-    parts = re.findall(r"\d+", value) if isinstance(value, str) else value
+    parts: Any = value
+    if isinstance(value, str):
+        found = _NUMBERS.fullmatch(value.strip())
+        parts = list(found.groups()) if found else None
     if isinstance(parts, list) and len(parts) == 3:
         numbers = [int(part) if str(part).isdecimal() else -1 for part in parts]
         if all(0 <= number <= 255 for number in numbers):

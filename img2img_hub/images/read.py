@@ -21,7 +21,7 @@ from img2img_hub.images import deep_png, picture, tiff
 from img2img_hub.images.by_pillow import bits_of_grey, is_lossy, masked, open_upright, tiff_picture
 from img2img_hub.images.formats import BYTES, NPY_MAGIC, ImageError, first_bytes, load_npy, name_of
 from img2img_hub.images.georeference import Georeference, georeference_from
-from img2img_hub.images.numbers import Stored, class_numbers, narrowed, white_of
+from img2img_hub.images.numbers import Stored, class_numbers, narrowed, places_in_palette, white_of
 from img2img_hub.images.picture import MODES, converted, is_deep, is_grey, to_eight_bits
 from img2img_hub.images.raster import Raster, RasterKind, check_kind, where_valid
 from img2img_hub.images.remarks import Note, look_at_alpha, look_at_greys, note, with_notes
@@ -178,12 +178,13 @@ class Decoded:
         if not values.size:
             raise ImageError(f"{self.name} has no pixels: give 1×1 or more")
         if self._has_palette():
-            return self._places_in_palette()
+            return places_in_palette(self._upright()[0])
         if decoded and values.dtype == np.uint8 and values.ndim == 2:
-            values = narrowed(values, bits=1 if self._upright()[0].mode == "1" else bits)
+            bits = 1 if self._upright()[0].mode == "1" else bits
+            values = narrowed(values, bits=bits)
         if alpha is None and values.shape[2:] == (4,):  # an array
             values, alpha = values[:, :, :3], values[:, :, 3]
-        return Stored(values, alpha=alpha, lossy=self._is_lossy())
+        return Stored(values, alpha=alpha, lossy=self._is_lossy(), of_one_bit=bits == 1)
 
     def cropped(self, box: tuple[int, int, int, int]) -> Decoded:
         """The part of a picture from (left, top) to (right, bottom), in its own mode. Raises ImageError."""
@@ -317,13 +318,6 @@ class Decoded:
         if self._lossy is None:
             self._lossy = is_lossy(self.content, self.format if "upright" in self._made else None)
         return self._lossy
-
-    def _places_in_palette(self) -> Stored:
-        image, _ = self._upright()
-        colours = np.zeros((256, 3), dtype=np.uint8)
-        known = np.asarray(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
-        colours[: len(known)] = known
-        return Stored(np.asarray(image.getchannel(0) if image.mode == "PA" else image), colours)
 
     def _has_palette(self) -> bool:
         decoded = not isinstance(self.content, np.ndarray | Tensor) and "upright" in self._made

@@ -188,8 +188,9 @@ class Slot:
         A file may hold numbers, or the colours of the palette. Raises ImageError for other numbers and colours.
         """
         decoded = Decoded.of(image)
+        known = isinstance(decoded.content, Raster) and decoded.content.bands == 1  # numbers, read as such before
         read, uncertain = class_numbers(
-            decoded.stored(), name=decoded.name, palette=self.palette, class_names=self.class_names
+            decoded.stored(), name=decoded.name, palette=() if known else self.palette, class_names=self.class_names
         )
         numbers = read.array[:, :, 0].astype(np.uint16)
         of_none = {self._unlabelled, self.none, self._unlabelled if self.unknown is None else self.unknown}

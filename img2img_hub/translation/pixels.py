@@ -53,9 +53,9 @@ class Pixels:
             ImageError: the model takes several and one came, or the other way round; see also `slots.stacked`.
         """
         slots = self.settings.inputs
-        if len(slots) == 1 and not isinstance(image, Mapping | Raster):
+        if len(slots) == 1 and not isinstance(image, Mapping):
             decoded = Decoded.of(image)
-            if isinstance(decoded.content, Raster):
+            if isinstance(decoded.content, Raster) and slots[0].kind != "labels":  # numbers are checked once more
                 return decoded
             return Decoded.of(self._stacked({slots[0].name: decoded}), name=decoded.name)
         if isinstance(image, Mapping):

@@ -18,7 +18,7 @@ from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.errors import listing
 from img2img_hub.images.formats import ImageError
-from img2img_hub.images.numbers import Stored
+from img2img_hub.images.numbers import Stored, in_colours
 from img2img_hub.images.palettes import packed, text_of
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import spread
@@ -143,7 +143,7 @@ def _in_colours(stored: Stored, images: Images, row: int) -> np.ndarray:
     """(H, W, 3) uint8."""
     values = stored.values
     if values.ndim == 2 and stored.colours is not None:
-        return stored.colours[values]
+        return in_colours(stored, name=images.where(row))
     if values.dtype != np.uint8 or values.shape[2:] != (3,):
         raise DataError(
             f"{images.where(row)} holds numbers, not colours, which auto would read off: type --labels with the number "
