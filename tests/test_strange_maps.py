@@ -17,6 +17,7 @@ from img2img_hub import DataConfig, Translator, UNetGenerator
 from img2img_hub.data.find.sources import open_data
 from img2img_hub.demo.models import find_models
 from img2img_hub.demo.paint_tab import PREFIX, check_paper, find_papers, paint_translation
+from img2img_hub.demo.prepare import _examples
 from img2img_hub.evaluation.measure import evaluate_paired
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.palettes import read_palette
@@ -239,3 +240,12 @@ def test_any_damaged_drawing_is_refused_in_words(content, tmp_path):
     Image.new("RGB", (64, 64), "#0030ff").save(good, "PNG")
     path, _ = paint_translation(models, next(iter(models.models)), PREFIX + base64.b64encode(good.getvalue()).decode())
     assert Image.open(path).size == (64, 64)
+
+
+def test_the_page_measures_bfloat16_on_the_examples_of_a_model_of_label_maps(tmp_path):
+    folder = write_of_classes(tmp_path / "mine")
+    (folder / "examples").mkdir()
+    Image.new("RGB", (64, 64), "#00ff00").save(folder / "examples/1-meadow.png")
+    (found,) = _examples(Translator.from_pretrained(folder, device="cpu"))
+    assert found.shape == (1, 2, 64, 64)
+    assert found[0, :, 0, 0].tolist() == [0, 1], "class 1 of two"

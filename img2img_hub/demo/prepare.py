@@ -147,7 +147,8 @@ def _examples(translator: Translator) -> list[torch.Tensor]:
     for path in sorted(Path(where, "examples").glob("*")) if where else []:
         if path.suffix.lower() in IMAGE_EXTENSIONS and len(found) < MOST_EXAMPLES:
             with suppress(ValueError, OSError):  # the page leaves it out, too
-                found.append(translator.pixels.tensor(translator.pixels.read(path), size=size)[None])
+                read = translator.pixels.read(translator.pixels.joined(path))
+                found.append(translator.pixels.tensor(read, size=size)[None])
     return found
 
 
