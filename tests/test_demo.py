@@ -22,11 +22,12 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from examples import draw_facades
+from examples import draw_facades, draw_streets
 from img2img_hub.demo.app import build_demo, launch_options
 from img2img_hub.demo.models import Model, Models, find_models
 from img2img_hub.demo.texts import TEXTS
 from img2img_hub.demo.uploads import save_png
+from img2img_hub.images.palettes import rgb
 from img2img_hub.translation.translator import Translator
 from tests.browser.serving import ROOT, picture, serve, write_model
 
@@ -305,11 +306,19 @@ def test_a_bad_port_is_one_line_on_stderr(tmp_path):
     assert "GRADIO_SERVER_PORT" in run.stderr
 
 
-def test_the_shipped_examples_are_what_the_script_draws():
-    folder = ROOT / "model_cards" / "facades-label2photo" / "examples"
-    assert {path.stem for path in folder.glob("*.png")} == {building.name for building in draw_facades.BUILDINGS}
-    for building in draw_facades.BUILDINGS:
-        drawn = draw_facades.draw_building(building)
-        assert drawn.size == (256, 256)
-        assert {colour for _, colour in drawn.getcolors() or []} <= set(draw_facades.PALETTE.values())
-        assert np.array_equal(np.asarray(drawn), np.asarray(Image.open(folder / f"{building.name}.png").convert("RGB")))
+def test_the_shipped_examples_are_what_the_scripts_draw():
+    drawings = {
+        "facades-label2photo": {each.name: draw_facades.draw_building(each) for each in draw_facades.BUILDINGS},
+        "camvid-label2photo": {each.name: draw_streets.draw_street(each) for each in draw_streets.STREETS},
+    }
+    for model, drawn in drawings.items():
+        folder = ROOT / "model_cards" / model
+        palette = {
+            rgb((entry["color"],)).tobytes() for entry in json.loads((folder / "paint.json").read_text())["palette"]
+        }
+        assert {path.stem for path in (folder / "examples").glob("*.png")} == set(drawn)
+        for name, image in drawn.items():
+            assert image.size == (256, 256)
+            assert {bytes(colour) for _, colour in image.getcolors() or []} <= palette
+            with Image.open(folder / "examples" / f"{name}.png") as shipped:
+                assert np.array_equal(np.asarray(image), np.asarray(shipped.convert("RGB")))
