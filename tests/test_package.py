@@ -162,13 +162,13 @@ def test_the_page_imports_no_compiler_until_it_has_answered(tmp_path):
     """Neither to be put together nor to load a model and translate."""
     code = """
         import sys
-        from PIL import Image
         from img2img_hub.demo.app import build_demo
         from img2img_hub.demo.models import find_models
 
         models = find_models("model_cards")
         build_demo(models)
-        models.translator(next(iter(models.models)))(Image.new("RGB", (64, 48)))
+        for key, model in models.models.items():
+            models.translator(key)(model.examples[0])
         print([name for name in sys.argv[1:] if name in sys.modules])
     """
     names = [name for name in NOT_NEEDED if name != "gradio" and name != "tyro"]
