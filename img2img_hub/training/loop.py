@@ -26,7 +26,6 @@ from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.run.context import RunContext
 from img2img_hub.training.run.folder import RunFolder
 from img2img_hub.training.run.launch import (
-    denormals_as_zero,
     describe_speed,
     errors_of_each_process,
     errors_of_lost_processes,
@@ -73,7 +72,7 @@ def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, 
     folder = RunFolder(family=family, config=config, data=data, architecture=architecture or Architecture())
     with closing(folder), errors_of_writing(folder.checkpoints):
         accelerator = start_accelerator(config)
-        with errors_of_lost_processes(accelerator, folder.checkpoints), denormals_as_zero():
+        with errors_of_lost_processes(accelerator, folder.checkpoints):
             finished = _train(folder, accelerator)
     return Run(path=folder.path, family=family, config=folder.config, finished=finished)
 

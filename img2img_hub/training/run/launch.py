@@ -175,17 +175,3 @@ def _refuse_strangers(num_processes: int) -> None:
             "the launcher prepared several processes but started this one alone (accelerate launch --cpu "
             f"--num_processes N does that). {cure}"
         )
-
-
-@contextmanager
-def denormals_as_zero() -> Iterator[None]:
-    """Let the CPU take numbers below 1e-38 for 0, as GPUs do: it calculates with them many times slower.
-
-    Gradients of networks that start with small weights are full of them: a step of GauGAN takes five times as long.
-    """
-    already = bool((torch.tensor([1e-39]) * 0.5 == 0).all())
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(already)
