@@ -75,10 +75,11 @@ def test_every_example_of_a_shipped_model_is_near_float32(folder):
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_float32_is_float32(backend):
-    """A shipped U-Net whose innermost norms magnify what they get."""
-    folder = ROOT / "model_cards/facades-label2photo"
+    """A shipped U-Net whose innermost norms magnify what they get. (Those of the facades model magnify rounding in
+    float32, too: 58 dB by ONNX Runtime, 66 by OpenVINO, where bfloat16 has 50 to 53.)"""
+    folder = ROOT / "model_cards/camvid-label2photo"
     exact = Translator.from_pretrained(folder, device="cpu")
-    assert worst(exact.with_backend(backend), exact, folder) > 60  # 64 of the facades model, 57 in bfloat16
+    assert worst(exact.with_backend(backend), exact, folder) > 60  # 70 and 81 of this model, 58 in bfloat16
 
 
 def test_batches_any_sizes_variations_and_strips_are_right(model):
