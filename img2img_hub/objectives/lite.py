@@ -109,6 +109,11 @@ def load_lite1(path: Path | None = None) -> Lite1:
     return _loaded(Lite1(), path)
 
 
+def load_lite(name: str) -> Lite0:
+    """The one that is called so, "lite0" or "lite1", with the weights of its package. Raises ValueError as they do."""
+    return load_lite0() if name == "lite0" else load_lite1()
+
+
 _Network = TypeVar("_Network", bound=Lite0)
 
 

@@ -58,7 +58,7 @@ def make_perceptual(name: str, *, normalise: bool = False) -> PerceptualLoss:
         ValueError: weights that cannot be had, with the ways out.
     """
     if name in ("lite0", "lite1"):
-        network = lite.load_lite0() if name == "lite0" else lite.load_lite1()
+        network = lite.load_lite(name)
         network.stages = network.stages[:LITE_STAGES]
         return PerceptualLoss(network, tuple(weight * LITE_SCALE for weight in WEIGHTS))
     if name != "vgg19" and not Path(name).is_file():

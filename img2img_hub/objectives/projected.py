@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from img2img_hub.objectives.lite import load_lite0, load_lite1
+from img2img_hub.objectives.lite import load_lite
 from img2img_hub.objectives.perceptual import LITE_SCALE
 
-EYES = ("lite0", "lite1")
 STAGES = (1, 2, 4, 6)
 """Of seven: the last at each size from a quarter on."""
 CHANNELS = "24,40,112,320"
@@ -48,5 +47,5 @@ class ThroughEye(nn.Module):
 
 
 def make_eye(name: str) -> Eye:
-    """The eye by its name, of EYES. Raises ValueError where its package is missing."""
-    return Eye(load_lite0() if name == "lite0" else load_lite1())
+    """The eye that is called so, "lite0" or "lite1". Raises ValueError where its package is missing."""
+    return Eye(load_lite(name))
