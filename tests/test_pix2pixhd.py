@@ -316,8 +316,8 @@ def test_with_a_map_of_instances_each_has_its_style_and_borders_are_seen(start, 
     seen = []
     original = InstanceEncoder.forward
 
-    def forward(self, image, instances):
-        seen.append((instances, original(self, image, instances)))
+    def forward(self, image, instances, classes):
+        seen.append((instances, original(self, image, instances, classes)))
         return seen[-1][1]
 
     monkeypatch.setattr(InstanceEncoder, "forward", forward)

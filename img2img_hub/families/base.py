@@ -200,6 +200,10 @@ class Family:
         """Columns of a sheet beside the inputs, the output and the target, by title: (1, 1 or 3, H, W) in [-1, 1]."""
         return {}
 
+    def complete(self, generator: Network, networks: Networks) -> None:
+        """Give a copy of a generator, before it is drawn, measured or published, what it is to have beside its weights
+        from the others, which are bare."""
+
     @property
     def differentiates_twice(self) -> bool:
         """Whether a loss holds a gradient of the judges. Compiled networks cannot be differentiated again."""

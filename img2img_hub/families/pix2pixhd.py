@@ -26,6 +26,8 @@ from img2img_hub.objectives.losses import AdversarialLoss
 
 WIDTH = 64
 """Channels of the global generator and of the discriminators at full resolution."""
+STYLES = 10
+"""Of each class that a translation has to draw from (authors' code)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,8 @@ class Pix2PixHD(PairedAdversarialFamily):
     weights, by an Adam that starts afresh (authors: 10, or 20 where memory is short)."""
     styles: Literal["none", "instances", "labels"] = "none"
     """What else the generator sees: none; instances: for each thing in the target what an encoder makes of it (section
-    3.4; needs a map of instances beside the label map); labels: the same for each class. Translations see none of it,
-    which is 0."""
+    3.4; needs a map of instances beside the label map); labels: the same for each class. Translations have the most
+    usual of each class, or with a seed one that is drawn among ten."""
     style_channels: int = 3
     """Numbers that the encoder makes of each thing."""
 
@@ -99,6 +101,7 @@ class Pix2PixHD(PairedAdversarialFamily):
             out_channels=out_channels,
             image_size=image_size,
             feature_channels=features,
+            styles=STYLES if features else 0,
         )
         assert isinstance(generator, CoarseToFineGenerator)
         if self.fix_global_epochs and not generator.outermost:
@@ -115,7 +118,7 @@ class Pix2PixHD(PairedAdversarialFamily):
         }
         if features:
             networks["encoder"] = InstanceEncoder(
-                in_channels=out_channels, out_channels=features, width=max(1, full // 4)
+                in_channels=out_channels, out_channels=features, width=max(1, full // 4), classes=in_channels
             )
         return networks
 
@@ -179,11 +182,20 @@ class Pix2PixHD(PairedAdversarialFamily):
         """(N, C, H, W), by the target's own features where the generator sees any."""
         if self.styles == "none":
             return networks["generator"](batch["source"])
-        things = batch["instances"] if self.styles == "instances" else _numbers(batch["source"])
-        return networks["generator"](batch["source"], networks["encoder"](batch["target"], things))
+        classes = _numbers(batch["source"]) if self.styles == "labels" else batch.get("classes")
+        things = classes if self.styles == "labels" else batch["instances"]
+        return networks["generator"](batch["source"], networks["encoder"](batch["target"], things, classes))
+
+    def complete(self, generator: Network, networks: Networks) -> None:
+        """With the styles of the things that the encoder saw last (section 3.4)."""
+        if self.styles != "none":
+            encoder = networks["encoder"]
+            assert isinstance(generator, CoarseToFineGenerator)
+            assert isinstance(encoder, InstanceEncoder)
+            generator.centres.copy_(encoder.styles(STYLES))
 
 
 def _numbers(classes: Tensor) -> Tensor:
-    """A label map with a channel a class, (N, C, H, W), as whole numbers (N, 1, H, W), 0 for none."""
+    """A label map with a channel a class, (N, C, H, W), as whole numbers (N, 1, H, W), -1 for none."""
     count = torch.arange(1, classes.shape[1] + 1, device=classes.device).view(-1, 1, 1)
-    return (classes.round().long() * count).sum(dim=1, keepdim=True)
+    return (classes.round().long() * count).sum(dim=1, keepdim=True) - 1

@@ -183,6 +183,16 @@ class BandValues:
             whole = torch.cat(parts, dim=-3)
         return whole if valid is None else whole.masked_fill(~valid, 0)
 
+    def class_channels(self, numbers: Tensor) -> Tensor | None:
+        """Of the numbers of `parted`, (N, K, H, W), the channel of `joined` that is 1 for the first band of classes,
+        (N, 1, H, W) int64, -1 where none is; None without such a band."""
+        band = next((band for band, count in enumerate(self.classes) if count), None)
+        if band is None:
+            return None
+        place, count = self.numbered.index(band), self.classes[band]
+        own = numbers[:, place : place + 1].long()
+        return torch.where((own >= 0) & (own < count), own + band, -1)  # bands before it have one channel each
+
     def to_units(self, tensor: Tensor, *, valid: np.ndarray | None = None) -> np.ndarray:
         """The inverse: (C, H, W) in [-1, 1] to (H, W, C) in units, of the bands' type, with `no_data` where it is not
         `valid`. Whole numbers are rounded; where they have no value for that, such pixels keep what they have."""

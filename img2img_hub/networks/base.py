@@ -241,6 +241,13 @@ class Generator(Network):
     """Bands of noise that `forward` takes as `noise`, 0 for none."""
     latent: int = 0
     """Length of the style vector that `forward` takes as `latent`, (N, latent), 0 for none."""
+    styles: int = 0
+    """Styles that each class can be drawn in: `draw_features` makes what `forward` takes as `features`; 0 for none."""
+
+    def draw_features(self, source: Tensor, things: Tensor | None = None) -> Tensor:
+        """Features of `styles` that are drawn for a source (N, in_channels, H, W), from PyTorch's generator of the CPU:
+        one for each of `things`, whole numbers (N, 1, H, W); None: one for each class."""
+        raise NotImplementedError
 
 
 Stages = tuple[tuple[Tensor, ...], ...]

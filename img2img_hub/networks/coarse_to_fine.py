@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator, Network
@@ -44,9 +45,11 @@ class CoarseToFineGenerator(Generator):
         layout: "pix2pix": no biases beside batch norm, all of them 0 at the start. "pix2pixhd" (the authors' code):
             biases everywhere, which start as PyTorch draws them.
         feature_channels: bands of features beside the source, as an `InstanceEncoder` makes them; 0 for none.
+        styles: of each class that it can translate in, where features are not given (authors' code: 10); 0 for none.
     """
 
-    later_arguments = frozenset({"layout", "feature_channels"})
+    later_arguments = frozenset({"layout", "feature_channels", "styles"})
+    centres: Tensor
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class CoarseToFineGenerator(Generator):
         upsample: Upsample = "transpose",
         layout: Biases = "pix2pix",
         feature_channels: int = 0,
+        styles: int = 0,
     ) -> None:
         super().__init__()
         check_range(
@@ -73,7 +77,10 @@ class CoarseToFineGenerator(Generator):
             enhancer_blocks=(enhancer_blocks, 0, 64),
             dropout=(dropout, 0.0, 0.95),
             feature_channels=(feature_channels, 0, 64),
+            styles=(styles, 0, 64),
         )
+        if styles and not feature_channels:
+            raise ValueError(f"styles are of feature_channels, of which there are none, got styles {styles}")
         if layout not in get_args(Biases):
             raise ValueError(f"layout must be one of {', '.join(get_args(Biases))}, got {layout!r:.60}")
         self.in_channels = in_channels
@@ -104,9 +111,13 @@ class CoarseToFineGenerator(Generator):
             self.backs.append(nn.Sequential(*back))
 
         initialise(self.modules(), biases=layout == "pix2pix")
+        self.styles = styles
+        if styles:
+            # Features by channel of the source, so that a 1×1 convolution makes them of classes; 0 for other channels.
+            self.register_buffer("centres", torch.zeros(styles, feature_channels, in_channels))
 
     def forward(self, source: Tensor, features: Tensor | None = None) -> Tensor:
-        """Translate. `features`: (N, feature_channels, H, W); None: 0, which is none of any style."""
+        """Translate. `features`: (N, feature_channels, H, W); None: the most usual style of each class."""
         height, width = source.shape[-2:]
         if height % self.multiple or width % self.multiple or min(height, width) < self.min_size:
             raise ValueError(
@@ -114,7 +125,9 @@ class CoarseToFineGenerator(Generator):
                 f"{self.min_size}, got {height}×{width}; pad the image (Translator does it)"
             )
         if self.feature_channels:
-            if features is None:
+            if features is None and self.styles:
+                features = F.conv2d(source, self.centres[0][:, :, None, None])
+            elif features is None:
                 features = source.new_zeros((len(source), self.feature_channels, height, width))
             source = torch.cat([source, features.to(source)], dim=1)
         sizes = [source]
@@ -124,6 +137,19 @@ class CoarseToFineGenerator(Generator):
         for front, back in zip(self.fronts, self.backs, strict=True):
             made = back(front(sizes.pop()) + made)
         return made
+
+    def draw_features(self, source: Tensor, things: Tensor | None = None) -> Tensor:
+        if things is None:
+            drawn = torch.randint(self.styles, (self.in_channels,)).to(source.device)
+            kernel = self.centres.gather(0, drawn.expand_as(self.centres[:1]))[0]
+            return F.conv2d(source, kernel[:, :, None, None])
+        _, places = things.flatten().unique(return_inverse=True)
+        drawn = torch.randint(self.styles, (int(places.max()) + 1,)).to(places.device)[places].view(things.shape)
+        kernels = self.centres[..., None, None]
+        return sum(
+            (F.conv2d(source * (drawn == number), kernel) for number, kernel in enumerate(kernels)),
+            start=source.new_zeros(()),
+        )
 
     @property
     def outermost(self) -> list[nn.Parameter]:

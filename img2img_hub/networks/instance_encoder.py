@@ -1,6 +1,11 @@
 """What pix2pixHD makes styles of: features of a photo, one value for each thing in it (arXiv 1711.11585, section 3.4).
 
 python -c "from img2img_hub.networks import InstanceEncoder; print(InstanceEncoder().parameter_count)"
+
+A translation has no photo to take them from: there each thing has one of the styles that were usual for its class. The
+authors' code encodes the training images once more at the end; here the encoder remembers what it last made of things
+while it learnt, as batch norm does its averages, so that every checkpoint has its styles and streams need no second
+reading.
 """
 
 import torch
@@ -9,7 +14,12 @@ from torch import Tensor, nn
 from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Network
 from img2img_hub.networks.blocks import Norm, initialise
+from img2img_hub.networks.clusters import clusters
 from img2img_hub.networks.resnet import decoder, encoder, to_image
+
+REMEMBERED = 256
+"""Things of each class that an encoder remembers in a training."""
+_SMALLEST = 1 / 64  # of the image: smaller things make no style (authors' code)
 
 
 class InstanceEncoder(Network):
@@ -23,7 +33,12 @@ class InstanceEncoder(Network):
         width: channels at full resolution (authors' code: 16).
         halvings: and as many doublings (authors' code: 4).
         norm: "instance" (paper), "batch" or "none".
+        classes: that things may be of; 0: none are remembered.
     """
+
+    later_arguments = frozenset({"classes"})
+    remembered: Tensor
+    seen: Tensor
 
     def __init__(
         self,
@@ -33,6 +48,7 @@ class InstanceEncoder(Network):
         width: int = 16,
         halvings: int = 4,
         norm: Norm = "instance",
+        classes: int = 0,
     ) -> None:
         super().__init__()
         check_range(
@@ -40,6 +56,7 @@ class InstanceEncoder(Network):
             out_channels=(out_channels, 1, 64),
             width=(width, 1, 512),
             halvings=(halvings, 1, 6),
+            classes=(classes, 0, 4096),
         )
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -49,9 +66,40 @@ class InstanceEncoder(Network):
             *to_image(width, out_channels),
         )
         initialise(self.modules(), biases=False)
+        if classes:
+            self.register_buffer("remembered", torch.zeros(classes, REMEMBERED, out_channels))
+            self.register_buffer("seen", torch.zeros(classes, dtype=torch.long))  # things of each class so far
 
-    def forward(self, image: Tensor, instances: Tensor) -> Tensor:
-        return means_by_instance(self.layers(image), instances)
+    def forward(self, image: Tensor, instances: Tensor, classes: Tensor | None = None) -> Tensor:
+        """`classes`: (N, 1, H, W) whole numbers, -1 for none; with them the things are remembered while it trains."""
+        features = means_by_instance(self.layers(image), instances)
+        if classes is not None and self.training:
+            self._remember(features, instances, classes)
+        return features
+
+    @torch.no_grad()
+    def _remember(self, features: Tensor, instances: Tensor, classes: Tensor) -> None:
+        """Put each thing that is large enough in the place of the oldest of its class."""
+        for image, numbers, kinds in zip(features, instances, classes, strict=True):
+            _, places, sizes = numbers.flatten().unique(return_inverse=True, return_counts=True)
+            pixels = torch.arange(len(places), device=places.device)
+            first = torch.empty_like(sizes).scatter_reduce(0, places, pixels, "amin", include_self=False)
+            first = first[sizes > len(places) * _SMALLEST]
+            for pixel, kind in zip(first.tolist(), kinds.flatten()[first].tolist(), strict=True):
+                if kind >= 0:
+                    place = int(self.seen[kind]) % REMEMBERED
+                    self.remembered[kind, place] = image.flatten(1)[:, pixel].to(self.remembered)
+                    self.seen[kind] += 1
+
+    def styles(self, count: int) -> Tensor:
+        """The usual styles of each class, (count, out_channels, classes): the centres of the clusters of what is
+        remembered, the most usual one first, over again where there are fewer; 0 of a class of which nothing is."""
+        styles = self.remembered.new_zeros(count, self.out_channels, len(self.seen))
+        for kind, seen in enumerate(self.seen.tolist()):
+            if seen:
+                found = clusters(self.remembered[kind, :seen], count)
+                styles[:, :, kind] = found[torch.arange(count) % len(found)].to(styles)
+        return styles
 
 
 def means_by_instance(features: Tensor, instances: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ def describe(
         settings.describe_bands() + (f", {network.scale} times the size" if network.scale != 1 else ""),
         normalised,
         *([f"styles of {network.latent} numbers"] if network.latent else []),
+        *([f"{network.styles} styles of each class"] if network.styles else []),
         f"trained at {settings.working_size}×{settings.working_size} · resize {settings.resize}",
         f"on {device}" + ("" if backend == "torch" else f" by {backend}"),
     ]

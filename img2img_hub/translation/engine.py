@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Self, get_args
 
@@ -89,7 +89,7 @@ class Engine:
         self._stop: Stop | None = None
         self.style: Style | None = None
 
-    def __call__(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
+    def __call__(self, batch: Tensor, *, seed: int | None = None, things: Tensor | None = None) -> Tensor:
         """(N, in_channels, H, W) float in [-1, 1] of any size to (N, out_channels, scale · H, scale · W), on the
         batch's device.
 
@@ -97,6 +97,7 @@ class Engine:
 
         Args:
             seed: None: the one deterministic output. A number: dropout, noise and style are drawn, by PyTorch.
+            things: with a seed, the instances in the images, whole numbers (N, 1, H, W), see `variation.vary`.
 
         Raises:
             ValueError: another shape, a bad seed, not enough memory for that size, or the backend failed.
@@ -111,15 +112,21 @@ class Engine:
             return self._one_by_one(batch)
         if not plain and not self.fits(height, width):
             raise self._too_large_to_vary(height, width)
-        padded, (top, left) = pad_to_multiple(
-            batch.to(self.device, torch.float32), multiple=self._multiple(height, width)
-        )
+        multiple = self._multiple(height, width)
+        padded, (top, left) = pad_to_multiple(batch.to(self.device, torch.float32), multiple=multiple)
         with self._running(height, width), self._autocast():
             began = time.perf_counter()
             if plain:
                 output = self._by_backend(padded)
             else:  # one by one, so that an image's noise does not depend on its batch-mates
-                output = torch.cat([vary(self.network, one[None], seed=seed, style=self.style) for one in padded])
+                parts: Sequence[Tensor | None] = [None] * len(padded)
+                if things is not None:
+                    parts = pad_to_multiple(things.to(self.device), multiple=multiple)[0].split(1)
+                made = [
+                    vary(self.network, one, seed=seed, style=self.style, things=own)
+                    for one, own in zip(padded.split(1), parts, strict=True)
+                ]
+                output = torch.cat(made)
             place = {"top": top, "left": left, "height": height, "width": width}
             place = {name: pixels * self.scale for name, pixels in place.items()}
             output = crop(output, **place).to(batch.device, torch.float32)

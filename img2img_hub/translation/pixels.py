@@ -7,8 +7,9 @@ The translator puts its network between the two halves of this.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -108,6 +109,17 @@ class Pixels:
         values = self.settings.source_values
         assert values is not None
         return values.to_network(image.array.transpose(2, 0, 1), image.valid)
+
+    def things(self, images: Sequence[AnyImage], *, size: tuple[int, int]) -> Tensor | None:
+        """The instances in what `read` gave, whole numbers (N, 1, H, W), at `size` (width, height); None where the
+        model reads no map of them."""
+        values = self.settings.source_values
+        if values is None or not values.edges:
+            return None
+        rasters = [cast(Raster, resized(image, size)) for image in images]
+        return torch.stack(
+            [torch.from_numpy(each.array[:, :, values.edges[0]].astype(np.int64))[None] for each in rasters]
+        )
 
     def rows(self, image: AnyImage, first: int, last: int) -> Tensor:
         """(C, last - first, W) of what `tensor` gives at the image's own size."""

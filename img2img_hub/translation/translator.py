@@ -299,7 +299,7 @@ class Translator:
     def varies(self) -> bool:
         """Whether a seed makes a difference: the network has dropout, noise or styles."""
         dropout = any(isinstance(layer, Dropout) and layer.p > 0 for layer in self.network.modules())
-        return dropout or bool(self.network.noise_channels or self.network.latent)
+        return dropout or bool(self.network.noise_channels or self.network.latent or self.network.styles)
 
     @property
     def takes_style(self) -> bool:
@@ -330,12 +330,14 @@ class Translator:
             groups.setdefault(working_size if resize == "fit" else source.size, []).append(index)
         outputs: dict[int, AnyImage] = {}
         for size, members in groups.items():
-            plain = seed is None and self.engine.style is None
-            if resize == "native" and plain and not self.engine.fits(size[1], size[0]):
+            at_once = seed is not None or self.engine.style is not None
+            if resize == "native" and not at_once and not self.engine.fits(size[1], size[0]):
                 outputs |= {index: self._by_rows(originals[index], sources[index]) for index in members}
                 continue
-            batch = torch.stack([self.pixels.tensor(sources[index], size=size) for index in members])
-            for index, made in zip(members, self.translate_tensor(batch, seed=seed).cpu(), strict=True):
+            own = [sources[index] for index in members]
+            batch = torch.stack([self.pixels.tensor(source, size=size) for source in own])
+            things = self.pixels.things(own, size=size) if self.network.styles else None
+            for index, made in zip(members, self.engine(batch, seed=seed, things=things).cpu(), strict=True):
                 outputs[index] = self.pixels.finished(made, original=originals[index], source=sources[index])
         return [outputs[index] for index in range(len(images))]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from img2img_hub.networks import Network
+from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.blocks import set_variation
 
 _DRAWING = threading.Lock()  # the generators that variations are drawn from are the whole process's
@@ -23,10 +23,22 @@ class Style(NamedTuple):
     deviation: Tensor
 
 
-def vary(network: Network, source: Tensor, *, seed: int | None = None, style: Style | None = None) -> Tensor:
+def vary(
+    network: Network,
+    source: Tensor,
+    *,
+    seed: int | None = None,
+    style: Style | None = None,
+    things: Tensor | None = None,
+) -> Tensor:
     """What the network makes of one padded image (1, C, H, W), on its device, with dropout, noise and style drawn from
     `seed`, the style from around `style` where there is one; without a seed in that style, and nothing is drawn. The
-    global generators are left as they were."""
+    global generators are left as they were.
+
+    Args:
+        things: the instances in the image, whole numbers (1, 1, H, W), each of which gets a style of its own where the
+            network has some of each class (pix2pixHD, arXiv 1711.11585).
+    """
     device = source.device
     if seed is None:
         return network(source) if style is None else network(source, latent=style.mean.to(device))
@@ -45,6 +57,8 @@ def vary(network: Network, source: Tensor, *, seed: int | None = None, style: St
             if length := int(getattr(network, "latent", 0)):
                 z = torch.randn(1, length)
                 drawn["latent"] = z if style is None else style.mean + style.deviation * z
+            if isinstance(network, Generator) and network.styles:
+                drawn["features"] = network.draw_features(source, things)
             return network(source, **{name: values.to(device) for name, values in drawn.items()})
     finally:
         set_variation(network, False)

@@ -140,7 +140,8 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
 
     def joined(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """A batch of samples with (N, C, H, W) of what the network sees of each slot in the place of numbers, on its
-        device; of a source with instances also "instances", (N, 1, H, W) int32."""
+        device; of a source with instances also "instances", (N, 1, H, W) int32, and of one that has a label map,
+        too, "classes", the channel that is 1 there, -1 where none is."""
         for name, values in self._values.items():
             if values is None or f"{name}_numbers" not in batch:
                 continue
@@ -149,6 +150,8 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
             if name == "source" and values.edges:
                 place = values.numbered.index(values.edges[0])
                 batch["instances"] = numbers[:, place : place + 1].int()
+                if (classes := values.class_channels(numbers)) is not None:
+                    batch["classes"] = classes
             batch[name] = values.joined(seen, numbers, valid=None if valid is None else valid > 0)
         return batch
 

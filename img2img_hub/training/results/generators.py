@@ -91,7 +91,9 @@ class Generators:
         assert isinstance(network, Network)
         average = self.state.averages.get(name)
         state = None if average is None else average.module.state_dict()  # type: ignore[union-attr]
-        return network.copy_as_saved(dtype=self.config.save_dtype, state=state)
+        copy = network.copy_as_saved(dtype=self.config.save_dtype, state=state)
+        self.family.complete(copy, dict(self.state.networks))
+        return copy
 
     def _norm_statistics(self, network: nn.Module) -> NormStatistics:
         """Batch norm that saw one image at a time in training must see one image's statistics at test time too;
