@@ -15,7 +15,7 @@ from typing import Any
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network
 
 # Channels come from the data, features and styles from the family, not from a flag.
-_GIVEN = ("in_channels", "out_channels", "feature_channels", "latent", "latent_side")
+_GIVEN = ("in_channels", "out_channels", "feature_channels", "styles", "latent", "latent_side")
 PREFIX = "discriminator_"
 
 
