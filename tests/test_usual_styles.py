@@ -15,6 +15,7 @@ from img2img_hub import CoarseToFineGenerator, DataConfig, Network, Pix2PixHD, T
 from img2img_hub.networks import InstanceEncoder
 from img2img_hub.networks.clusters import clusters
 from img2img_hub.networks.instance_encoder import REMEMBERED
+from img2img_hub.official.file import read_official, save_official
 from tests.runs import assert_same_end, interrupt_at
 
 pytest_plugins = ["tests.starting"]
@@ -45,9 +46,9 @@ def test_rows_that_are_few_or_equal_have_as_many_clusters_as_differ():
 # --- what the encoder remembers ---------------------------------------------------------------------------------------
 
 
-def encoder(**options) -> InstanceEncoder:
+def encoder(*, halvings: int = 1) -> InstanceEncoder:
     torch.manual_seed(0)
-    return InstanceEncoder(width=2, halvings=1, out_channels=2, classes=3, **options).train()
+    return InstanceEncoder(width=2, halvings=halvings, out_channels=2, classes=3).train()
 
 
 def test_an_encoder_in_training_remembers_each_thing_of_a_class_that_is_large_enough():
@@ -154,6 +155,20 @@ def test_styles_need_features_and_a_config_without_them_is_as_before(tmp_path):
     config = {key: value for key, value in before.config.items() if key != "styles"}
     assert "centres" not in before.state_dict()
     assert Network._from_config(config, where="before").config == before.config
+
+
+def test_official_files_are_of_the_networks_without_their_styles(tmp_path):
+    for made, asked in ((generator_of_instances(), {"features": 2}), (encoder(halvings=4).eval(), {})):
+        save_official(made, tmp_path / "net.pth")
+        loaded = read_official(tmp_path / "net.pth", **asked).network
+        known = loaded.state_dict()
+        assert known.keys() == {name for name in made.state_dict() if name not in ("centres", "remembered", "seen")}
+        assert all(torch.equal(value, made.state_dict()[name]) for name, value in known.items())
+
+
+def generator_of_instances() -> CoarseToFineGenerator:
+    shape = {"width": 4, "blocks": 1, "enhancers": 1, "feature_channels": 2, "styles": 4}
+    return CoarseToFineGenerator(layout="pix2pixhd", **shape).eval()
 
 
 # --- from the run to translations -------------------------------------------------------------------------------------

@@ -187,5 +187,6 @@ def original_names(network: Network, layout: Layout | None = None) -> dict[str, 
     """{our name of a tensor: the original's}, in the order of its state dict; by default in that which is written."""
     layout = layout or layout_of(network)
     assert layout is not None
-    names = {name: layout.name(name, network) for name in network.state_dict()}
+    tensors = [name for name in network.state_dict() if name not in layout.elsewhere]
+    names = {name: layout.name(name, network) for name in tensors}
     return dict(sorted(names.items(), key=lambda pair: layout.order(pair[1])))

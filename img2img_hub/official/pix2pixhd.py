@@ -37,7 +37,15 @@ class _Biased(Layout):
 class CoarseToFine(_Biased):
     network = CoarseToFineGenerator
     mark, kernel = "model.1.weight", (7, 7)
-    free = (Layout.free - {"dropout"}) | {"blocks", "enhancers", "enhancer_blocks", "feature_channels", "layout"}
+    free = (Layout.free - {"dropout"}) | {
+        "blocks",
+        "enhancers",
+        "enhancer_blocks",
+        "feature_channels",
+        "layout",
+        "styles",
+    }
+    elsewhere = frozenset({"centres"})  # features_clustered_010.npy
     asks = frozenset({"features"})
 
     def recognises(self, state: State) -> bool:
@@ -101,7 +109,8 @@ class CoarseToFine(_Biased):
 class InstanceEncoderLayout(_Biased):
     network = InstanceEncoder
     mark, kernel = "model.1.weight", (7, 7)
-    free = (Layout.free - {"dropout"}) | {"halvings"}
+    free = (Layout.free - {"dropout"}) | {"halvings", "classes"}
+    elsewhere = frozenset({"remembered", "seen"})
 
     def recognises(self, state: State) -> bool:
         plain = not has_blocks(state) and not places_of("filt", state) and halvings(state) != _CYCLEGAN
