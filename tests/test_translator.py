@@ -361,8 +361,9 @@ def test_bands_that_no_settings_speak_of_are_floats_as_the_network_sees_them():
     [
         ({"resize": "crop"}, "resize must be 'native' or 'fit', got 'crop'"),
         ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
-        ({"seed": -1}, "a seed is a whole number from 0 on, got -1"),
-        ({"seed": 1.5}, "a seed is a whole number from 0 on, got 1.5"),
+        ({"seed": -1}, r"a seed is a whole number from 0 to 2\*\*63 - 1, got -1"),
+        ({"seed": 1.5}, r"a seed is a whole number from 0 to 2\*\*63 - 1, got 1.5"),
+        ({"seed": True}, "a seed is a whole number from 0 .* got True"),
     ],
 )
 def test_bad_options_are_refused(options, message):

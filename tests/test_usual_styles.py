@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from img2img_hub import CoarseToFineGenerator, DataConfig, Network, Pix2PixHD, Translator
 from img2img_hub.networks import InstanceEncoder
 from img2img_hub.networks.clusters import clusters
-from img2img_hub.networks.instance_encoder import REMEMBERED
+from img2img_hub.networks.instance_encoder import MEMORY, REMEMBERED
 from img2img_hub.official.file import read_official, save_official
+from img2img_hub.translation.settings import TranslationSettings
 from tests.runs import assert_same_end, interrupt_at
 
 pytest_plugins = ["tests.starting"]
@@ -54,20 +55,15 @@ def encoder(*, halvings: int = 1) -> InstanceEncoder:
 def test_an_encoder_in_training_remembers_each_thing_of_a_class_that_is_large_enough():
     made = encoder()
     things = torch.zeros(2, 1, 32, 32, dtype=torch.int32)
-    things[0, :, :16], things[0, :, 31, :16], things[0, :, 30, :17] = (
-        2005,
-        7,
-        8,
-    )  # half; 16 pixels are 1/64, 17 are more
+    things[0, :, :16], things[0, :, 31, :16], things[0, :, 30, :17] = 2005, 7, 8  # 16 pixels are 1/64, 17 are more
     things[1, :, :, :16] = 2006
     classes = torch.tensor([0, -1])[:, None, None, None].expand(2, 1, 32, 32).clone()
-    classes[0, :, :16], classes[0, :, 30:], classes[1, :, :, :16] = 2, 1, 2
+    classes[0, :, :16], classes[0, :, 30], classes[1, :, :, :16] = 2, 1, 2
+    classes[0, :, 31] = 2  # too small, of a class that has larger ones
     features = made(torch.rand(2, 3, 32, 32), things, classes)
-    assert made.seen.tolist() == [
-        1,
-        1,
-        2,
-    ]  # 0 of the first image, 8, 2005 and 2006; what is 0 in the second has no class
+    assert made.images == 2
+    # 8 and what is 0 beside it are 17 and 15 pixels of class 1, which is of the first image as 0 is of class 0.
+    assert made.seen.tolist() == [1, 1, 2]
     assert torch.equal(made.remembered[0, 0], features[0, :, 20, 20].detach())
     assert torch.equal(made.remembered[1, 0], features[0, :, 30, 0].detach())
     assert torch.equal(made.remembered[2, :2], features[:, :, 0, 0].detach())
@@ -76,6 +72,36 @@ def test_an_encoder_in_training_remembers_each_thing_of_a_class_that_is_large_en
     made(torch.rand(2, 3, 32, 32), things)
     made.eval()(torch.rand(2, 3, 32, 32), things, classes)
     assert torch.equal(made.remembered, before)
+
+
+def test_a_number_that_is_no_things_is_remembered_for_every_class_that_has_it():
+    """As 0 where maps of instances number cars and people alone."""
+    made, things = encoder(), torch.zeros(1, 1, 32, 32, dtype=torch.int32)
+    classes = (torch.arange(32) // 16).expand(1, 1, 32, 32)
+    features = made(torch.rand(1, 3, 32, 32), things, classes)
+    assert made.seen.tolist() == [1, 1, 0]
+    assert torch.equal(made.remembered[0, 0], features[0, :, 0, 0].detach())
+    assert torch.equal(made.remembered[1, 0], features[0, :, 0, 0].detach())
+
+
+def test_small_things_count_for_a_class_that_has_no_large_one():
+    made = encoder()
+    things = torch.arange(64).view(8, 8).repeat_interleave(4, 0).repeat_interleave(4, 1)[None, None]  # of 1/64 each
+    made(torch.rand(1, 3, 32, 32), things, torch.ones_like(things))
+    assert made.seen.tolist() == [0, 64, 0]
+    made(torch.rand(1, 3, 32, 32), things // 2, torch.ones_like(things))  # of 1/32
+    made(torch.rand(1, 3, 32, 32), things, torch.ones_like(things))
+    assert made.seen.tolist() == [0, 96, 0]
+    assert torch.equal(made.styles(5)[:, :, 1], clusters(made.remembered[1, 64:96], 5))
+
+
+def test_no_number_is_remembered_that_is_none():
+    made = encoder()
+    image = torch.rand(2, 3, 32, 32)
+    image[1] = torch.nan
+    made(image, torch.zeros(2, 1, 32, 32, dtype=torch.int32), torch.zeros(2, 1, 32, 32, dtype=torch.long))
+    assert made.seen.tolist() == [1, 0, 0]
+    assert made.styles(3).isfinite().all()
 
 
 def test_of_more_things_than_it_remembers_the_latest_are_kept():
@@ -89,7 +115,9 @@ def test_of_more_things_than_it_remembers_the_latest_are_kept():
 
 def test_styles_are_the_clusters_of_each_class_over_again_where_there_are_fewer():
     made = encoder()
-    made.seen[1], made.seen[2] = 3, REMEMBERED + 9
+    made.seen[1], made.seen[2], made.images[()] = 3, REMEMBERED + 9, 100
+    made.shares[:] = 0.5
+    made.when[1, :3], made.when[2] = 80, 90
     made.remembered[1, :3] = torch.tensor([[1.0, 2.0], [3.0, 4.0], [3.0, 4.0]])
     made.remembered[2] = torch.rand(REMEMBERED, 2) + 5
     styles = made.styles(4)
@@ -97,6 +125,35 @@ def test_styles_are_the_clusters_of_each_class_over_again_where_there_are_fewer(
     assert not styles[:, :, 0].any()
     assert styles[:, :, 1].tolist() == [[3.0, 4.0], [1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]
     assert torch.equal(styles[:, :, 2], clusters(made.remembered[2], 4))
+
+
+def test_styles_are_of_the_last_quarter_of_the_training_or_of_when_a_class_came_last():
+    made = encoder()
+    made.seen[:], made.images[()], made.shares[:] = 4, 100, 0.5
+    made.remembered[:2, :4] = torch.arange(4.0)[:, None]
+    made.when[0, :4] = torch.tensor([1, 75, 76, 100])
+    made.when[1, :4] = torch.tensor([1, 20, 20, 5])
+    assert sorted(made.styles(2)[:, 0, 0].tolist()) == [2, 3]
+    assert sorted(made.styles(2)[:, 0, 1].tolist()) == [1, 2]
+
+
+def test_what_is_remembered_is_of_one_training_and_weights_go_to_the_next():
+    before, after = encoder(), encoder()
+    things = torch.zeros(1, 1, 8, 8, dtype=torch.int32)
+    before(torch.rand(1, 3, 8, 8), things, things.long())
+    with torch.no_grad():
+        before.layers[1].weight.mul_(2)
+    other = InstanceEncoder(width=2, halvings=1, out_channels=2)
+    assert after.take_over(before) == "all its weights"
+    assert other.take_over(before) == "all its weights"
+    assert torch.equal(after.layers[1].weight, before.layers[1].weight)
+    assert torch.equal(other.layers[1].weight, before.layers[1].weight)
+    assert not after.seen.any()
+    assert after.take_over(InstanceEncoder(width=3, halvings=1, out_channels=2)) is None
+    old = {key: value for key, value in before.state_dict().items() if key.startswith("layers")}
+    after.load_state_dict(old)  # a checkpoint of before encoders remembered
+    before.forget()
+    assert not any(before.state_dict()[name].any() for name in MEMORY)
 
 
 # --- what the generator makes of styles -------------------------------------------------------------------------------
@@ -162,7 +219,7 @@ def test_official_files_are_of_the_networks_without_their_styles(tmp_path):
         save_official(made, tmp_path / "net.pth")
         loaded = read_official(tmp_path / "net.pth", **asked).network
         known = loaded.state_dict()
-        assert known.keys() == {name for name in made.state_dict() if name not in ("centres", "remembered", "seen")}
+        assert known.keys() == {name for name in made.state_dict() if name not in {"centres", *MEMORY}}
         assert all(torch.equal(value, made.state_dict()[name]) for name, value in known.items())
 
 
@@ -210,6 +267,7 @@ def test_a_run_publishes_the_styles_of_its_encoder_and_a_seed_draws_of_them(star
     assert last.seen[:2].tolist() == last.seen[:2].clamp(min=8).tolist()
     assert not last.seen[2:].any()  # edges are no class
     assert torch.allclose(weights["centres"], last.styles(10), atol=1e-6)
+    assert not (torch.cat([last.shares[0, :8], last.shares[1, :8]]) == 0).any()
     assert weights["centres"][:, :, :2].flatten(0, 1).unique().numel() > 8
     assert not weights["centres"][:, :, 2].any()
 
@@ -252,3 +310,53 @@ def test_what_it_makes_in_the_usual_styles_is_the_same_by_onnx_and_in_strips(sta
     assert not strips.engine.fits(900, 700)
     assert np.abs(np.asarray(strips(large)).astype(int) - np.asarray(translator(large)).astype(int)).max() <= 1
     assert translator(map, seed=5).tobytes() != translator(map).tobytes()
+
+
+def test_a_run_begins_with_generators_of_other_styles_or_none(start, streets, tmp_path, capsys):
+    family = Pix2PixHD(perceptual="none", styles="instances")
+    before = start(family, "before", data=streets, max_steps=2)
+    plain = tmp_path / "plain"  # as it is without styles, such as one that was converted
+    weights = load_file(before / "model.safetensors")
+    made = Network._from_config({**Network.from_pretrained(before).config, "styles": 0}, where="plain")
+    made.load_state_dict({name: value for name, value in weights.items() if name != "centres"}, assign=True)
+    made.save_weights(plain)
+    for where in (before, plain, before / "checkpoints/step-2"):
+        capsys.readouterr()
+        folder = start(family, "after", data=streets, init_from=str(where), max_steps=1, overwrite=True)
+        assert "starts from" in (said := capsys.readouterr().err) or "start from" in said
+        assert load_file(folder / "model.safetensors")["centres"].any()
+    assert (
+        not load_file(
+            start(family, "fresh", data=streets, init_from=str(before), max_steps=1)
+            / "training/encoder/model.safetensors"
+        )["images"]
+        > 1
+    )
+
+
+def test_what_is_measured_is_what_is_published(start, streets):
+    folder = start(Pix2PixHD(perceptual="none", styles="instances"), "half", data=streets, save_dtype="float16")
+    centres = load_file(folder / "model.safetensors")["centres"]
+    assert centres.dtype == torch.float16
+    encoder = InstanceEncoder.from_pretrained(folder / "training/encoder")
+    assert torch.allclose(centres.float(), encoder.styles(10), atol=2e-3)
+
+
+def test_each_thing_keeps_its_style_when_others_come_or_go():
+    made, classes = generator(), torch.zeros(64, 64, dtype=torch.long)
+    things = torch.arange(64).expand(64, 64)[None, None].clone()
+    torch.manual_seed(3)
+    before = made.draw_features(one_hot(classes), things)
+    things[..., :9] = -(2**40)
+    torch.manual_seed(3)
+    after = made.draw_features(one_hot(classes), things)
+    assert torch.equal(after[..., 9:], before[..., 9:])
+
+
+def test_a_style_of_a_photo_is_refused_in_words_of_such_a_model(tmp_path):
+    made = generator()
+    translator = Translator(made, TranslationSettings(family="pix2pixhd"), device="cpu")
+    with pytest.raises(
+        ValueError, match=r"takes no style of a photo: leave style \(--style\) out; a seed \(--seed\) draws"
+    ):
+        translator.with_style(Image.new("RGB", (8, 8)))

@@ -59,6 +59,7 @@ def export(
         output,
         working_size=translator.settings.working_size,
         inputs={slot.name: slot.channels for slot in translator.settings.inputs} or None,
+        values=translator.settings.source_values,
         about={"model": model, "revision": revision, "translation": translator.settings.to_dict()},
         dynamic=dynamic,
         half=half,

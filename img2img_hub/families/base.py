@@ -200,9 +200,10 @@ class Family:
         """Columns of a sheet beside the inputs, the output and the target, by title: (1, 1 or 3, H, W) in [-1, 1]."""
         return {}
 
-    def complete(self, generator: Network, networks: Networks) -> None:
-        """Give a copy of a generator, before it is drawn, measured or published, what it is to have beside its weights
-        from the others, which are bare."""
+    def complete(self, generator: Network, networks: Networks) -> Network:
+        """What of a generator is drawn, measured and published: itself, or another with something beside its weights
+        that the run's networks, which are bare, have learnt."""
+        return generator
 
     @property
     def differentiates_twice(self) -> bool:

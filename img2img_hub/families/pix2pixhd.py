@@ -101,7 +101,6 @@ class Pix2PixHD(PairedAdversarialFamily):
             out_channels=out_channels,
             image_size=image_size,
             feature_channels=features,
-            styles=STYLES if features else 0,
         )
         assert isinstance(generator, CoarseToFineGenerator)
         if self.fix_global_epochs and not generator.outermost:
@@ -186,13 +185,14 @@ class Pix2PixHD(PairedAdversarialFamily):
         things = classes if self.styles == "labels" else batch["instances"]
         return networks["generator"](batch["source"], networks["encoder"](batch["target"], things, classes))
 
-    def complete(self, generator: Network, networks: Networks) -> None:
+    def complete(self, generator: Network, networks: Networks) -> Network:
         """With the styles of the things that the encoder saw last (section 3.4)."""
-        if self.styles != "none":
-            encoder = networks["encoder"]
-            assert isinstance(generator, CoarseToFineGenerator)
-            assert isinstance(encoder, InstanceEncoder)
-            generator.centres.copy_(encoder.styles(STYLES))
+        if self.styles == "none":
+            return generator
+        encoder = networks["encoder"]
+        assert isinstance(generator, CoarseToFineGenerator)
+        assert isinstance(encoder, InstanceEncoder)
+        return generator.with_styles(encoder.styles(STYLES))
 
 
 def _numbers(classes: Tensor) -> Tensor:

@@ -98,6 +98,7 @@ def instance_ids(stored: Stored, *, dtype: str, name: str) -> Raster:
     if values.ndim != 2 or stored.lossy:
         had = f"is {_LOSSILY}" if values.ndim == 2 else f"has {values.shape[2]} bands"
         raise ImageError(f"{name} {had}, and instances are whole numbers: save them as grey PNG or TIFF of 16 bits")
+    _check_alpha(stored.alpha, name=name)
     whole = _whole(values, name=name, what="instances are numbered by")
     limits = np.iinfo(dtype)
     low, high = whole.min(), whole.max()  # of floats perhaps infinity
@@ -207,7 +208,7 @@ def _check_alpha(alpha: np.ndarray | None, *, name: str) -> None:
         column, row = first_of(clear)
         raise ImageError(
             f"{name} has an alpha band, which is {alpha[row, column]} of {opaque} at ({column}, {row}), and a pixel of "
-            "a label map has a class or has none: save it without alpha"
+            "such a map is of one or of none: save it without alpha"
         )
 
 

@@ -69,6 +69,9 @@ class Network(nn.Module, PyTorchModelHubMixin, library_name="img2img_hub", pipel
         """
         return None
 
+    def forget(self) -> None:
+        """Begin anew what it keeps of a training's images beside its weights, for another training; most keep none."""
+
     # --- saving -----------------------------------------------------------------------------------------------------
 
     def save_weights(self, folder: str | Path, *, dtype: str = "float32") -> None:

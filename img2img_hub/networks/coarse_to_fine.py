@@ -3,7 +3,7 @@
 python -c "from img2img_hub import CoarseToFineGenerator; print(CoarseToFineGenerator(width=8).config)"
 """
 
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from img2img_hub.networks.resnet import ResidualBlock, decoder, encoder, to_imag
 
 _HALVINGS = 4  # of the global generator
 _TO_IMAGE = 3  # layers
+_DRAWS = 4093  # of styles, for the numbers of things; a prime, for these often count by 1000 from class to class
 
 Biases = Literal["pix2pix", "pix2pixhd"]
 
@@ -138,18 +139,27 @@ class CoarseToFineGenerator(Generator):
             made = back(front(sizes.pop()) + made)
         return made
 
+    def with_styles(self, centres: Tensor) -> Self:
+        """A copy that translates in styles: features by style and channel of the source, (styles, feature_channels,
+        in_channels), the most usual style first."""
+        config = {**self.config, "styles": len(centres)}
+        made = type(self)(
+            **{key: value for key, value in config.items() if key not in ("architecture", "format_version")}
+        )
+        made.load_state_dict({**self.state_dict(), "centres": centres})
+        return made.train(self.training)
+
     def draw_features(self, source: Tensor, things: Tensor | None = None) -> Tensor:
         if things is None:
             drawn = torch.randint(self.styles, (self.in_channels,)).to(source.device)
             kernel = self.centres.gather(0, drawn.expand_as(self.centres[:1]))[0]
             return F.conv2d(source, kernel[:, :, None, None])
-        _, places = things.flatten().unique(return_inverse=True)
-        drawn = torch.randint(self.styles, (int(places.max()) + 1,)).to(places.device)[places].view(things.shape)
-        kernels = self.centres[..., None, None]
-        return sum(
-            (F.conv2d(source * (drawn == number), kernel) for number, kernel in enumerate(kernels)),
-            start=source.new_zeros(()),
-        )
+        # By the number itself, so that a thing keeps its style when others come or go.
+        drawn = torch.randint(self.styles, (_DRAWS,)).to(things.device)[things.long() % _DRAWS]
+        features = source.new_zeros(())
+        for number, kernel in enumerate(self.centres[..., None, None]):
+            features = torch.where(drawn == number, F.conv2d(source, kernel), features)
+        return features
 
     @property
     def outermost(self) -> list[nn.Parameter]:
@@ -159,20 +169,25 @@ class CoarseToFineGenerator(Generator):
     @torch.no_grad()
     def take_over(self, smaller: Network) -> str | None:
         """Begin with a generator of fewer enhancers inside, as the paper's second stage does (section 3.1): all of it
-        but the layers that made its image.
+        but the layers that made its image. Or with an equal one, whose styles are not this one's.
 
         Returns:
             What was taken over, in words; None where `smaller` is none that fits, and then nothing was.
         """
-        if not isinstance(smaller, CoarseToFineGenerator) or len(smaller.fronts) >= len(self.fronts):
+        if not isinstance(smaller, CoarseToFineGenerator) or len(smaller.fronts) > len(self.fronts):
             return None
         own, other = self.config, smaller.config
         less = len(smaller.fronts)
-        free = {"width", "enhancers", *([] if less else ["enhancer_blocks"])}
+        alike = less == len(self.fronts)
+        free = {"styles"} if alike else {"styles", "width", "enhancers", *([] if less else ["enhancer_blocks"])}
         if any(own[key] != other[key] for key in own.keys() - free):
             return None
         if own["width"] * 2 ** len(self.fronts) != other["width"] * 2**less:
             return None
+        if alike:
+            weights = {name: value for name, value in smaller.state_dict().items() if name != "centres"}
+            self.load_state_dict(weights, strict=not self.styles)
+            return "all its weights; its styles begin anew"
         mine = [self.coarse, *self.fronts[:less], *self.backs[:less]]
         theirs = [smaller.coarse, *smaller.fronts, *smaller.backs]
         for part, known in zip(mine, theirs, strict=True):

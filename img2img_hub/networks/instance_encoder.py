@@ -8,6 +8,8 @@ while it learnt, as batch norm does its averages, so that every checkpoint has i
 reading.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +21,9 @@ from img2img_hub.networks.resnet import decoder, encoder, to_image
 
 REMEMBERED = 256
 """Things of each class that an encoder remembers in a training."""
-_SMALLEST = 1 / 64  # of the image: smaller things make no style (authors' code)
+MEMORY = frozenset({"remembered", "shares", "when", "seen", "images"})
+"""The tensors that are no weights."""
+_SMALL = 1 / 64  # of the image: up to this a thing makes no style (authors' code)
 
 
 class InstanceEncoder(Network):
@@ -38,7 +42,10 @@ class InstanceEncoder(Network):
 
     later_arguments = frozenset({"classes"})
     remembered: Tensor
+    shares: Tensor
+    when: Tensor
     seen: Tensor
+    images: Tensor
 
     def __init__(
         self,
@@ -68,7 +75,10 @@ class InstanceEncoder(Network):
         initialise(self.modules(), biases=False)
         if classes:
             self.register_buffer("remembered", torch.zeros(classes, REMEMBERED, out_channels))
+            self.register_buffer("shares", torch.zeros(classes, REMEMBERED))  # of its image that it covered
+            self.register_buffer("when", torch.zeros(classes, REMEMBERED, dtype=torch.long))  # in which image
             self.register_buffer("seen", torch.zeros(classes, dtype=torch.long))  # things of each class so far
+            self.register_buffer("images", torch.zeros((), dtype=torch.long))
 
     def forward(self, image: Tensor, instances: Tensor, classes: Tensor | None = None) -> Tensor:
         """`classes`: (N, 1, H, W) whole numbers, -1 for none; with them the things are remembered while it trains."""
@@ -79,27 +89,69 @@ class InstanceEncoder(Network):
 
     @torch.no_grad()
     def _remember(self, features: Tensor, instances: Tensor, classes: Tensor) -> None:
-        """Put each thing that is large enough in the place of the oldest of its class."""
-        for image, numbers, kinds in zip(features, instances, classes, strict=True):
-            _, places, sizes = numbers.flatten().unique(return_inverse=True, return_counts=True)
+        """Put what each thing is, for every class in it, in the place of the oldest of that class. Small ones count
+        only for classes that have no large one yet."""
+        known = len(self.seen)
+        for image, numbers, kinds in zip(features.flatten(2), instances.flatten(1), classes.flatten(1), strict=True):
+            self.images += 1
+            pairs = numbers.long() * (known + 1) + kinds + 1
+            _, places, sizes = pairs.unique(return_inverse=True, return_counts=True)
             pixels = torch.arange(len(places), device=places.device)
             first = torch.empty_like(sizes).scatter_reduce(0, places, pixels, "amin", include_self=False)
-            first = first[sizes > len(places) * _SMALLEST]
-            for pixel, kind in zip(first.tolist(), kinds.flatten()[first].tolist(), strict=True):
-                if kind >= 0:
-                    place = int(self.seen[kind]) % REMEMBERED
-                    self.remembered[kind, place] = image.flatten(1)[:, pixel].to(self.remembered)
-                    self.seen[kind] += 1
+            own, shares, rows = kinds[first], sizes / len(places), image[:, first].T
+            large = (self.shares > _SMALL).any(dim=1)
+            large[own[(own >= 0) & (shares > _SMALL)]] = True
+            kept = (own >= 0) & rows.isfinite().all(dim=1) & ((shares > _SMALL) | ~large[own])
+            for place in kept.nonzero().flatten().tolist():
+                kind = int(own[place])
+                oldest = int(self.seen[kind]) % REMEMBERED
+                self.remembered[kind, oldest] = rows[place].to(self.remembered)
+                self.shares[kind, oldest] = shares[place]
+                self.when[kind, oldest] = self.images
+                self.seen[kind] += 1
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        for name, buffer in self.named_buffers(recurse=False):
+            if name in MEMORY:
+                buffer.zero_()
 
     def styles(self, count: int) -> Tensor:
-        """The usual styles of each class, (count, out_channels, classes): the centres of the clusters of what is
-        remembered, the most usual one first, over again where there are fewer; 0 of a class of which nothing is."""
+        """The usual styles of each class, (count, out_channels, classes): the centres of the clusters of the things
+        that are remembered, the most usual one first, over again where there are fewer; 0 of a class without any.
+
+        Of the last quarter of the training, for what the encoder makes of a thing changes as it learns; of a class that
+        did not come in that, as it came last.
+        """
         styles = self.remembered.new_zeros(count, self.out_channels, len(self.seen))
         for kind, seen in enumerate(self.seen.tolist()):
-            if seen:
-                found = clusters(self.remembered[kind, :seen], count)
-                styles[:, :, kind] = found[torch.arange(count) % len(found)].to(styles)
+            if not seen:
+                continue
+            rows, shares, when = self.remembered[kind, :seen], self.shares[kind, :seen], self.when[kind, :seen]
+            large = shares > _SMALL
+            if large.any():
+                rows, when = rows[large], when[large]
+            late = when > 0.75 * self.images
+            found = clusters(rows[late if late.any() else when == when.max()], count)
+            styles[:, :, kind] = found[torch.arange(count) % len(found)].to(styles)
         return styles
+
+    @torch.no_grad()
+    def take_over(self, smaller: Network) -> str | None:
+        """The weights of one that remembers things of other classes, or none."""
+        own, other = (
+            {key: value for key, value in each.config.items() if key != "classes"} for each in (self, smaller)
+        )
+        if own != other:
+            return None
+        self.load_state_dict({key: value for key, value in smaller.state_dict().items() if key not in MEMORY})
+        return "all its weights"
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Where a checkpoint is of before it remembered anything, its memory is as it is now."""
+        for name, buffer in self.named_buffers(recurse=False):
+            state_dict.setdefault(prefix + name, buffer)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def means_by_instance(features: Tensor, instances: Tensor) -> Tensor:

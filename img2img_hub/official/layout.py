@@ -34,11 +34,11 @@ class Layout:
     """The convolutions that no norm follows, as far as the original gives them a bias whatever the norm."""
 
     free: ClassVar[frozenset[str]] = frozenset({"in_channels", "out_channels", "width", "norm", "dropout"})
-    elsewhere: ClassVar[frozenset[str]] = frozenset()
-    """Tensors of ours that the original keeps outside its networks."""
     """What the original's options can say. Any other argument must have its default, which is what the original does,
     or what `needed` says."""
     needed: ClassVar[dict[str, Any]] = {}
+    elsewhere: ClassVar[frozenset[str]] = frozenset()
+    """Tensors of ours that the original keeps outside its networks."""
     asks: ClassVar[frozenset[str]] = frozenset()
     """What, beside dropout and norm, a user may have to say, for the file does not."""
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from img2img_hub.networks import CoarseToFineGenerator, InstanceEncoder, MultiScaleDiscriminator, Network
 from img2img_hub.networks.blocks import Norm
+from img2img_hub.networks.instance_encoder import MEMORY
 from img2img_hub.official.layout import Layout, State, largest_numbers, layer_and_place, places_of
 
 _HALVINGS = 4
@@ -110,7 +111,7 @@ class InstanceEncoderLayout(_Biased):
     network = InstanceEncoder
     mark, kernel = "model.1.weight", (7, 7)
     free = (Layout.free - {"dropout"}) | {"halvings", "classes"}
-    elsewhere = frozenset({"remembered", "seen"})
+    elsewhere = MEMORY
 
     def recognises(self, state: State) -> bool:
         plain = not has_blocks(state) and not places_of("filt", state) and halvings(state) != _CYCLEGAN

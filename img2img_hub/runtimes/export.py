@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img_hub.files import write_bytes
+from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.blocks import BatchNorm2d
 from img2img_hub.runtimes.portable import portable
@@ -34,6 +35,11 @@ FORMAT_VERSION = 1
 EXPORT_VERSION = 1
 """Of the graph that is made of a network: raised where that changes, so that files kept by others are made anew."""
 _LIMIT = 2**31 - 2**24  # bytes of a protobuf file, with room for the graph itself
+_THINGS = 24  # in an example with instances
+_NUMBERED = (
+    ". A band of classes is a channel for each of them, 1 where a pixel is of it and 0 elsewhere, 0 in all for none; "
+    "one of edges is 1 at both sides of each border between two instances, else 0"
+)
 
 
 def need(*packages: str, extra: str, what: str) -> None:
@@ -135,6 +141,7 @@ def export_model(
     working_size: int,
     about: dict[str, Any],
     inputs: Mapping[str, int] | None = None,
+    values: BandValues | None = None,
     dynamic: bool = False,
     half: bool = False,
     calibration: Sequence[Tensor] | None = None,
@@ -146,6 +153,7 @@ def export_model(
         working_size: side of the images it was trained on; without `dynamic` the only size.
         about: what else the JSON should say (the model's name, its translation settings).
         inputs: as of `write_onnx`.
+        values: of its source's bands; None: a picture's.
         calibration: padded batches (1, C, H, W) of typical images: quantise to int8 by them. One in four is kept out,
             to measure by, where that makes four or more; else all are for both.
 
@@ -176,7 +184,7 @@ def export_model(
     ]
     checks, made = [], (size[0] * network.scale, size[1] * network.scale)
     for height, width in sizes:
-        source = _picture(network.in_channels, height, width)
+        source = _example(network.in_channels, height, width, values=values)
         with torch.no_grad():
             difference = float((run(source) - reference(source)).abs().max())
         checks.append({"height": height, "width": width, "max_abs_difference": difference})
@@ -190,7 +198,8 @@ def export_model(
         **({"source": read[0]} if inputs is None else {"inputs": read}),
         "target": {"name": "target", "type": "float32", "shape": _shape(network.out_channels, made, dynamic)},
         "values": "-1 to 1, bands first. source_values and target_values of translation give each band's low, which "
-        "is -1, and high, which is 1; null: 8-bit pictures, whose 0 is -1 and whose 255 is 1",
+        "is -1, and high, which is 1; null: 8-bit pictures, whose 0 is -1 and whose 255 is 1"
+        + (_NUMBERED if values is not None and values.numbered else ""),
         "padding": {
             "multiple": multiple,
             "min_size": int(network.min_size),
@@ -276,6 +285,16 @@ def _strip(model: Any) -> None:
 
 def _shape(bands: int, size: tuple[int, int], dynamic: bool) -> list[int | str]:
     return ["N", bands, "H", "W"] if dynamic else [1, bands, *size]
+
+
+def _example(bands: int, height: int, width: int, *, values: BandValues | None) -> Tensor:
+    """Something like a source, as the network sees it: of classes and instances large patches, else `_picture`."""
+    if values is None or not values.numbered:
+        return _picture(bands, height, width)
+    counts = [_THINGS if band in values.edges else values.classes[band] for band in values.numbered]
+    numbers = [_picture(count, height, width).argmax(dim=1, keepdim=True) for count in counts]
+    others = values.bands - len(counts)
+    return values.joined(_picture(others, height, width) if others else None, torch.cat(numbers, dim=1))
 
 
 def _picture(bands: int, height: int, width: int) -> Tensor:

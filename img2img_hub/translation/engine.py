@@ -104,8 +104,8 @@ class Engine:
         """
         if batch.ndim != 4 or batch.shape[1] != self.network.in_channels or 0 in batch.shape:
             raise ValueError(f"a batch (N, {self.network.in_channels}, H, W) is needed, got {tuple(batch.shape)}")
-        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
-            raise ValueError(f"a seed is a whole number from 0 on, got {seed!r}")
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63):
+            raise ValueError(f"a seed is a whole number from 0 to 2**63 - 1, got {seed!r}")
         height, width = batch.shape[-2:]
         plain = seed is None and self.style is None
         if plain and not self.fits(height, width, images=len(batch)):

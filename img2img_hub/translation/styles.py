@@ -39,6 +39,7 @@ class Styles:
         download: dict[str, Any] | None = None,
     ) -> None:
         self._length = int(getattr(network, "latent", 0))
+        self._drawn = int(getattr(network, "styles", 0)) > 0
         self._side = settings.working_size
         # A photo is what the generator makes.
         self._pixels = Pixels(
@@ -67,6 +68,10 @@ class Styles:
             ImageError: it is no readable image, or not of the bands that the generator makes.
             ValueError: the generator has no styles, or no encoder is with it.
         """
+        if self._drawn:
+            raise ValueError(
+                f"{self._name} takes no style of a photo: leave style (--style) out; a seed (--seed) draws styles"
+            )
         if not self._length:
             raise ValueError(f"{self._name} has no styles: leave style (--style) out, or train one with --latent 256")
         if self._encoder is None:

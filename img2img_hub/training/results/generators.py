@@ -92,8 +92,8 @@ class Generators:
         average = self.state.averages.get(name)
         state = None if average is None else average.module.state_dict()  # type: ignore[union-attr]
         copy = network.copy_as_saved(dtype=self.config.save_dtype, state=state)
-        self.family.complete(copy, dict(self.state.networks))
-        return copy
+        complete = self.family.complete(copy, dict(self.state.networks))
+        return copy if complete is copy else complete.copy_as_saved(dtype=self.config.save_dtype)
 
     def _norm_statistics(self, network: nn.Module) -> NormStatistics:
         """Batch norm that saw one image at a time in training must see one image's statistics at test time too;

@@ -188,6 +188,7 @@ def _take_up(network: nn.Module, loaded: Network, *, name: str, where: str) -> s
     assert isinstance(network, Network)
     if network.config == loaded.config:
         network.load_state_dict(loaded.state_dict())
+        network.forget()
         return f"{name} starts from {where}; its optimizer starts afresh."
     if (taken := network.take_over(loaded)) is not None:
         return f"{name} starts from {where} with {taken}."
