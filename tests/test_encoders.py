@@ -327,6 +327,15 @@ def test_what_cannot_be_is_refused(start_run, family, architecture, settings, sa
         start_run(family, "run", architecture=Architecture(**architecture), **{"image_size": 32, **settings})
 
 
+@pytest.mark.parametrize("family", ["cut", "cyclegan", "fastcut", "pix2pix", "pix2pixhd", "spade"])
+def test_every_family_has_its_command(family, capsys):
+    """Whose flags come from the family, the networks, the data and the run, and no two of which are called alike."""
+    with pytest.raises(SystemExit) as left:
+        train_accelerate.main([family, "--help"])
+    assert left.value.code == 0
+    assert "--output_dir" in capsys.readouterr().out
+
+
 def test_flags_are_explained(capsys):
     assert option_help()["encoder"].startswith("[unet] what leads down: ")
     with pytest.raises(ValueError, match="--freeze_encoder_steps must be 0 or more, got -1"):

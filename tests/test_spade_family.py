@@ -236,3 +236,4 @@ def test_a_run_publishes_the_encoder_beside_the_generator_and_asks_for_running_a
     settings = json.loads((folder / "translation.json").read_text())
     assert settings["norm_statistics"] == "running"
     assert settings["resize"] == "fit"
+    assert '`style="photo.jpg"` takes that of a photo' in (folder / "README.md").read_text()

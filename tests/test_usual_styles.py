@@ -273,6 +273,7 @@ def test_a_run_publishes_the_styles_of_its_encoder_and_a_seed_draws_of_them(star
 
     translator = Translator.from_pretrained(whole, device="cpu")
     assert translator.varies
+    assert "`seed=7`, or any number, draws other styles" in (whole / "README.md").read_text()
     assert "10 styles of each class" in translator.describe()
     things = np.repeat(np.repeat(np.arange(16).reshape(4, 4), 16, 0), 16, 1).astype(np.int32)
     inputs = {"maps": (things % 2).astype(np.uint8), "things": things}

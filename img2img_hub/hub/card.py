@@ -130,6 +130,8 @@ class CardFacts:
     """Where several images make one input, the name of each and the ending of its file name."""
     scale: int = 1
     """An output's pixels for one of the input, a side."""
+    variations: str = ""
+    """What else it can make of an image, and how."""
     reverse: str | None = None
     """Hub id of the opposite direction."""
     sample_sheet: str | None = None

@@ -97,6 +97,7 @@ def write_card(
         endings=_endings(translator),
         inputs=_inputs(translator),
         scale=translator.network.scale,
+        variations=_variations(translator),
         reverse=reverse,
         sample_sheet="sample_sheet.png",
         citation=family.paper,
@@ -147,6 +148,15 @@ def _endings(translator: Translator) -> tuple[str, str]:
     source, target, slots = *_both_values(translator), translator.settings.inputs
     of_source = slots[0].ending if slots else "png" if source is None else "tif"
     return of_source, "png" if target is None or target.is_picture else "tif"
+
+
+def _variations(translator: Translator) -> str:
+    """What a translator with styles makes of a seed and of a photo; "" for others."""
+    if translator.network.styles:
+        return "`seed=7`, or any number, draws other styles of those that were usual in training."
+    if translator.network.latent:
+        return '`seed=7`, or any number, draws another style, and `style="photo.jpg"` takes that of a photo.'
+    return ""
 
 
 def _inputs(translator: Translator) -> tuple[tuple[str, str], ...]:
