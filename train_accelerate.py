@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import field, fields, make_dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 import tyro
@@ -31,8 +31,10 @@ def command(family: type[Family]) -> Callable[..., None]:
         train(objective, TrainConfig(**vars(run)), data, architecture=networks)
 
     run.__doc__ = family.__doc__
-    types = {item.name: item.type for item in fields(TrainConfig)}
-    defaults = [(key, types[key], field(default=value)) for key, value in TrainConfig.defaults_of(family).items()]
+    types: dict[str, Any] = {item.name: item.type for item in fields(TrainConfig)}
+    types["decay_epochs"] |= None
+    known = TrainConfig.defaults_of(family) | {"decay_epochs": None}  # a share of num_epochs, which may be given
+    defaults = [(key, types[key], field(default=value)) for key, value in known.items()]
     own = make_dataclass("TrainConfig", defaults, bases=(TrainConfig,), frozen=True, kw_only=True)
     run.__annotations__ = {"objective": family, "networks": Architecture, "data": DataConfig, "run": own}
     return run

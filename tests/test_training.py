@@ -27,6 +27,8 @@ from img2img_hub.data.find.sources import open_data
 from img2img_hub.evaluation.measure import evaluate_paired
 from img2img_hub.training.results import collapse
 from img2img_hub.training.results.collapse import CollapseWatch
+from img2img_hub.training.results.logs import Logs
+from img2img_hub.training.run.folder import RunFolder
 from img2img_hub.training.step import Stepper
 from tests.families import each_family, smallest_size, tiny
 from tests.runs import checkpoints, lines, run
@@ -206,6 +208,31 @@ def test_what_is_not_given_is_as_the_familys_paper_has_it():
     assert schedules == {"pix2pix": (200, 100), "cyclegan": (200, 100), "cut": (400, 200), "fastcut": (200, 50)}
 
 
+def test_the_decay_follows_the_epochs_where_only_these_are_given():
+    """50 is a wish that 200 epochs with a decay of 100 must not refuse."""
+    for family, epochs, decay in ((Pix2Pix(), 50, 25), (Pix2Pix(), 1, 0), (CUT(), 50, 25), (FastCUT(), 40, 10)):
+        config = TrainConfig(output_dir="x", num_epochs=epochs).of(family)
+        assert (config.num_epochs, config.decay_epochs) == (epochs, decay)
+    given = TrainConfig(output_dir="x", num_epochs=50, decay_epochs=0).of(Pix2Pix())
+    assert (given.num_epochs, given.decay_epochs) == (50, 0)
+
+
+def test_a_run_of_before_keeps_its_decay_when_it_is_resumed(tmp_path):
+    """With 150 epochs it was 100, which no longer follows from them."""
+    parts = {"objective": {}, "architecture": {}, "data": {}, "training": {"num_epochs": 150, "decay_epochs": 100}}
+    (tmp_path / "run.json").write_text(json.dumps({"family": "pix2pix", **parts}))
+
+    def decay(**settings) -> int:
+        config = TrainConfig(output_dir=str(tmp_path), **settings)
+        folder = RunFolder(family=Pix2Pix(), config=config, data=DataConfig(dataset="x"), architecture=Architecture())
+        return folder.config.decay_epochs
+
+    assert decay(num_epochs=150, resume=True) == 100
+    assert decay(num_epochs=150) == 75
+    assert decay(num_epochs=60, resume=True) == 30
+    assert decay(num_epochs=150, decay_epochs=5, resume=True) == 5
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -230,6 +257,19 @@ def test_what_is_not_given_is_as_the_familys_paper_has_it():
 def test_settings_that_cannot_work_are_refused(settings, says):
     with pytest.raises(ValueError, match=says):
         TrainConfig(**{"output_dir": "x", **settings}).of(Pix2Pix())
+
+
+def test_the_bar_moves_every_step_however_seldom_lines_are_written(start_run, monkeypatch):
+    places = []
+    original = Logs.advance
+
+    def advance(self, step):
+        original(self, step)
+        places.append(self.bar.n)
+
+    monkeypatch.setattr(Logs, "advance", advance)
+    start_run(Pix2Pix(), "run", max_steps=5, log_steps=100)
+    assert places == [1, 2, 3, 4, 5, 5]  # the last line is written, too
 
 
 # --- the warning of a collapse ----------------------------------------------------------------------------------------

@@ -206,6 +206,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
             frozen = freeze(family, config, networks, optimizers, plan=plan, step=state.step)
             stepper.step(batches, logs, frozen=frozen)
             state.step += 1
+            logs.advance(state.step)
 
             # What the step gave: a line, a checkpoint, a sheet, a push. The checkpoint stands before the sheet is
             # drawn: an image that cannot be read there must not cost what was learnt.

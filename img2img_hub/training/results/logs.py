@@ -46,6 +46,10 @@ class Logs:
             flat.pop("hub_token", None)
             self.accelerator.init_trackers("img2img_hub", config=flat)
 
+    def advance(self, step: int) -> None:
+        """Show on the bar that this step is done."""
+        self.bar.update(step - self.bar.n)
+
     def say(self, text: str) -> None:
         if self.accelerator.is_main_process:
             tqdm.write(text, file=sys.stderr)
@@ -85,7 +89,7 @@ class Logs:
         began, first = self._since
         speed = (step - first) * self.run.plan.samples_per_step / max(now - began, 1e-9)
         self._since = (now, step)
-        self.bar.update(step - self.bar.n)
+        self.advance(step)
         short = {
             key.replace("generator/", "G/").replace("discriminator/", "D/"): f"{v:.3f}" for key, v in losses.items()
         }

@@ -48,7 +48,7 @@ class TrainConfig:
     """Passes over the data set."""
     decay_epochs: Length[int] = OF_THE_FAMILY
     """Epochs at the end of num_epochs over which the learning rate falls linearly to zero; with max_steps the same
-    share of the steps."""
+    share of the steps (None: the paper's share of num_epochs, which is the half of most)."""
     batch_size: int = OF_THE_FAMILY
     """Images a process and micro-batch."""
     gradient_accumulation_steps: int = 1
@@ -233,8 +233,10 @@ class TrainConfig:
 
     def of(self, family: Family) -> Self:
         """These settings, and the family's where there are none. Raises ValueError as a new config does."""
-        missing = {key: value for key, value in self.defaults_of(family).items() if getattr(self, key) is OF_THE_FAMILY}
-        return replace(self, **missing)
+        own = self.defaults_of(family)
+        if self.num_epochs is not OF_THE_FAMILY:
+            own = own | {"decay_epochs": round(self.num_epochs * own["decay_epochs"] / own["num_epochs"])}
+        return replace(self, **{key: value for key, value in own.items() if getattr(self, key) is OF_THE_FAMILY})
 
     @property
     def jitter_size(self) -> int:

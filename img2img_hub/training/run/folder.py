@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -34,7 +34,8 @@ class RunFolder:
     """The folder of one run."""
 
     def __init__(self, *, family: Family, config: TrainConfig, data: DataConfig, architecture: Any) -> None:
-        self.family, self.config, self.data, self.architecture = family, config.of(family), data, architecture
+        self.family, self.data, self.architecture = family, data, architecture
+        self.config = _with_former_decay(config).of(family)
         self.path = Path(config.output_dir)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
@@ -270,3 +271,12 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 1 << 62
+
+
+def _with_former_decay(config: TrainConfig) -> TrainConfig:
+    """A run that is resumed for as many epochs keeps its decay, which may be of before num_epochs had a share of it."""
+    asked = config.resume and config.decay_epochs is None
+    before = read_settings(Path(config.output_dir) / "run.json") if asked else None
+    if before is None or before["training"].get("num_epochs") != config.num_epochs:
+        return config
+    return replace(config, decay_epochs=before["training"].get("decay_epochs"))
