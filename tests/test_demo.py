@@ -100,6 +100,10 @@ def write_enormous(path: Path) -> None:
     Image.new("1", (8001, 5000)).save(path, "PNG")  # a few kilobytes
 
 
+def write_long(path: Path) -> None:
+    Image.new("1", (10, 40_000)).save(path, "PNG")
+
+
 def write_large(path: Path) -> None:
     Image.new("1", (2001, 2000)).save(path, "PNG")
 
@@ -110,6 +114,7 @@ def write_large(path: Path) -> None:
         (write_text, "fit", "holiday.png is not an image"),
         (write_truncated, "fit", "holiday.png is damaged"),
         (write_enormous, "fit", "holiday.png has 8001 × 5000 pixels (40.0 megapixels); this page takes 40"),
+        (write_long, "fit", "holiday.png is 10 × 40000 pixels; this page takes up to 30000 a side"),
         (write_large, "native", "Fit to working size"),
         (None, "fit", "pick an example"),
         (picture, "sideways", "give 'fit' or 'native'"),

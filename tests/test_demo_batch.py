@@ -89,10 +89,12 @@ def test_one_bad_file_is_named_at_the_end_and_the_others_are_done(batch, tmp_pat
     picture((64, 64)).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:120])
     Image.new("1", (8001, 5000)).save(tmp_path / "vast.png")
+    Image.new("1", (40_000, 10)).save(tmp_path / "long.png")
     picture((10, 20)).save(tmp_path / "b.png")
-    archive, report, _ = batch(*(tmp_path / f"{name}.png" for name in ("a", "letter", "cut", "vast", "b")))
+    archive, report, _ = batch(*(tmp_path / f"{name}.png" for name in ("a", "letter", "cut", "vast", "long", "b")))
     assert names(archive) == ["a.png", "b.png"]
-    assert "2 of 5 pictures done" in report
+    assert "2 of 6 pictures done" in report
+    assert re.search(r"long\.png is 40000 × 10 pixels; this page takes up to 30000 a side", report)
     assert re.search(r"letter\.png is not an image that can be read", report)
     assert re.search(r"cut\.png is damaged", report)
     assert re.search(r"vast\.png has 8001 × 5000 pixels \(40\.0 megapixels\); this page takes 40", report)

@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from img2img_hub.images import resize
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.picture import to_image, to_tensor
+from img2img_hub.images.raster import Raster
 from img2img_hub.images.read import Decoded, read_alpha, read_image, read_raster
 from img2img_hub.images.remarks import noted, told
-from img2img_hub.images.resize import crop, pad_to_multiple
+from img2img_hub.images.resize import crop, pad_to_multiple, resized
 
 
 def gradient(width: int = 16, height: int = 12) -> Image.Image:
@@ -301,3 +303,30 @@ def test_padding_reflects_evenly_and_crops_back(size: tuple[int, int], multiple:
     margins = ((0, 0), (0, 0), (top, height - size[0] - top), (left, width - size[1] - left))
     expected = np.pad(batch.numpy(), margins, mode="reflect")  # NumPy reflects back and forth where torch refuses to
     assert np.array_equal(padded.numpy(), expected)
+
+
+@pytest.mark.parametrize("kind", ["picture", "raster"])
+def test_a_long_flat_image_is_never_an_enormous_one_in_between(monkeypatch, kind):
+    """Of 256 rows as long as it is: rows first, Pillow would make 400 MB of them on the way to 2 rows."""
+    sizes = []
+    original = Image.Image.resize
+
+    def noting(self, size, *args, **kwargs):
+        sizes.append((self.size, size))
+        return original(self, size, *args, **kwargs)
+
+    random = np.random.default_rng(0)
+    image = Image.fromarray(random.integers(0, 255, (256, 256, 3), dtype=np.uint8))
+    if kind == "raster":
+        image = Raster(array=random.normal(size=(256, 256, 1)).astype(np.float32))
+    monkeypatch.setattr(Image.Image, "resize", noting)
+    assert resized(image, (400_000, 2)).size == (400_000, 2)
+    assert sizes == [((256, 256), (256, 2)), ((256, 2), (400_000, 2))]
+    sizes.clear()
+    usual = resized(image, (90, 50))
+    assert sizes == [((256, 256), (90, 50))]
+    monkeypatch.setattr(resize, "_MOST_BETWEEN", 100)
+    other = resized(image, (90, 50))
+    assert len(sizes) == 3
+    made = [np.asarray(each.array if kind == "raster" else each).astype(float) for each in (usual, other)]
+    assert np.abs(made[0] - made[1]).max() <= (1e-5 if kind == "raster" else 1)

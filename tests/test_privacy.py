@@ -232,6 +232,11 @@ PATHS = {
     '{"data": "/home/alice/x", "n": 3}': '{"data": "x", "n": 3}',
     "@/home/alice/args.txt": "@args.txt",
     "host:/home/alice/x": "host:x",
+    "../../secret-client/facades": "facades",
+    "./../secret-client/facades": "facades",
+    "..\\secret-client\\facades": "facades",
+    "--cache_dir=../secret-client": "--cache_dir=secret-client",
+    "a=../secret/x,b=y": "a=x,b=y",
     "/": ".",
 }
 
@@ -246,7 +251,17 @@ def test_of_local_paths_the_last_part_is_left(path):
 @pytest.mark.parametrize(
     "text",
     [
-        *("alice/facades", "runs/facades", "./runs", "https://example.com/a/b?c=/d", "hf://datasets/a/b", "and/or"),
+        *(
+            "alice/facades",
+            "runs/facades",
+            "./runs",
+            "a..b/c",
+            "2..3",
+            "...",
+            "https://example.com/a/b?c=/d",
+            "hf://datasets/a/b",
+            "and/or",
+        ),
         *("--lambda_l1", "0.5", "", "-", "1 / 2", "http://127.0.0.1:8000/x", "s3://bucket/a", "label map", "~"),
     ],
 )

@@ -364,6 +364,19 @@ def test_a_resumed_run_writes_through_no_link(start, tmp_path, family):
     assert json.loads((folder / "finished.json").read_text()) == {"step": 4}
 
 
+@pytest.mark.parametrize("place", ["samples", "checkpoints", "checkpoints/step-4", "best"])
+def test_a_resumed_run_refuses_folders_that_are_links(start, tmp_path, place):
+    """In which another run's checkpoints would be deleted, or somebody's pictures replaced."""
+    settings = {"checkpoint_steps": 2, "sample_steps": 2, "eval_every": 2, "best_metric": "l1"}
+    folder = start(Pix2Pix(), "run", max_steps=4, **settings)
+    (folder / place).rename(tmp_path / "elsewhere")
+    (folder / place).symlink_to(tmp_path / "elsewhere")
+    held = files(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=f"{place} is a link, to .*elsewhere, and a run replaces and deletes only"):
+        start(Pix2Pix(), "run", max_steps=8, resume=True, **settings)
+    assert files(tmp_path / "elsewhere") == held
+
+
 def test_metrics_that_are_a_link_go_on_in_the_runs_own_file(start, finished, tmp_path):
     folder = finished(Pix2Pix(), "run", max_steps=2)
     (folder / "metrics.jsonl").rename(tmp_path / "elsewhere.jsonl")

@@ -92,6 +92,11 @@ ATTACKS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         Image.new("1", (8001, 5000)).save,
         r"large\.png has 8001 × 5000 pixels \(40\.0 megapixels\); this page takes 40",
     ),
+    "39 megapixels in a row": (
+        "row.png",
+        Image.new("1", (39_000_000, 1)).save,
+        r"row\.png is 39000000 × 1 pixels; this page takes up to 30000 a side",
+    ),
     "51 MiB": ("film.png", lambda path: path.write_bytes(bytes(51 * 1024 * 1024)), "413|too large|exceed|maximum"),
     "a TIFF of bands": ("deep.tif", tiff(1000, 1000, 170, planarconfig="contig"), DEEP),
     "a TIFF of floats": ("deep.tif", tiff(4000, 4000, 3, dtype="float32", photometric="rgb"), DEEP),

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from img2img_hub.demo.about_tab import build_about_tab
 from img2img_hub.demo.batch_tab import build_batch_tab
 from img2img_hub.demo.compare_tab import build_compare_tab, can_compare
+from img2img_hub.demo.doors import Doors
 from img2img_hub.demo.guests import any_model_allowed
 from img2img_hub.demo.hub_tab import build_hub_tab
 from img2img_hub.demo.models import Models, find_models
@@ -84,7 +85,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "ssr_mode": False,
         "pwa": False,
         "share": False,
-        "app_kwargs": {"middleware": [Middleware(Shares, page=demo)]},
+        "app_kwargs": {"middleware": [Middleware(Doors), Middleware(Shares, page=demo)]},
     }
 
 

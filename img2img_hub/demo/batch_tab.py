@@ -42,9 +42,8 @@ from img2img_hub.demo.requests import (
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import T, say
 from img2img_hub.demo.uploads import (
-    MAX_PIXELS,
+    beyond_this_page,
     device_name,
-    megapixels,
     notice,
     received,
     refusal,
@@ -207,9 +206,8 @@ def _sorted_out(
             continue
         path, shown = found
         width, height = size_of(path)
-        if width * height > MAX_PIXELS:
-            size, limit = megapixels(width, height), MAX_PIXELS / 1e6
-            failures.append(say("too_large", request, name=shown, size=size, limit=limit))
+        if said := beyond_this_page(width, height, name=shown, request=request):
+            failures.append(said)
             continue
         if said := too_large(translator, width, height, mode, f"too_large_{mode}_one", request):
             failures.append(f"{shown}: {said}")

@@ -176,6 +176,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{name} has {size}; this page takes {limit:.3g}. Make it smaller and try again.",
         "{name} 大小为 {size}；本页面最多支持 {limit:.3g} 百万像素。请缩小后重试。",
     ),
+    "too_long": (
+        "{name} is {width} × {height} pixels; this page takes up to {limit} a side. Crop it and try again.",
+        "{name} 大小为 {width} × {height} 像素；本页面每边最多支持 {limit} 像素。请裁剪后重试。",
+    ),
     "drawing_foreign": (
         "The drawing did not arrive as the painter sends it. Draw another stroke, or load the page anew.",
         "绘图数据格式不正确。请再画一笔，或重新加载页面。",

@@ -35,6 +35,7 @@ from img2img_hub.images.remarks import noted
 from img2img_hub.translation.translator import Translator
 
 MAX_PIXELS = 40_000_000  # decoding takes 3 bytes a pixel several times over
+MAX_SIDE = 30_000  # a picture of few rows and millions of columns makes much of little
 SLOWER = 8  # times as large counts a picture that is decoded in Python
 BROWSER_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP"}
 
@@ -76,11 +77,8 @@ def read_upload(upload: Any, request: gr.Request | None = None) -> Decoded:
     if found is None:  # in the same words, whatever it was: they tell nothing about the server's files
         raise refusal(say("not_arrived", request))
     path, name = found
-    width, height = size_of(path)
-    if width * height > MAX_PIXELS:
-        raise refusal(
-            say("too_large", request, name=html.escape(name), size=megapixels(width, height), limit=MAX_PIXELS / 1e6)
-        )
+    if said := beyond_this_page(*size_of(path), name=html.escape(name), request=request):
+        raise refusal(said)
     decoded = Decoded(path, name=name)
     try:
         with noted():  # so that a translator hears it later
@@ -88,6 +86,15 @@ def read_upload(upload: Any, request: gr.Request | None = None) -> Decoded:
     except ImageError as error:
         raise refusal(html.escape(str(error))) from error
     return decoded
+
+
+def beyond_this_page(width: int, height: int, *, name: str, request: gr.Request | None) -> str:
+    """What is said of a picture that is too large for any model here; "" of others."""
+    if width * height > MAX_PIXELS:
+        return say("too_large", request, name=name, size=megapixels(width, height), limit=MAX_PIXELS / 1e6)
+    if max(width, height) > MAX_SIDE:
+        return say("too_long", request, name=name, width=width, height=height, limit=MAX_SIDE)
+    return ""
 
 
 def refusal(message: str) -> gr.Error:

@@ -4,15 +4,15 @@
     from img2img_hub.hub.local_paths import shortened
     print(shortened('--dataset=/home/alice/pairs'))"
 
-Relative paths, Hub ids and addresses of the web stay as they are.
+Relative paths that do not lead out of the folder, Hub ids and addresses of the web stay as they are.
 """
 
 import re
 from typing import Any
 from urllib.parse import unquote
 
-# /home/a, ~/a, ~alice/a, C:\\a, C:/a, \\\\server\\a, file:///home/a
-_START = r"(?:file:/{1,3}|~[\w.-]*[\\/]|[A-Za-z]:[\\/]|[\\/])"
+# ../a, /home/a, ~/a, ~alice/a, C:\\a, C:/a, \\\\server\\a, file:///home/a
+_START = r"(?:file:/{1,3}|~[\w.-]*[\\/]|[A-Za-z]:[\\/]|(?:\.[\\/])*\.\.[\\/]|[\\/])"
 _WHOLE = re.compile(rf"(?P<before>-{{1,2}}[\w-]+=)?(?P<path>{_START}.*)", re.DOTALL)
 _INSIDE = re.compile(
     rf"(?P<url>(?!file:)[A-Za-z][\w+.-]+://\S*)|(?P<before>(?:^|[\s\"'=,;(\[{{|@]|:(?!//)))(?P<path>{_START}[^\s\"',;|)\]}}]+)"

@@ -20,6 +20,7 @@ from torch import Tensor
 from img2img_hub.images.raster import AnyImage, Raster, RasterKind
 
 _MOST_RESIZED = 1e30  # a value's distance from its band's middle, for a sum of several to stay a float32
+_MOST_BETWEEN = 2**26  # pixels
 _VALID_SHARE = 0.5  # of the data below a pixel of a resized image, for it to have data
 
 AnImage = TypeVar("AnImage", Image.Image, Raster, AnyImage)
@@ -30,7 +31,7 @@ def resized(image: AnImage, size: tuple[int, int]) -> AnImage:
     if image.size == size:
         return image
     if not isinstance(image, Raster):
-        return image.resize(size, Image.Resampling.BICUBIC)
+        return _by_pillow(image, size, Image.Resampling.BICUBIC)
     bands, valid = resized_bands(image.array.transpose(2, 0, 1), image.valid, size=size, by_nearest=image.by_nearest)
     return replace(image, array=bands.transpose(1, 2, 0), valid=valid, georeference={})
 
@@ -96,7 +97,17 @@ def _resized_band(
 
 
 def _resized(band: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
-    return np.asarray(Image.fromarray(np.ascontiguousarray(band, dtype=np.float32)).resize(size, how))
+    return np.asarray(_by_pillow(Image.fromarray(np.ascontiguousarray(band, dtype=np.float32)), size, how))
+
+
+def _by_pillow(image: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
+    """Pillow goes along the rows first, and what is between may be enormous where an image is long and flat: then the
+    other way round."""
+    width, height = size
+    between = width * image.height
+    if between > _MOST_BETWEEN and image.width * height < between:
+        image = image.resize((image.width, height), how)
+    return image.resize(size, how)
 
 
 def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -32,6 +32,7 @@ _RESULTS: tuple[str, ...] = (
     "sample_sheet.png",
 )
 _RESULTS += ("README.md", "training")
+_ON_THE_WAY = ("samples", "checkpoints", "best", ".push", "img2img_hub")
 _EVENTS = r"events\.out\.tfevents\..*|hparams\.yml"
 _TORN = r"\.tmp[A-Za-z0-9]{6}"  # what a kill leaves of weights, see `write_tensors`
 _ALWAYS = {RECORD, ".lock"}
@@ -58,18 +59,20 @@ def _places_of(families: tuple[type[Family], ...]) -> list[tuple[str, ...]]:
     of_generator += [(*place[:-1], _TORN) for place in (of_generator[0], of_generator[-1])]
     published = [*of_generator, *(("|".join(sorted(_folders())), *place) for place in of_generator)]
     best = [*published, (r"best\.json",)]
-    checkpoint = rf"(?:{states})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-\d+\.pt|run\.json|{_TORN}"
+    checkpoint = (
+        rf"(?:{states})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-[0-9]+\.pt|run\.json|{_TORN}"
+    )
     return [
         (r"\.lock",),
         (r"(?P<new>\.)?(?:made|run|data|finished)\.json(?(new)\.new)",),
         (r"(?P<new>\.)?metrics\.jsonl(?(new)\.new)",),
-        ("samples", r"step-\d+\.png"),
-        ("checkpoints", r"step-\d+|\.step-\d+\.(?:incomplete|deleted)", checkpoint),
+        ("samples", r"step-[0-9]+\.png"),
+        ("checkpoints", r"step-[0-9]+|\.step-[0-9]+\.(?:incomplete|deleted)", checkpoint),
         *[("checkpoints", r"\.best\.(?:incomplete|next)", *place) for place in best],
         *[("best", *place) for place in best],
-        *[(r"\.push", r"step-\d+", *place) for place in published],
+        *[(r"\.push", r"step-[0-9]+", *place) for place in published],
         ("img2img_hub", _EVENTS),  # TensorBoard's, by the name that its tracker gets in logs.py
-        ("img2img_hub", r"[\d.]+", _EVENTS),
+        ("img2img_hub", r"[0-9.]+", _EVENTS),
         *published,
     ]
 
@@ -123,7 +126,7 @@ class Record:
             return frozenset(map(str, names))
         except (FileNotFoundError, NotADirectoryError):
             return self._names_of_a_former_version()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{self.root / RECORD}, which says what in the folder is a run's, cannot be read ({error}): name "
                 "another folder, or delete that file if everything in the folder is a run's"
@@ -181,6 +184,7 @@ class Record:
         if wish == "overwrite":
             self._refuse(strangers(self.root, names=names))
         else:
+            self._refuse_links()
             self._refuse([name for name in sorted(will_make - names) if os.path.lexists(self.root / name)])
         return True
 
@@ -190,6 +194,17 @@ class Record:
         for path in _made_below(self.root, frozenset(names)):
             if path.is_symlink() or path.stat().st_nlink > 1:
                 path.unlink()
+
+    def _refuse_links(self) -> None:
+        """Of a run that goes on: the folders in which it writes and deletes on its way are to be its own."""
+        for name in _ON_THE_WAY:
+            for path in (self.root / name, *(self.root / name).glob("*")):
+                inner = path.relative_to(self.root).parts
+                if path.is_symlink() and is_made(inner, folder=True) and not is_made(inner, folder=False):
+                    raise ValueError(
+                        f"--output_dir {self.root}: {path.relative_to(self.root)} is a link, to {os.readlink(path)}, "
+                        "and a run replaces and deletes only what is in its own folders: put the folder itself there"
+                    )
 
     def _refuse(self, found: list[str]) -> None:
         if found:

@@ -11,6 +11,7 @@ run code: .pt files are read with weights_only=True.
 import io
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class RunState:
 
 def complete_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints in OUTPUT_DIR/checkpoints, oldest first."""
-    steps = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
+    steps = [path for path in folder.glob(f"{_PREFIX}*") if re.fullmatch("[0-9]+", path.name.removeprefix(_PREFIX))]
     # A folder that somebody else has given such a name is no checkpoint; one that lacks files is a damaged one.
     own = [path for path in steps if path.is_dir() and any(_is_part(file) for file in path.iterdir())]
     return sorted(own, key=checkpoint_step)
