@@ -113,7 +113,7 @@ def test_what_the_page_does_not_need_is_not_there(address):
     asked = sorted((method, path) for method, path in mounted if (method, path) not in NEEDED)
     assert ("POST", "/gradio_api/process_recording") in asked
     for method, path in asked:
-        for tail in ("", "/", "?a=b"):
+        for tail in ("", "/", "?a=b"):  # of run/{api_name} the page needs one alone
             body = b"{}" if method == "POST" else None
             status, said = ask(address, method, filled(path) + tail, body)
             assert (status, said) == (404, b"" if method == "HEAD" else b'{"detail":"Not Found"}'), (method, path, tail)

@@ -23,7 +23,8 @@ _READ = re.compile(
     rf"|{_API}/(?:info/?|openapi\.json|app_id/?|theme\.css|startup-events|upload_progress|queue/(?:data|status))"
     rf"|{_API}/(?:heartbeat/[^/]+|file=.+|call/.+)"
 )
-_WRITE = re.compile(rf"{_API}/(?:upload|queue/join|call/.+|cancel|reset/?)")
+# run/predict is how the page itself sends what does not queue; what queues Gradio refuses there (`api_open`).
+_WRITE = re.compile(rf"{_API}/(?:upload|queue/join|run/predict|call/.+|cancel|reset/?)")
 _UPLOAD = f"{_API}/upload"
 
 
