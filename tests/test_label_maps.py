@@ -229,7 +229,10 @@ def test_a_batch_holds_channels_edges_and_ids(street, tmp_path, column, more):
     channels = 4 + len(more) // 2
     assert batch["source"].shape == (4, channels + 1 + 3, SIZE, SIZE)
     assert (batch["source"].dtype, batch["instances"].dtype) == (torch.float32, torch.int32)
-    assert set(batch) == {"source", "target", "instances"}
+    assert set(batch) == {"source", "target", "instances", "classes"}
+    assert batch["classes"].dtype == torch.int64
+    each = torch.arange(channels)[:, None, None]
+    assert torch.equal((batch["classes"] == each).float(), batch["source"][:, :channels])
     found = []
     for source, ids in zip(batch["source"].numpy(), batch["instances"].numpy()[:, 0], strict=True):
         (index,) = [i for i in range(4) if np.array_equal(ids, ids_of(i + 40) + 100_000 * (column == "wide"))]
