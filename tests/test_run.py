@@ -132,8 +132,9 @@ def test_the_card_of_a_notebooks_run_has_a_command_that_trains_the_same(start_ru
     seen = []
     monkeypatch.setattr(train_accelerate, "train", lambda *parts, architecture: seen.extend([*parts, architecture]))
     assert train_accelerate.main(shlex.split(command)[3:]) == 0
-    # Of local paths only the last part is told.
-    assert seen == [
+    # Of local paths only the last part is told, and of the decay only another one than follows from the epochs.
+    assert "--decay_epochs" not in command
+    assert [seen[0], seen[1].of(family), *seen[2:]] == [
         family,
         replace(run.config, hub_token=None, output_dir="run"),
         replace(data, dataset="pairs"),

@@ -192,7 +192,7 @@ def _is_interactive() -> bool:
 def _equal_command(run: RunContext) -> str:
     """The command line that trains the same as a call of `train` did: every field that is not at its default."""
     words = ["accelerate", "launch", "train_accelerate.py", run.family.name]
-    defaults = run.config.defaults_of(run.family)
+    defaults = run.config.defaults_of(run.family, num_epochs=run.config.num_epochs)
     for part in (run.family, run.folder.architecture, run.folder.data, run.config):
         for item in fields(part):
             value, default = getattr(part, item.name), item.default

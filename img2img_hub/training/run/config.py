@@ -227,15 +227,16 @@ class TrainConfig:
             raise ValueError(f"--push_every {self.push_every} does nothing without --push_to_hub: add it")
 
     @classmethod
-    def defaults_of(cls, family: Family | type[Family]) -> dict[str, Any]:
-        """What fields are in a run of this family that are not given."""
-        return RUN_DEFAULTS | family.run_defaults
+    def defaults_of(cls, family: Family | type[Family], *, num_epochs: int | None = None) -> dict[str, Any]:
+        """What fields are in a run of this family that are not given; num_epochs: where this is."""
+        own = RUN_DEFAULTS | family.run_defaults
+        if num_epochs is not None:
+            own["decay_epochs"] = round(num_epochs * own["decay_epochs"] / own["num_epochs"])
+        return own
 
     def of(self, family: Family) -> Self:
         """These settings, and the family's where there are none. Raises ValueError as a new config does."""
-        own = self.defaults_of(family)
-        if self.num_epochs is not OF_THE_FAMILY:
-            own = own | {"decay_epochs": round(self.num_epochs * own["decay_epochs"] / own["num_epochs"])}
+        own = self.defaults_of(family, num_epochs=self.num_epochs)
         return replace(self, **{key: value for key, value in own.items() if getattr(self, key) is OF_THE_FAMILY})
 
     @property
