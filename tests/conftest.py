@@ -41,6 +41,9 @@ def no_cache_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Trainings that tests start, also as processes, keep their images here and not in the user's ~/.cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Or a page in this process goes on to prepare faster backends for all its models beside the tests that follow;
+        # tests of these say so.
+        patch.setenv("IMG2IMG_BACKEND", "torch")
         yield
 
 
