@@ -214,6 +214,16 @@ def test_styles_need_features_and_a_config_without_them_is_as_before(tmp_path):
     assert Network._from_config(config, where="before").config == before.config
 
 
+def test_a_generator_gets_its_styles_without_a_draw():
+    """A run draws on from where it was, however often its sheets are drawn."""
+    bare = CoarseToFineGenerator(in_channels=3, width=4, blocks=1, enhancers=0, feature_channels=2).eval()
+    before = torch.get_rng_state()
+    made = bare.with_styles(torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(1)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (made.styles, made.training) == (4, False)
+    assert all(torch.equal(value, made.state_dict()[name]) for name, value in bare.state_dict().items())
+
+
 def test_official_files_are_of_the_networks_without_their_styles(tmp_path):
     for made, asked in ((generator_of_instances(), {"features": 2}), (encoder(halvings=4).eval(), {})):
         save_official(made, tmp_path / "net.pth")

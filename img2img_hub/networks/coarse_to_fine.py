@@ -140,13 +140,11 @@ class CoarseToFineGenerator(Generator):
         return made
 
     def with_styles(self, centres: Tensor) -> Self:
-        """A copy that translates in styles: features by style and channel of the source, (styles, feature_channels,
-        in_channels), the most usual style first."""
-        config = {**self.config, "styles": len(centres)}
-        made = type(self)(
-            **{key: value for key, value in config.items() if key not in ("architecture", "format_version")}
-        )
-        made.load_state_dict({**self.state_dict(), "centres": centres})
+        """This, of the same weights, translating in styles: features by style and channel of the source, (styles,
+        feature_channels, in_channels), the most usual style first."""
+        # Built without memory, so that no weight is drawn: a run may not depend on how often its outputs are looked at.
+        made = type(self)._from_config({**self.config, "styles": len(centres)}, where="copy")
+        made.load_state_dict({**self.state_dict(), "centres": centres}, assign=True)
         return made.train(self.training)
 
     def draw_features(self, source: Tensor, things: Tensor | None = None) -> Tensor:

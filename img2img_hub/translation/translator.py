@@ -324,10 +324,9 @@ class Translator:
         """One batch: read all, group by shape, translate, put the results back in order."""
         originals = [self.pixels.joined(image) for image in images]
         sources = [self.pixels.read(original) for original in originals]
-        working_size = (self.settings.working_size, self.settings.working_size)
         groups: dict[tuple[int, int], list[int]] = {}
         for index, source in enumerate(sources):
-            groups.setdefault(working_size if resize == "fit" else source.size, []).append(index)
+            groups.setdefault((self.settings.working_size,) * 2 if resize == "fit" else source.size, []).append(index)
         outputs: dict[int, AnyImage] = {}
         for size, members in groups.items():
             at_once = seed is not None or self.engine.style is not None
@@ -336,7 +335,7 @@ class Translator:
                 continue
             own = [sources[index] for index in members]
             batch = torch.stack([self.pixels.tensor(source, size=size) for source in own])
-            things = self.pixels.things(own, size=size) if self.network.styles else None
+            things = self.pixels.things(own, size=size) if self.network.styles and seed is not None else None
             for index, made in zip(members, self.engine(batch, seed=seed, things=things).cpu(), strict=True):
                 outputs[index] = self.pixels.finished(made, original=originals[index], source=sources[index])
         return [outputs[index] for index in range(len(images))]
