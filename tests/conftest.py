@@ -1,6 +1,7 @@
 """Settings for all tests: no network but loopback, one thread a process where speed matters little, small pictures."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ os.environ.update(
         "TOKENIZERS_PARALLELISM": "false",
     }
 )
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, which tests press; their processes inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.hub.fixtures"]
 

@@ -490,9 +490,14 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
 
 
 def test_unknown_flags_end_with_status_2(capsys):
-    with pytest.raises(SystemExit) as ended:
-        run("translate photos --model model --output out --no_such_flag")
-    assert ended.value.code == 2
+    assert run("translate photos --model model --output out --no_such_flag") == 2
+    assert capsys.readouterr().err.startswith("img2img_hub: error: --no_such_flag is no flag of translate; ")
+    assert run("translate photos --model model --output out --batch-sise 2") == 2
+    assert capsys.readouterr().err == (
+        "img2img_hub: error: --batch-sise is no flag of translate: did you mean --batch_size?\n"
+    )
+    assert run("transalte photos") == 2
+    assert "there is no transalte: did you mean translate?" in capsys.readouterr().err
 
 
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch):

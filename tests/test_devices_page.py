@@ -61,8 +61,8 @@ def test_two_processes_on_cpus_by_their_configuration(paired_folder, tmp_path):
 
 
 def test_bfloat16_on_a_cpu_by_the_pages_command(paired_folder, tmp_path):
-    (typed,) = re.findall(r"one CPU that computes in bfloat16 \| `accelerate launch (.*) train_accelerate.py", PAGE)
+    (typed,) = re.findall(r"one CPU that computes in bfloat16 \| `python train_accelerate.py pix2pix … (.*)`", PAGE)
     settings = ["pix2pix", "--dataset", paired_folder, "--side_by_side", *PLAIN, "--max_steps", "1"]
-    result = run(*settings, "--output_dir", tmp_path / "run", launcher=typed.split())
+    result = run(*settings, "--output_dir", tmp_path / "run", *typed.split())
     assert result.returncode == 0, result.stderr
     assert "| Precision | bfloat16 mixed, saved as float32 |" in (tmp_path / "run/README.md").read_text()

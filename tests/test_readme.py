@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from img2img_hub import DataConfig, Network, TrainConfig, cli
+from img2img_hub.cli.elsewhere import ELSEWHERE
 from img2img_hub.evaluation.metrics import METRICS
 from img2img_hub.families import FAMILIES
 from img2img_hub.families.options import Architecture
@@ -50,11 +51,11 @@ def test_flags_of_the_readme_exist():
         if inspect.isfunction(command):
             known |= set(inspect.signature(command).parameters)
     text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/labels.md"))
-    flags = set(re.findall(r"(?<![\w-])--([a-z][a-z_0-9-]*)", text))
+    flags = set(re.findall(r"(?<![\w-])--([a-z][a-zA-Z_0-9-]*)", text))
     assert len(flags) > 20
     flags = {flag.removeprefix("no_") for flag in flags}  # --no_cache switches --cache off
     flags = {flag if flag in FOREIGN else flag.replace("-", "_") for flag in flags}
-    assert flags <= known | FOREIGN | {"help"}
+    assert flags <= known | FOREIGN | ELSEWHERE.keys() | {"help", "config"}
 
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import train_accelerate
 from img2img_hub import (
     Architecture,
     DataConfig,
@@ -19,6 +18,7 @@ from img2img_hub import (
     open_unpaired,
     train,
 )
+from img2img_hub.cli import train as train_command
 from tests.conftest import picture
 from tests.families import each_family
 from tests.runs import interrupt_at, lines
@@ -130,8 +130,13 @@ def test_the_card_of_a_notebooks_run_has_a_command_that_trains_the_same(start_ru
     (command,) = [line for line in (run.path / "README.md").read_text().splitlines() if line.startswith("accelerate")]
     assert "ipykernel" not in command
     seen = []
-    monkeypatch.setattr(train_accelerate, "train", lambda *parts, architecture: seen.extend([*parts, architecture]))
-    assert train_accelerate.main(shlex.split(command)[3:]) == 0
+
+    def remember(*parts, architecture):
+        seen.extend([*parts, architecture])
+        return run
+
+    monkeypatch.setattr(train_command, "train", remember)
+    assert train_command.main(shlex.split(command)[3:]) == 0
     # Of local paths only the last part is told, and of the decay only another one than follows from the epochs.
     assert "--decay_epochs" not in command
     assert [seen[0], seen[1].of(family), *seen[2:]] == [

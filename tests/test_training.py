@@ -1,6 +1,7 @@
 """Whole runs, tiny and real: what they write, what they publish, what stops them, and the settings they refuse."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,7 @@ from img2img_hub.training.results import collapse
 from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.run.folder import RunFolder
+from img2img_hub.training.run.plan import Plan
 from img2img_hub.training.step import Stepper
 from tests.families import each_family, smallest_size, tiny
 from tests.runs import checkpoints, lines, run
@@ -195,6 +197,62 @@ def test_learning_rate_is_flat_then_linear():
     late = [config.learning_rate_factor(step=0, total_steps=1, epoch=epoch, late=True) for epoch in (0, 100, 101, 199)]
     assert late == pytest.approx([1, 1, 0.99, 0.01]), "of pix2pixHD: epochs 1 to 101 whole, the 200th a hundredth"
     assert replace(config, decay_epochs=0).learning_rate_factor(step=9, total_steps=9, epoch=500) == 1.0
+
+
+def test_other_policies_of_the_learning_rate():
+    config = TrainConfig(output_dir="x").of(Pix2Pix())
+
+    def factors(epochs, **settings):
+        asked = replace(config, **settings)
+        return [asked.learning_rate_factor(step=0, total_steps=1, epoch=epoch) for epoch in epochs]
+
+    cosine = factors((0, 99, 149, 199), learning_rate_policy="cosine")
+    assert cosine == pytest.approx([1, 1, (1 - math.cos(math.pi * 51 / 101)) / 2, (1 - math.cos(math.pi / 101)) / 2])
+    assert factors((0, 49, 50, 199), learning_rate_policy="step") == pytest.approx([1, 1, 0.1, 1e-3])
+    assert factors((0, 7, 8), learning_rate_policy="step", step_epochs=4) == pytest.approx([1, 0.1, 0.01])
+    assert factors((0, 199, 500), learning_rate_policy="constant") == [1, 1, 1]
+    assert factors((0, 100), learning_rate_policy="cosine", decay_epochs=0) == [1, 1]
+
+    by_steps = replace(config, max_steps=100, learning_rate_policy="cosine", learning_rate_warmup_steps=4)
+    risen = [by_steps.learning_rate_factor(step=step, total_steps=100, epoch=0) for step in (0, 1, 3, 50, 75, 99)]
+    assert risen == pytest.approx([0.25, 0.5, 1, 1, 0.5, (1 - math.cos(math.pi / 50)) / 2])
+    for policy, jittered in (("constant", 200), ("step", 200), ("cosine", 100), ("linear", 100)):
+        plan = Plan.make(Pix2Pix(), config, num_samples=10, world_size=1)
+        assert plan.steps_before_decay(replace(config, learning_rate_policy=policy)) == 10 * jittered
+    with pytest.raises(ValueError, match="--learning_rate_policy must be one of linear, cosine, step, constant, got"):
+        replace(config, learning_rate_policy="plateau")
+    step = replace(config, learning_rate_policy="step", max_steps=5)
+    with pytest.raises(ValueError, match="has no epochs to count: take linear or cosine"):
+        Plan.make(Pix2Pix(), step, num_samples=None, world_size=1)
+
+
+def test_a_run_follows_its_policy(start):
+    flags = {"learning_rate_policy": "cosine", "learning_rate_warmup_steps": 2, "max_steps": 4, "log_steps": 1}
+    folder = start(Pix2Pix(), "run", **flags)
+    rates = [line["learning_rate"] for line in lines(folder) if "learning_rate" in line]
+    assert rates == pytest.approx([1e-4, 2e-4, 2e-4, 1e-4])
+
+
+def test_long_gradients_are_shortened(start, monkeypatch):
+    """All of a player's together, not those of each weight."""
+    from accelerate import Accelerator
+
+    seen = []
+    original = Accelerator.clip_grad_norm_
+
+    def clipping(self, parameters, most):
+        parameters = list(parameters)
+        long = original(self, parameters, most)
+        left = torch.stack([each.grad.norm() for each in parameters if each.grad is not None]).norm()
+        seen.append((float(long), float(left), len(parameters)))
+
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", clipping)
+    start(CycleGAN(pool_size=2), "run", max_grad_norm=0.01, max_steps=2)
+    assert len(seen) == 4
+    assert all(left <= 0.0101 < long for long, left, _ in seen)
+    seen.clear()
+    start(CycleGAN(pool_size=2), "whole", max_steps=1)
+    assert seen == []
 
 
 def test_what_is_not_given_is_as_the_familys_paper_has_it():

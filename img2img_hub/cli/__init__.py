@@ -13,22 +13,31 @@ user can mend, and where no image could be used. What is heavy (torch and what n
 commands, so that --help is quick.
 """
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-
-import tyro
 
 from img2img_hub.cli.check_data import check_data
 from img2img_hub.cli.convert import convert
 from img2img_hub.cli.evaluate import evaluate
 from img2img_hub.cli.export import export
+from img2img_hub.cli.parsing import parse
 from img2img_hub.cli.push_model import push_model
 from img2img_hub.cli.push_space import push_space
 from img2img_hub.cli.shared import HTTPError, explained
 from img2img_hub.cli.translate import translate
 
+
+def training() -> int:
+    """Train a translator: `img2img_hub train pix2pix -h` names the flags that are used most."""
+    from img2img_hub.cli.train import main as train_by
+
+    return train_by([])
+
+
 COMMANDS: dict[str, Callable[..., int]] = {
+    "train": training,
     "translate": translate,
     "evaluate": evaluate,
     "check-data": check_data,
@@ -39,19 +48,25 @@ COMMANDS: dict[str, Callable[..., int]] = {
 }
 
 
+DESCRIPTION = "Image-to-image translation: train, use, measure and share."
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status. Raises SystemExit, as argparse does, where the flags themselves are wrong."""
+    """Run one command; the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["train"]:  # its flags are each family's own, and to know them takes PyTorch
+        from img2img_hub.cli.train import leave
+        from img2img_hub.cli.train import main as train_by
+
+        status = train_by(words[1:])
+        if "RANK" in os.environ:
+            leave(status)
+        return status
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"img2img_hub: warning: {message}", file=sys.stderr)
         try:
-            return tyro.extras.subcommand_cli_from_dict(
-                COMMANDS,
-                prog="img2img_hub",
-                description="Image-to-image translation: use, measure and share what train_accelerate.py trains.",
-                args=arguments,
-                config=(tyro.conf.OmitArgPrefixes,),
-                use_underscores=True,
-            )
+            call = parse(COMMANDS, prog="img2img_hub", description=DESCRIPTION, arguments=words)
+            return call()
         except (ValueError, OSError, HTTPError) as error:
             print(f"img2img_hub: error: {explained(error)}", file=sys.stderr)
             return 2

@@ -25,6 +25,12 @@ class AdversarialFamily(Family):
 
     network_defaults: ClassVar[dict[str, Any]]  # of generator and discriminator alike, as far as they know them
     scales_summed: ClassVar[bool] = False  # whether losses of several scales are summed, not averaged
+    # What options of the networks are where nobody says it and no network alone can, for help texts.
+    follows: ClassVar[dict[str, str]] = {
+        "levels": "as often as image_size allows, 8 at most; 5 with encoder",
+        "discriminator_width": "as width, where it is given; else 64",
+        "discriminator_norm": "as norm; instance for batch with wgangp",
+    }
 
     generator: str
     discriminator: str

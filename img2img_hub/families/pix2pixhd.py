@@ -52,6 +52,11 @@ class Pix2PixHD(PairedAdversarialFamily):
     directions: ClassVar[tuple[Direction, ...]] = (
         Direction(generator="generator", judges=("discriminator", PROJECTED), auxiliaries=("encoder",)),
     )
+    follows: ClassVar[dict[str, str]] = {
+        **PairedAdversarialFamily.follows,
+        "width": f"{WIDTH}; {WIDTH // 2} with enhancers",
+        "discriminator_width": f"{WIDTH}, as the global generator",
+    }
     decays_late: ClassVar[bool] = True
     scales_summed: ClassVar[bool] = True
 

@@ -52,6 +52,7 @@ class Spade(PairedAdversarialFamily):
         "adam_beta1": 0.0,
         "adam_beta2": 0.9,
     }
+    follows: ClassVar[dict[str, str]] = {**PairedAdversarialFamily.follows, "discriminator_norm": "instance"}
     norm_statistics: ClassVar[NormStatistics | None] = "running"
 
     generator: Literal["spade"] = "spade"

@@ -5,7 +5,7 @@
 """
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from typing import Any
 
 from accelerate import Accelerator
@@ -71,14 +71,14 @@ def train(family: Family, config: TrainConfig, data: DataConfig | TrainingData, 
         raise ValueError(f"data is a {type(data).__name__}: give {opening}(…) or DataConfig(dataset=…)")
     folder = RunFolder(family=family, config=config, data=data, architecture=architecture or Architecture())
     with closing(folder), errors_of_writing(folder.checkpoints):
-        accelerator = start_accelerator(config)
+        accelerator = start_accelerator(folder.config)
         with errors_of_lost_processes(accelerator, folder.checkpoints):
-            finished = _train(folder, accelerator)
-    return Run(path=folder.path, family=family, config=folder.config, finished=finished)
+            stopped_by = _train(folder, accelerator)
+    return Run(path=folder.path, family=folder.family, config=folder.config, stopped_by=stopped_by)
 
 
-def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
-    """Whether the run came to its end."""
+def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
+    """The signal that stopped the run before its end, if one did."""
     family, config, data = folder.family, folder.config, folder.data
 
     # Where it goes, and whether it may: nothing is touched before everything was found to be in order.
@@ -93,18 +93,22 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
     dataset = open_samples(train_data, config=config)
 
     # Networks, the same on every rank, and one optimizer a phase.
-    networks: dict[str, nn.Module] = dict(
-        family.build(
-            folder.architecture,
-            in_channels=train_data.in_channels,
-            out_channels=train_data.out_channels,
-            image_size=config.image_size,
-        )
-    )
+    channels = {"in_channels": train_data.in_channels, "out_channels": train_data.out_channels}
+    shape = {**channels, "image_size": config.image_size}
     fresh = config.init_from is not None and checkpoint is None  # a checkpoint has all that it would bring
+    networks: dict[str, nn.Module] = {}
+    with suppress(ValueError) if fresh else nullcontext():  # what starts from other networks may get their shape yet
+        networks.update(family.build(folder.architecture, **shape))
     start = Start()
     if fresh:
-        start = initialise_from(networks, family=family, where=str(config.init_from), data=train_data)
+        found = folder.find_start()
+        taken = folder.take_shape_of(found, networks)
+        if taken or not networks:
+            said += [f"The networks have the shape of those in {config.init_from}: {taken}."] if taken else []
+            family = folder.family
+            networks = dict(family.build(folder.architecture, **shape))
+        where = str(config.init_from)
+        start = initialise_from(networks, family=family, where=where, found=found, data=train_data)
     with accelerator.local_main_process_first():  # the first one downloads for all
         encoders = start_encoders(networks, config, fresh=checkpoint is None and not fresh)
     batch_norm = any(isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules())
@@ -166,7 +170,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         if accelerator.is_main_process:  # a kill may have come between the end and the push
             for url in push_all(folder.path, repo_ids, config=config):
                 logs.say(f"Pushed to {url}")
-        return True
+        return None
 
     # The loop: every phase takes one optimizer step (or several, on fresh batches), again and again.
     batches = open_stream(
@@ -192,7 +196,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
             if stop.agreed():
                 logs.say("Stopped in the warm-up; the same command with --resume begins it again.")
                 logs.close()
-                return False
+                return stop.number
         results.look(logs)
         while state.step < plan.total_steps:
             began = time.perf_counter()
@@ -223,7 +227,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
             if stopping and not last:
                 logs.say(f"Stopped at step {state.step}; the same command with --resume goes on from there.")
                 logs.close()
-                return False
+                return stop.number
             results.look(logs)
             if pushing:
                 publisher.offer(results.write_snapshot, step=state.step, total_steps=plan.total_steps)
@@ -233,4 +237,4 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> bool:
         results.finish(logs)
     logs.close()
     publisher.finish()  # here a Ctrl-C ends it: all else is done
-    return True
+    return None

@@ -39,6 +39,7 @@ class Stepper:
         self.family = family
         self.phases = family.phases
         self.accumulation = config.gradient_accumulation_steps
+        self.max_grad_norm = config.max_grad_norm
         self.accelerator = accelerator
         self.wrapped = wrapped
         self.helpers = dict(helpers or {})
@@ -104,6 +105,9 @@ class Stepper:
             logs.add(phase.name, terms)
         for parameter in frozen:  # Adam leaves out what has none; ranks exchange them all the same
             parameter.grad = None
+        if self.max_grad_norm is not None:
+            learning = [each for name in phase.trains for each in self.state.networks[name].parameters()]
+            self.accelerator.clip_grad_norm_(learning, self.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()  # gradients would lie beside the next phase's graphs
         for network in read.values():

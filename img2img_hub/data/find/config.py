@@ -36,9 +36,9 @@ class DataConfig:
     dataset: str
     """Hub data set (user/name) or local folder."""
     dataset_config: str | None = None
-    """Configuration (subset) of the Hub data set, and of the target data set."""
+    """Configuration (subset) of the Hub data set, and of the target data set. Default: the only one."""
     dataset_revision: str | None = None
-    """Branch, tag or commit of the Hub data set, and of the target data set."""
+    """Branch, tag or commit of the Hub data set, and of the target data set. Default: main."""
     target_dataset: str | None = None
     """Unpaired: second data set or folder, which holds the targets."""
     train_split: str = "train"
@@ -49,15 +49,15 @@ class DataConfig:
     """Part of the training images (0 to 1) held out, by the seed, where there is no validation split."""
     source_column: tuple[str, ...] | str | None = None
     """Image column, or subfolder, with the sources; the only image column with side_by_side. Of pairs several may be
-    named, such as rgb depth: their images of one row are one source, band behind band."""
+    named, such as rgb depth: their images of one row are one source, band behind band. Default: found by name."""
     target_column: str | None = None
-    """Image column, or subfolder, with the targets."""
+    """Image column, or subfolder, with the targets. Default: found by name."""
     source_split: str | None = None
     """Unpaired: split, or subfolder, with the sources, used whatever split is asked for."""
     target_split: str | None = None
     """Unpaired: split, or subfolder, with the targets, used whatever split is asked for."""
     label_column: str | None = None
-    """Unpaired: column with the labels that tell sources from targets."""
+    """Unpaired: column with the labels that tell sources from targets. Default: the only one that has any."""
     source_label: str | None = None
     """Unpaired: label of the sources."""
     target_label: str | None = None
@@ -70,7 +70,7 @@ class DataConfig:
     or text with lines such as wall #0030ff), or auto to read the colours off the training images; NAME=FILE or
     NAME=auto where several make one source. JPEG's blurred colours become the nearest."""
     unknown: int | None = None
-    """Number of the pixels of no class in label maps, besides 255."""
+    """Number of the pixels of no class in label maps. Default: 255 alone, which is of none besides."""
     unknown_channel: bool = False
     """Give the pixels of no class in sources a channel of their own (GauGAN's "don't care"); else they are 0 in all."""
     instances: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ class DataConfig:
     target_range: tuple[float, float] | None = None
     """Values of the targets that become -1 and 1, likewise; no output goes beyond them."""
     max_samples: int | None = None
-    """Use only the first so many pairs, or images a side, of every split."""
+    """Use only the first so many pairs, or images a side, of every split. Default: all."""
     streaming: bool = False
     """Read the Hub data set while training, as it comes, instead of downloading it first."""
     shuffle_buffer: int = 1000

@@ -8,7 +8,6 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from img2img_hub.families import Terms
+from img2img_hub.hub.local_paths import shortened
 from img2img_hub.training.results.collapse import CollapseWatch
 from img2img_hub.training.run.context import RunContext
 from img2img_hub.training.state.checkpoints import way_out_of_divergence
@@ -42,9 +42,7 @@ class Logs:
             dynamic_ncols=True,
         )
         if config.report_to:
-            flat = {key: value for key, value in asdict(config).items() if isinstance(value, str | int | float)}
-            flat.pop("hub_token", None)
-            self.accelerator.init_trackers("img2img_hub", config=flat)
+            self.accelerator.init_trackers("img2img_hub", config=_flat(run))
 
     def advance(self, step: int) -> None:
         """Show on the bar that this step is done."""
@@ -121,3 +119,12 @@ class Logs:
     def close(self) -> None:
         self.bar.close()
         self.accelerator.end_training()
+
+
+def _flat(run: RunContext) -> dict[str, str | int | float]:
+    """All that a tracker may compare runs by: objective, networks, data and run, by the names of their flags."""
+    settings = run.folder.settings()
+    parts = [settings[part] for part in ("objective", "architecture", "data", "training")]
+    typed = {key: value for part in parts for key, value in part.items() if value not in (None, [], "")}
+    shown = {key: value if isinstance(value, int | float) else shortened(str(value)) for key, value in typed.items()}
+    return shown | {"family": run.family.name, "global_batch": run.plan.global_batch, "steps": run.plan.total_steps}

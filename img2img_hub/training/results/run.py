@@ -31,8 +31,13 @@ class Run:
     """Its output_dir."""
     family: Family
     config: TrainConfig
-    finished: bool
-    """False after Ctrl-C (a notebook's stop button) or SIGTERM: train again with resume=True to go on."""
+    stopped_by: int | None = None
+    """The number of the signal that stopped it: SIGINT of Ctrl-C (a notebook's stop button), or SIGTERM. Train again
+    with resume=True to go on. None of a run that came to its end."""
+
+    @property
+    def finished(self) -> bool:
+        return self.stopped_by is None
 
     @cached_property
     def translators(self) -> dict[str, Translator]:

@@ -4,6 +4,7 @@ networks look like is Architecture's, where the images come from is DataConfig's
     python -c "from img2img_hub import TrainConfig; print(TrainConfig(output_dir='runs/first', max_steps=30))"
 """
 
+import math
 import os
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -13,6 +14,8 @@ import tyro
 from img2img_hub.families import Family
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
+MixedPrecision = Literal["no", "bf16", "fp16"]
+LearningRatePolicy = Literal["linear", "cosine", "step", "constant"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
 ExtraMetric = Literal["lpips", "fid", "kid"]
 
@@ -38,7 +41,7 @@ RUN_DEFAULTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of a run; the defaults are the paper's. Precision and processes belong to `accelerate launch`."""
+    """Settings of a run; the defaults are the paper's. How many processes there are is for `accelerate launch`."""
 
     output_dir: Free[str]
     """Folder of the run's own for checkpoints, sample sheets, metrics.jsonl and the finished generators."""
@@ -47,8 +50,8 @@ class TrainConfig:
     num_epochs: Length[int] = OF_THE_FAMILY
     """Passes over the data set."""
     decay_epochs: Length[int] = OF_THE_FAMILY
-    """Epochs at the end of num_epochs over which the learning rate falls linearly to zero; with max_steps the same
-    share of the steps (None: the paper's share of num_epochs, which is the half of most)."""
+    """Epochs at the end of num_epochs over which the learning rate falls to zero; with max_steps the same share of the
+    steps (None: the paper's share of num_epochs, which is the half of most)."""
     batch_size: int = OF_THE_FAMILY
     """Images a process and micro-batch."""
     gradient_accumulation_steps: int = 1
@@ -71,6 +74,16 @@ class TrainConfig:
     discriminator_learning_rate: float | None = None
     """The learning rate of Adam for discriminators, where it is another one (two time-scale update rule, Heusel et al.
     2017; None: learning_rate)."""
+    learning_rate_policy: LearningRatePolicy = "linear"
+    """How it falls: linear (papers) or by half a cosine, over decay_epochs; step: to a tenth every step_epochs;
+    constant: not at all."""
+    step_epochs: int = 50
+    """With the policy step: epochs until the learning rate is a tenth of what it was."""
+    learning_rate_warmup_steps: int = 0
+    """Steps at the start over which the learning rate rises linearly to its full height."""
+    max_grad_norm: float | None = None
+    """Gradients of a player that are longer than this, in the Euclidean norm, are shortened to it (None: as they
+    are)."""
     adam_beta1: float = OF_THE_FAMILY
     """Adam's decay of the gradient's mean."""
     adam_beta2: float = OF_THE_FAMILY
@@ -79,6 +92,9 @@ class TrainConfig:
     """Publish an exponential moving average of the generator's weights with this decay a step (0: off; try 0.999)."""
     seed: int = 42
     """Of initialisation, order, jitter, dropout and pools."""
+    mixed_precision: Free[MixedPrecision | None] = None
+    """What networks compute in: no (float32), bf16, or fp16 on GPUs (None: what accelerate launch says, which is
+    float32 where nothing is said)."""
     cpu: bool = False
     """Train on the CPU even where there is a GPU; needed for several processes on CPUs."""
     cpu_threads: Free[int | None] = None
@@ -161,6 +177,8 @@ class TrainConfig:
         whole = {
             "num_epochs": 1,
             "decay_epochs": 0,
+            "step_epochs": 1,
+            "learning_rate_warmup_steps": 0,
             "batch_size": 1,
             "gradient_accumulation_steps": 1,
             "image_size": 16,
@@ -186,8 +204,14 @@ class TrainConfig:
             raise ValueError(f"--cpu_threads {self.cpu_threads} is in threads; more than 1024 are refused")
         if self.seed >= 2**31:
             raise ValueError(f"--seed must be below 2147483648, got {self.seed}")
-        if self.save_dtype not in get_args(SaveDtype):
-            raise ValueError(f"--save_dtype must be one of {', '.join(get_args(SaveDtype))}, got {self.save_dtype!r}")
+        choices = {"save_dtype": SaveDtype, "learning_rate_policy": LearningRatePolicy}
+        if self.mixed_precision is not None:
+            choices["mixed_precision"] = MixedPrecision
+        for name, kind in choices.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"--{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise ValueError(f"--max_grad_norm must be above 0, got {self.max_grad_norm}; leave it out for none")
         if isinstance(self.report_to, str) or set(self.report_to) - set(get_args(Tracker)):
             raise ValueError(f"--report_to takes some of {', '.join(get_args(Tracker))}, got {self.report_to!r}")
         if isinstance(self.extra_metrics, str) or set(self.extra_metrics) - set(get_args(ExtraMetric)):
@@ -244,15 +268,26 @@ class TrainConfig:
         """Pixels a side before the random crop; 286 for the papers' 256."""
         return self.load_size or round(self.image_size * 286 / 256)
 
-    def learning_rate_factor(self, *, step: int, total_steps: int, epoch: int, late: bool = False) -> float:
-        """Share of the learning rate at a step (from 0): flat, then linear towards zero.
+    @property
+    def decays(self) -> bool:
+        """Whether the last decay_epochs are others than those before."""
+        return self.learning_rate_policy in ("linear", "cosine") and self.decay_epochs > 0
 
-        By epochs it is stepped per epoch, as in the original: 1 − max(0, epoch + 1 − flat) / (decay + 1); `late`, as in
-        pix2pixHD's: 1 − max(0, epoch − flat) / decay. With max_steps it is stepped per step over the same share of the
-        run.
+    def learning_rate_factor(self, *, step: int, total_steps: int, epoch: int, late: bool = False) -> float:
+        """Share of the learning rate at a step (from 0): flat, then by the policy towards zero.
+
+        linear by epochs is stepped per epoch, as in the original: 1 − max(0, epoch + 1 − flat) / (decay + 1); `late`,
+        as in pix2pixHD's: 1 − max(0, epoch − flat) / decay. With max_steps it is stepped per step over the same share
+        of the run. cosine is ½ (1 − cos π x) of that x.
         """
-        if self.decay_epochs == 0:
-            return 1.0
+        risen = min(1.0, (step + 1) / self.learning_rate_warmup_steps) if self.learning_rate_warmup_steps else 1.0
+        if self.learning_rate_policy == "step":
+            return risen * 0.1 ** (epoch // self.step_epochs)
+        left = self._left(step=step, total_steps=total_steps, epoch=epoch, late=late) if self.decays else 1.0
+        return risen * (left if self.learning_rate_policy != "cosine" else (1 - math.cos(math.pi * left)) / 2)
+
+    def _left(self, *, step: int, total_steps: int, epoch: int, late: bool) -> float:
+        """1 before the decay, and what is left of it, down to 0."""
         if self.max_steps is None:
             flat = self.num_epochs - self.decay_epochs
             share = (

@@ -7,13 +7,14 @@ finished generators
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
 
 from img2img_hub.data.find.sources import DataConfig, ImageData, StreamedData
 from img2img_hub.families import Family
@@ -24,8 +25,10 @@ from img2img_hub.training.run.lock import FolderLock
 from img2img_hub.training.run.record import Record, names_from_the_start, names_of_results
 from img2img_hub.training.run.same_data import DATA_RECORD, DataRecord, refuse_among_the_images
 from img2img_hub.training.run.same_settings import LENGTH, other_settings, read_settings
+from img2img_hub.training.run.settled import with_former_decay, with_former_shape, with_launched_precision
 from img2img_hub.training.state.checkpoints import checkpoint_step, complete_checkpoints
-from img2img_hub.training.state.finetune import origin_of_start
+from img2img_hub.training.state.finetune import is_checkpoint, origin_of_start
+from img2img_hub.training.state.start_networks import Found, as_found, as_recorded, find_networks, in_words
 
 Answer = TypeVar("Answer")
 
@@ -34,8 +37,9 @@ class RunFolder:
     """The folder of one run."""
 
     def __init__(self, *, family: Family, config: TrainConfig, data: DataConfig, architecture: Any) -> None:
-        self.family, self.data, self.architecture = family, data, architecture
-        self.config = _with_former_decay(config).of(family)
+        self.data = data
+        self.family, self.architecture = with_former_shape(family, architecture, config)
+        self.config = with_launched_precision(with_former_decay(config).of(family))
         self.path = Path(config.output_dir)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
@@ -159,6 +163,23 @@ class RunFolder:
                 "again, or start a new run in another folder (with --init_from to use its weights)"
             )
 
+    def find_start(self) -> dict[str, Found | None]:
+        """The networks of --init_from; {} of a checkpoint, which has this family's. Raises ValueError for none."""
+        where = str(self.config.init_from)
+        if is_checkpoint(where):
+            return {}
+        return find_networks(where, family=self.family, architecture=self.architecture)
+
+    def take_shape_of(self, found: Mapping[str, Found | None], networks: Mapping[str, nn.Module]) -> str:
+        """Of what is found, as far as nobody says another one; in words what that changes, "" for nothing."""
+        before = self.family, self.architecture
+        settings = read_settings(Path(str(self.config.init_from)) / "run.json")
+        if not found and settings is not None:
+            self.family, self.architecture = as_recorded(*before, settings=settings)
+        else:
+            self.family, self.architecture = as_found(*before, networks=networks, found=found)
+        return in_words(before, (self.family, self.architecture))
+
     def find_origin(self, train_data: ImageData | StreamedData) -> None:
         """Find what of the run comes from the Hub: a resumed run as it says itself, for its --init_from may be gone."""
         before = read_settings(self._settings) if self.config.resume else None
@@ -271,12 +292,3 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 1 << 62
-
-
-def _with_former_decay(config: TrainConfig) -> TrainConfig:
-    """A run that is resumed for as many epochs keeps its decay, which may be of before num_epochs had a share of it."""
-    asked = config.resume and config.decay_epochs is None
-    before = read_settings(Path(config.output_dir) / "run.json") if asked else None
-    if before is None or before["training"].get("num_epochs") != config.num_epochs:
-        return config
-    return replace(config, decay_epochs=before["training"].get("decay_epochs"))

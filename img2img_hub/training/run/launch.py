@@ -43,6 +43,7 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     # Buffers (batch norm's averages) stay each rank's own, and rank 0's are saved: in training nobody reads them, and a
     # broadcast before every call of every network, also between two passes of a discriminator, would be for nothing.
     accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
         cpu=config.cpu,
         log_with=list(config.report_to) or None,
         project_dir=config.output_dir,
@@ -79,8 +80,8 @@ def describe_speed(accelerator: Accelerator, config: TrainConfig, *, resumed: bo
         )
     if accelerator.mixed_precision == "no" and knows and not resumed:
         lines.append(
-            "This processor computes in bfloat16, which is faster than float32: `accelerate launch --mixed_precision "
-            "bf16 train_accelerate.py …`, see docs/devices.md."
+            "This processor computes in bfloat16, which is faster than float32: add --mixed_precision bf16, see "
+            "docs/devices.md."
         )
     if config.compile:
         lines.append("--compile makes no step faster on a CPU, and the first ones wait for it: leave it out.")

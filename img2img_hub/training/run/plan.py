@@ -28,6 +28,11 @@ class Plan:
                 f"how many images the stream holds is not known, so that --num_epochs {config.num_epochs} has no end: "
                 f"give --max_steps, such as 100000"
             )
+        if config.learning_rate_policy == "step" and num_samples is None:
+            raise ValueError(
+                "how many images the stream holds is not known, so that --learning_rate_policy step has no epochs to "
+                "count: take linear or cosine, which count --max_steps"
+            )
         groups = 1 + sum(phase.repeats - 1 for phase in family.phases)
         batches = config.gradient_accumulation_steps * groups
         samples = config.batch_size * world_size * batches
@@ -44,7 +49,9 @@ class Plan:
         return step * self.samples_per_step // self.num_samples if self.num_samples else 0
 
     def steps_before_decay(self, config: TrainConfig) -> int:
-        """Steps at the full learning rate: of both ways that `TrainConfig.learning_rate_factor` has."""
+        """Steps before the decay: of both ways that `TrainConfig.learning_rate_factor` has."""
+        if not config.decays:
+            return self.total_steps
         if config.max_steps is None and self.num_samples:
             flat = config.num_epochs - config.decay_epochs
             return math.ceil(flat * self.num_samples / self.samples_per_step)

@@ -29,7 +29,7 @@ def read_settings(file: Path) -> dict[str, Any] | None:
         settings = json.loads(file.read_text(encoding="utf-8"))
         if all(isinstance(settings[part], dict) for part in ("objective", "architecture", "data", "training")):
             return {"family": settings["family"], **settings}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         pass
     return None
 

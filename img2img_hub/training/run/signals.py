@@ -23,7 +23,8 @@ class StopRequest:
     """Context in which a first signal asks to stop, and a second one stops at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.number = 0
+        """The signal that asked, on this rank or another; 0 as long as none has."""
         self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
         self._before: dict[int, Any] = {}
         self._group: Any = None
@@ -44,22 +45,22 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.number:
             signal.signal(number, self._before[number])
             signal.raise_signal(number)
         elif os.environ.get("RANK", "0") == "0":  # not print: a signal may come in the middle of one
             os.write(2, b"\nStopping after this step; a second Ctrl-C or SIGTERM stops at once.\n")
-        self.asked = True
+        self.number = number
 
     def agreed(self) -> bool:
         """Whether any rank was asked to stop; every rank gets the same answer at the same step."""
         if self._launcher is not None and os.getppid() != self._launcher:
-            self.asked = True
-        if self._group is None:
-            return self.asked
-        flag = torch.tensor(int(self.asked))
-        distributed.all_reduce(flag, op=distributed.ReduceOp.MAX, group=self._group)
-        return bool(flag.item())
+            self.number = self.number or signal.SIGTERM
+        if self._group is not None:
+            number = torch.tensor(int(self.number))
+            distributed.all_reduce(number, op=distributed.ReduceOp.MAX, group=self._group)
+            self.number = int(number.item())
+        return bool(self.number)
 
 
 def leave_signals_to_the_run(_worker: int = 0) -> None:

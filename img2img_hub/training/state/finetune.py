@@ -5,7 +5,7 @@ accelerate launch train_accelerate.py pix2pix --init_from user/facades-label2pho
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.training.run.same_settings import read_settings
-from img2img_hub.training.state.checkpoints import describe_last
+from img2img_hub.training.state.start_networks import Found, is_official, place_of
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
 
@@ -38,6 +38,8 @@ class Start:
 def origin_of_start(where: str, *, family: Family) -> Origin:
     """What of the weights at `where` came from the Hub: their repos, or what a local run says that it was made of."""
     path = Path(where)
+    if is_official(where):
+        return {"datasets": [], "models": []}
     if not path.is_dir():
         return {"datasets": [], "models": [f"{where}-{folder}" if folder else where for folder in family.published]}
     if (settings := read_settings(path / "run.json")) and ORIGIN in settings:
@@ -46,30 +48,38 @@ def origin_of_start(where: str, *, family: Family) -> Origin:
 
 
 def initialise_from(
-    networks: dict[str, nn.Module], *, family: Family, where: str, data: ImageData | StreamedData
+    networks: dict[str, nn.Module],
+    *,
+    family: Family,
+    where: str,
+    found: Mapping[str, Found | None],
+    data: ImageData | StreamedData,
 ) -> Start:
-    """Load what `where` (an output folder, a generator's folder, a Hub id, or a checkpoint) holds; the new run's `data`
-    need not have the former values and classes.
+    """Load what `where` (an output folder, a generator's folder, a Hub id, a .pth or a checkpoint) holds; the new run's
+    `data` need not have the former values and classes.
+
+    Args:
+        found: of `find_networks`; of a checkpoint {}.
 
     Raises:
-        ValueError: no generator there, or one of another architecture.
+        ValueError: one of them is of another architecture.
     """
-    if Path(where, "training_state.pt").exists():
+    if is_checkpoint(where):
         return _from_checkpoint(networks, Path(where))
     said, missing = [], []
-    for direction in family.directions:
-        name, place = direction.generator, _place(where, direction.folder)
-        said.append(_take_up(networks[name], Network.from_pretrained(place), name=name, where=place))
-        for other in direction.beside:
-            weights = _place_beside(place, other)
-            if weights is None:
-                said.append(f"{other} starts afresh: {place} has no training/{other}.")
-                missing += [other] if other in direction.judges else []
-            else:
-                loaded = Network.from_pretrained(weights)
-                said.append(_take_up(networks[other], loaded, name=other, where=str(weights)))
-    place = _place(where, family.directions[0].folder)  # the other direction has the same values
-    return Start(said=[*said, *_other_data(place, data)], missing=tuple(missing))
+    for name, start in found.items():
+        if start is not None:
+            said.append(_take_up(networks[name], start.network, name=name, where=start.where))
+        elif name in networks:
+            said.append(f"{name} starts afresh: {where} has {'none' if is_official(where) else f'no training/{name}'}.")
+            missing += [name] if any(name in direction.judges for direction in family.directions) else []
+    place = where if is_official(where) else place_of(where, family.directions[0].folder)
+    return Start(said=[*said, *_other_data(place, data)], missing=tuple(missing))  # the other direction has the same
+
+
+def is_checkpoint(where: str) -> bool:
+    """Whether it is one of a run's own, checkpoints/step-N."""
+    return Path(where, "training_state.pt").exists()
 
 
 def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:
@@ -85,35 +95,12 @@ def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:
     return Start(said=[f"All networks start from {checkpoint}; their optimizers start afresh."])
 
 
-def _place(where: str, folder: str) -> str:
-    """A local OUTPUT_DIR has one folder a generator; on the Hub they are repos with that ending."""
-    if Path(where, "run.json").exists() and not Path(where, "finished.json").exists():
-        last = describe_last(Path(where) / "checkpoints")
-        raise ValueError(f"--init_from {where}: that run is not finished; {last}: name that, or --resume the run first")
-    if not folder:
-        return where
-    if not Path(where).is_dir():
-        return f"{where}-{folder}"
-    if not Path(where, folder).is_dir():
-        raise ValueError(f"--init_from {where} holds no {folder}: name the output folder of a run, which has it inside")
-    return str(Path(where) / folder)
-
-
-def _place_beside(place: str, name: str) -> Path | None:
-    files = []
-    commit = commit_of(fetch(place, "config.json"))  # the generator's: a push in between must not give a mixture
-    for file in ("config.json", "model.safetensors"):
-        try:
-            files.append(fetch(place, f"training/{name}/{file}", revision=commit))
-        except ValueError:
-            return None
-    return files[0].parent
-
-
 def _other_data(place: str, data: ImageData | StreamedData) -> list[str]:
     """A line for each side of which the network's -1 and 1 are other values than where it was trained, and for each
     label map of other classes."""
     try:
+        if is_official(place):
+            raise FileNotFoundError(place)
         file = fetch(place, SETTINGS_FILE, revision=commit_of(fetch(place, "config.json")))
         before = TranslationSettings.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, FileNotFoundError):
