@@ -56,11 +56,13 @@ class StopRequest:
         """Whether any rank was asked to stop; every rank gets the same answer at the same step."""
         if self._launcher is not None and os.getppid() != self._launcher:
             self.number = self.number or signal.SIGTERM
-        if self._group is not None:
-            number = torch.tensor(int(self.number))
-            distributed.all_reduce(number, op=distributed.ReduceOp.MAX, group=self._group)
-            self.number = int(number.item())
-        return bool(self.number)
+        if self._group is None:
+            return bool(self.number)
+        number = torch.tensor(int(self.number))
+        distributed.all_reduce(number, op=distributed.ReduceOp.MAX, group=self._group)
+        if agreed := int(number.item()):  # else one may have come meanwhile, which is for the next step
+            self.number = agreed
+        return bool(agreed)
 
 
 def leave_signals_to_the_run(_worker: int = 0) -> None:
