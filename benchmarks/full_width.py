@@ -32,8 +32,8 @@ from img2img_hub.translation.settings import TranslationSettings
 CLASSES = 35
 LARGE, SMALL = (512, 1024), (256, 256)
 MOST = {  # GiB, as the README has them
-    "spade": {"translation": 2.2, "step": 3.1, "step with styles": 3.4},
-    "pix2pixhd": {"translation": 1.4, "step": 4.3, "step with an enhancer": 3.8},
+    "spade": {"translation": 2.6, "step": 3.4, "step with styles": 3.8},
+    "pix2pixhd": {"translation": 1.6, "step": 6.2, "step with an enhancer": 5.7},
 }
 
 

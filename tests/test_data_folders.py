@@ -264,7 +264,7 @@ def test_orphans_are_named_at_once(tmp_path: Path) -> None:
     assert "trainA without a partner in" in told
     assert ": 11.png, 12.png;" in told
     assert ": 77.png)" in told
-    assert told.endswith("rename, add or delete these files")
+    assert told.endswith("rename, add or delete these files, or leave them out by --drop_unmatched")
 
 
 def test_folders_that_are_no_pairs_are_told_so(seasons: Path) -> None:
@@ -349,9 +349,9 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(seasons: Path)
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "trainA", [1])
     (tmp_path / "trainB").mkdir()
-    (tmp_path / "trainB/1.gif").write_bytes(b"x")
+    (tmp_path / "trainB/1.psd").write_bytes(b"x")
     told = message(lambda: opened(tmp_path))
-    assert f"folder {tmp_path}/trainB has no images (found only .gif files)" in told
+    assert f"folder {tmp_path}/trainB has no images (found only .psd files)" in told
     assert ".png" in told
 
 

@@ -54,7 +54,7 @@ def draw(root: Path, count: int = 3) -> Path:
 
 def clutter(folder: Path, elsewhere: Path) -> str:
     """Everything that is not read, and what is said of it."""
-    for name in ("a.gif", "b.GIF", "c.gif", "d.gif", "notes.txt", "README"):
+    for name in ("a.psd", "b.PSD", "c.psd", "d.psd", "notes.txt", "README"):
         (folder / name).write_bytes(b"x")
     (folder / ".DS_Store").write_bytes(b"x")
     (folder / ".git").mkdir()
@@ -66,7 +66,7 @@ def clutter(folder: Path, elsewhere: Path) -> str:
     (folder / "gone.txt").symlink_to("nowhere")
     os.mkfifo(folder / "pipe")
     return (
-        "left out 4 .gif files (a.gif, b.GIF, c.gif, …), 1 .txt file (notes.txt), 1 file without an ending (README), "
+        "left out 4 .psd files (a.psd, b.PSD, c.psd, …), 1 .txt file (notes.txt), 1 file without an ending (README), "
         "3 hidden files or folders (.DS_Store, .git, __MACOSX), 1 link to nothing (gone.txt), 1 linked folder (old) "
         "and 1 pipe or device (pipe)"
     )

@@ -6,12 +6,15 @@ Most of it streams Parquet files from a folder; the last part trains from the pr
 """
 
 import pickle
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -346,7 +349,7 @@ def test_nothing_can_be_held_out_of_a_stream(tmp_path: Path) -> None:
 
 def test_what_cannot_be_streamed_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "folder", "train", [1])
-    assert "is a folder of images here" in message(lambda: streamed(folder, side_by_side=True))
+    assert "is here, and its images are read as they are needed" in message(lambda: streamed(folder, side_by_side=True))
     Dataset.from_dict({"source": [1]}).save_to_disk(tmp_path / "saved")
     assert "is a saved data set here" in message(lambda: streamed(tmp_path / "saved"))
     for options in ({"shuffle_buffer": 0}, {"source_label": "a", "target_label": "b"}):
@@ -543,8 +546,44 @@ def test_a_hub_that_fails_in_the_middle_of_a_stream_costs_nothing_that_was_learn
     assert 1 <= max(steps) < 12
     hub_server.fail_next("GET /_lfs/", "cut")
     done = run("--output_dir", "failed", "--resume")
-    assert "Retrying" in done.stderr
+    assert "The Hub does not answer: the stream waits and asks again" in done.stderr
+    assert "Retrying" not in done.stderr
     assert equal(weights(tmp_path / "whole", 12), weights(tmp_path / "failed", 12))
     # Nothing was downloaded to stay.
     assert not list((tmp_path / "home").rglob("*.parquet"))
     assert not list((tmp_path / "home").rglob("*.arrow"))
+
+
+def test_a_stop_is_heard_while_a_stream_waits_for_a_hub_that_is_gone(hub_server: HubServer, tmp_path: Path) -> None:
+    alice = client_environment(hub_server, ALICE, tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
+    run_client(PUSH_DATA, alice)
+    command = [sys.executable, str(ROOT / "train_accelerate.py"), "pix2pix", "--dataset", "alice/pairs", "--streaming"]
+    command += ["--image_size", "16", "--width", "4", "--discriminator_layers", "1", "--cpu", "--cpu_threads", "1"]
+    command += ["--num_workers", "0", "--max_steps", "100000", "--log_steps", "1", "--output_dir", "run"]
+    run = subprocess.Popen(command, env=alice, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: (tmp_path / "run/metrics.jsonl").exists() or run.poll() is not None)
+        hub_server.stop()
+        steps = 0
+        while steps < (steps := len((tmp_path / "run/metrics.jsonl").read_text().splitlines())):
+            time.sleep(3)  # what was read ahead is trained on first
+        began = time.monotonic()
+        run.send_signal(signal.SIGTERM)
+        _, said = run.communicate(timeout=60)
+        assert time.monotonic() - began < 30
+    finally:
+        run.kill()
+    assert run.returncode == 143, said
+    assert "Traceback" not in said
+    (step,) = re.findall(r"Stopped at step ([0-9]+)", said)
+    assert int(step) >= steps
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == [f"step-{step}"]
+    assert "The Hub does not answer: the stream waits and asks again" in said
+    assert "thrown while requesting" not in said
+
+
+def wait_for(what: Callable[[], bool], *, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.1)

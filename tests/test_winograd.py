@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from img2img_hub import Architecture, FastCUT, ResNetGenerator
 from img2img_hub.networks.blocks import Conv2d
 from img2img_hub.networks.resnet import ResidualBlock
+from img2img_hub.networks.spade import SpadeNorm
 from img2img_hub.networks.winograd import BorderedConvolution, is_faster
 from tests.runs import assert_same_end, interrupt_at
 
@@ -75,6 +76,35 @@ def test_the_same_twice_is_the_same_to_the_last_bit():
     first = results(BorderedConvolution.apply, inputs)
     results(BorderedConvolution.apply, tensors(height=48))  # the memory holds other numbers in between
     assert all(map(torch.equal, first, results(BorderedConvolution.apply, inputs)))
+
+
+@pytest.mark.parametrize("height", [32, 33], ids=["whole tiles", "a border"])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_a_result_may_be_written_over(height, with_bias):
+    """As SPADE's norms do, and any activation in place."""
+
+    def slopes(function):
+        inputs = [tensor.clone().requires_grad_() for tensor in tensors(height=height)]
+        output = function(*inputs[:2], inputs[2] if with_bias else None, "constant")
+        F.relu(output.add_(1), inplace=True).square().sum().backward()
+        return [tensor.grad for tensor in inputs if tensor.grad is not None]
+
+    for found, expected in zip(slopes(BorderedConvolution.apply), slopes(plain), strict=True):
+        assert distance(found, expected) < 1e-4
+
+
+def test_a_spade_norm_of_the_papers_width_learns_by_it():
+    torch.manual_seed(0)
+    norm = SpadeNorm(128, map_channels=4, hidden=128, norm="batch")
+    x, map = torch.randn(1, 128, 64, 64), torch.rand(1, 4, 64, 64)
+    output = norm(x, map)
+    assert "BorderedConvolutionBackward" in {type(node).__name__ for node in nodes(output.grad_fn)}
+    output.square().sum().backward()
+    read = F.relu(norm.shared(map))
+    with torch.no_grad():
+        expected = norm.norm(x) * (1 + norm.gamma(read)) + norm.beta(read)
+    assert distance(output, expected) < 1e-5
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in norm.parameters())
 
 
 @both_borders

@@ -184,7 +184,7 @@ def unknown_flag(tried: str, name: str, commands: Mapping[str, Command], *, help
     if near := get_close_matches(plain, [*flags, *(f"no_{flag}" for flag in _switches(flags))], n=1, cutoff=0.75):
         return f"{start}: did you mean --{near[0]}?"
     near = get_close_matches(plain, list(flags), n=1, cutoff=0.6)
-    return f"{start}{f': did you mean --{near[0]}?' if near else ''}; {help}" if near else f"{start}; {help}"
+    return f"{start}: did you mean --{near[0]}? {help}" if near else f"{start}; {help}"
 
 
 def _switches(flags: Mapping[str, Any]) -> Iterator[str]:

@@ -9,9 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
-from img2img_hub.errors import one_line
+from img2img_hub.errors import one_line, said_by_http
 
 if TYPE_CHECKING:
     from img2img_hub.translation.translator import Translator
@@ -56,9 +61,32 @@ def private_or_public(*, private: bool, public: bool) -> bool | None:
     return True if private else False if public else None
 
 
+_EXTRAS = {"accelerate": "train", "datasets": "train", "gradio": "demo", "markdown_it": "demo"}
+"""What pip installs a package with, by the name of its module."""
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """What to install, in one line; None for what is no extra of this package."""
+    module = (error.name or "").split(".")[0]
+    if module not in _EXTRAS:
+        return None
+    return f"this needs {module}, which is not installed: pip install 'img2img_hub[{_EXTRAS[module]}]'"
+
+
 def explained(error: BaseException) -> str:
-    """An error's message in one line; the Hub's "not found" in words."""
-    text = one_line(error)
+    """An error's message in one line; what the Hub answers in words."""
+    if isinstance(error, GatedRepoError):
+        return (
+            f"this repo is gated: accept its conditions on its page, and log in (hf auth login). {said_by_http(error)}"
+        )
     if isinstance(error, RepositoryNotFoundError):
-        text = f"there is no such repo on the Hub, or you may not see it (log in: hf auth login). {text}"
-    return text
+        said = said_by_http(error)
+        return f"there is no such repo on the Hub, or you may not see it (log in: hf auth login). {said}"
+    if isinstance(error, HfHubHTTPError):
+        status, said = getattr(error.response, "status_code", 0), said_by_http(error)
+        if status in (401, 403):
+            return f"the Hub does not allow this to your token: log in with one that may (hf auth login). {said}"
+        return f"the Hub answered: {said}"
+    if isinstance(error, HTTPError):
+        return f"the Hub cannot be reached ({said_by_http(error)}): check the connection"
+    return one_line(error)

@@ -19,6 +19,7 @@ from torch import distributed
 from img2img_hub.cli.parsing import bare_type, parse
 from img2img_hub.cli.run_file import with_file
 from img2img_hub.cli.shared import explained
+from img2img_hub.cli.streams import standard_streams
 from img2img_hub.cli.training_help import Texts, short_help
 from img2img_hub.data.find.sources import DataConfig
 from img2img_hub.families import FAMILIES, Family
@@ -31,6 +32,11 @@ from img2img_hub.training.run.config import TrainConfig
 def main(arguments: Sequence[str] | None = None, *, program: str = "img2img_hub train") -> int:
     """Exit status: 0; 2 with one line on stderr for what the user can mend; 130 after Ctrl-C and 143 after SIGTERM."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with standard_streams():
+        return _main(words, program=program)
+
+
+def _main(words: list[str], *, program: str) -> int:
     helped = "--help" in words
     families = sorted(FAMILIES.values(), key=lambda family: family.name)
     try:
@@ -41,6 +47,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "img2img_hub 
         words = with_file(words, commands)
         call = parse(commands, prog=program, description=(__doc__ or "").splitlines()[0], arguments=words)
         return call()
+    except BrokenPipeError:
+        raise
     except PUSH_ERRORS as error:
         return _say(f"error: {explained(error)}", program=program, status=2)
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -32,6 +32,7 @@ def translate(
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     device: str | None = None,
     revision: str | None = None,
+    max_megapixels: int | None = None,
     overwrite: bool = False,
 ) -> int:
     """Translate images and all images of folders; each becomes OUTPUT/STEM.png.
@@ -62,12 +63,15 @@ def translate(
             the time. With openvino: bfloat16, where the processor computes in it, for about half of the time, too.
         device: cpu, cuda, cuda:1, mps …; default: cuda if there is one, else mps, else cpu.
         revision: Branch, tag or commit of the Hub model.
+        max_megapixels: Read images of up to so many million pixels, where you trust them; default: 179.
         overwrite: Replace outputs that are there already.
     """
     with importing():
+        from img2img_hub.images.formats import allow_megapixels
         from img2img_hub.translation.folders import check_options, translate_folder
         from img2img_hub.translation.outputs import plan_outputs
 
+    allow_megapixels(max_megapixels)
     check_options(format=format, batch_size=batch_size, seed=seed)
     # Once before the model is loaded, which may take a download, to say at once what is in the way.
     named = _named(inputs)

@@ -112,4 +112,4 @@ def main() -> None:
     except OSError as error:
         if "empty port" not in str(error):
             raise
-        sys.exit(f"Port {port} is taken. Choose another: GRADIO_SERVER_PORT=7861 python app.py")
+        sys.exit(f"Port {port} is taken. Choose another: GRADIO_SERVER_PORT=7861 python app.py, or demo --port 7861")

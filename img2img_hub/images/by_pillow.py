@@ -58,7 +58,8 @@ def open_upright(
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(
-            f"{name} has more than {limit:.0f} million pixels, as a decompression bomb would: make it smaller first"
+            f"{name} has more than {limit:.0f} million pixels, as a decompression bomb would: make it smaller first, "
+            "or type --max_megapixels with a higher limit if you trust it"
         ) from None
     except PermissionError:
         raise ImageError(f"{name} may not be read by this user: change its permissions, or leave it out") from None

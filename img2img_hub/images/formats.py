@@ -23,11 +23,28 @@ FORMATS = (
 PostScript, start an outside program, and none should run because somebody sent a file. TGA comes last: it has no mark
 at its beginning, and Pillow takes icons for it."""
 
-IMAGE_EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+IMAGE_EXTENSIONS = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
+    | {".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".tga"}
+)
 """Lower-case file name endings of the images that are read from folders."""
 
 BYTES = (bytes, bytearray, memoryview)
 NPY_MAGIC = b"\x93NUMPY"
+
+
+def allow_megapixels(number: int | None) -> None:
+    """Let pictures of so many million pixels be read in this process, where its user trusts them; None changes nothing.
+    By default 179, which is Pillow's limit.
+
+    Raises:
+        ValueError: no such number.
+    """
+    if number is None:
+        return
+    if not 1 <= number <= 1_000_000:
+        raise ValueError(f"--max_megapixels is {number}: type millions of pixels, from 1 to 1000000")
+    Image.MAX_IMAGE_PIXELS = number * 500_000  # Pillow warns of so many, and refuses twice as many
 
 
 class ImageError(ValueError):

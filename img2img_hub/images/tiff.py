@@ -268,6 +268,7 @@ def _shape(file: Any, *, name: str) -> tuple[tuple[int, ...], str]:
         raise ImageError(
             f"{name} has {pixels / 1e6:.0f} million pixels, {size / 1e9:.1f} GB of them, as a decompression bomb "
             "would: cut it into parts first"
+            + (", or type --max_megapixels with a higher limit if you trust it" if size <= MAX_BYTES else "")
         )
     return shape, axes
 

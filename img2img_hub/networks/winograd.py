@@ -91,13 +91,15 @@ class BorderedConvolution(torch.autograd.Function):
         products = torch.bmm(_transformed_kernel(kernel, place=2), image, out=_room(0, 36, made, tiles))
         blocks = torch.bmm(_A.expand(made, 16, 36), products.transpose(0, 1), out=_room(1, made, 16, tiles))
         blocks = blocks.view(made, 4, 4, count, down, right).permute(3, 0, 4, 1, 5, 2)
-        output = x.new_empty(count, made, down, 4, right, 4)
+        output = x.new_empty(count, made, 4 * down, 4 * right)
+        tiled = output.view(count, made, down, 4, right, 4)
         if bias is None:
-            output.copy_(blocks)
+            tiled.copy_(blocks)
         else:
-            torch.add(blocks, bias.view(made, 1, 1, 1, 1), out=output)
-        output = output.view(count, made, 4 * down, 4 * right)[..., :height, :width]
-        return output.contiguous()
+            torch.add(blocks, bias.view(made, 1, 1, 1, 1), out=tiled)
+        if output.shape[-2:] != x.shape[-2:]:
+            output = output[..., :height, :width].clone(memory_format=torch.contiguous_format)
+        return output  # no view of anything, or nobody might write over it
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

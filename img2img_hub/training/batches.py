@@ -5,10 +5,12 @@ stream = open_stream(dataset, config=config, accelerator=accelerator, start=0, s
 """
 
 from collections.abc import Generator
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from img2img_hub.data.cache.resized import open_cache
@@ -17,7 +19,9 @@ from img2img_hub.data.samples.transforms import EpochStream, TrainingDataset
 from img2img_hub.data.stream.batches import StreamedDataset, StreamOrder
 from img2img_hub.families import Batch
 from img2img_hub.training.run.config import TrainConfig
-from img2img_hub.training.run.signals import leave_signals_to_the_run
+from img2img_hub.training.run.folder import RunFolder
+from img2img_hub.training.run.signals import Interrupted, StopRequest, leave_signals_to_the_run
+from img2img_hub.training.state.checkpoints import describe_last
 
 
 def open_samples(data: ImageData | StreamedData, *, config: TrainConfig) -> TrainingDataset:
@@ -57,6 +61,12 @@ def _collate(samples: list[Any]) -> Any:
     return default_collate(samples)
 
 
+def _begin(_worker: int, *, most_pixels: int | None) -> None:
+    """What a process that reads images does first; most_pixels: as large as they may be here."""
+    Image.MAX_IMAGE_PIXELS = most_pixels
+    leave_signals_to_the_run()
+
+
 def open_stream(
     dataset: TrainingDataset, *, config: TrainConfig, accelerator: Accelerator, start: int, stop: int
 ) -> Generator[Batch, None, None]:
@@ -83,7 +93,7 @@ def open_stream(
         batch_sampler=order,
         num_workers=config.num_workers,
         collate_fn=_collate,
-        worker_init_fn=leave_signals_to_the_run,
+        worker_init_fn=partial(_begin, most_pixels=Image.MAX_IMAGE_PIXELS),
         pin_memory=accelerator.device.type == "cuda",
         generator=torch.Generator().manual_seed(config.seed),  # its own, so that the global one stays as resumed
     )
@@ -105,3 +115,53 @@ def open_stream(
             yield dataset.joined(moved)
     finally:
         del batches  # with it go its processes and a stream's thread, even if an error's traceback keeps this frame
+
+
+class Ahead:
+    """Batches of which the next one is read before it is asked for, so that one that cannot be read shows between two
+    steps, when the run can be saved."""
+
+    def __init__(self, batches: Generator[Batch, None, None]) -> None:
+        self._batches = batches
+        self._read: list[Batch] = []
+        self._error: ValueError | None = None
+
+    def ready(self, stop: StopRequest) -> bool:
+        """Whether there is a next one, or a stop was asked for while it was waited for."""
+        if not self._read and self._error is None:
+            try:
+                with stop.waiting():
+                    batch = next(self._batches)
+                self._read.append(batch)
+            except Interrupted:
+                return True
+            except ValueError as error:
+                self._error = error
+        return self._error is None
+
+    def __iter__(self) -> "Ahead":
+        return self
+
+    def __next__(self) -> Batch:
+        """Raises ValueError where it cannot be read."""
+        if self._error is not None:
+            raise self._error
+        return self._read.pop() if self._read else next(self._batches)
+
+    def close(self) -> None:
+        self._batches.close()
+
+
+def raise_broken(batches: Ahead, folder: RunFolder) -> NoReturn:
+    """For a run whose next images cannot be read, here or by another process: why, and where it can go on.
+
+    Raises:
+        ValueError: always.
+    """
+    cure = f"{describe_last(folder.checkpoints)}: mend that, and the same command with --resume goes on"
+    try:
+        next(batches)
+    except ValueError as error:
+        folder.note_broken(str(error))
+        raise ValueError(f"{str(error).rstrip('.')}; {cure}") from None
+    raise ValueError(f"another process of this run cannot read its next images (its own message says which); {cure}")

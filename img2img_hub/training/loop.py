@@ -17,7 +17,7 @@ from img2img_hub.data.find.sources import DataConfig, StreamedData, open_train_a
 from img2img_hub.evaluation.preview import TrainingData
 from img2img_hub.families import Family
 from img2img_hub.families.options import Architecture
-from img2img_hub.training.batches import open_samples, open_stream, stop_cropping
+from img2img_hub.training.batches import Ahead, open_samples, open_stream, raise_broken, stop_cropping
 from img2img_hub.training.results.logs import Logs
 from img2img_hub.training.results.push import Publisher, create_repos, find_repo_ids, push_all
 from img2img_hub.training.results.results import Results
@@ -145,6 +145,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
         repo_ids=repo_ids,
     )
     results = Results(run)
+    ways = family.directions
+    state.translations = {way.generator: results.generators.settings(way).to_dict() for way in ways}
     said += create_repos(repo_ids, config, accelerator, origin=folder.origin)
     folder.open(from_step=state.step)
     logs = Logs(run)
@@ -173,13 +175,14 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
         return None
 
     # The loop: every phase takes one optimizer step (or several, on fresh batches), again and again.
-    batches = open_stream(
+    stream = open_stream(
         dataset,
         config=config,
         accelerator=accelerator,
         start=state.step * plan.batches_per_step,
         stop=plan.total_steps * plan.batches_per_step,
     )
+    batches = Ahead(stream)
     stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state, helpers=helpers)
     to_push = repo_ids if accelerator.is_main_process else {}
     with (
@@ -198,6 +201,11 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
                 logs.close()
                 return stop.number
         results.look(logs)
+        batches.ready(stop)
+        if stop.agreed():
+            logs.say(f"Stopped at step {state.step}, before its next one; --resume goes on from there.")
+            logs.close()
+            return stop.number
         while state.step < plan.total_steps:
             began = time.perf_counter()
             factor = config.learning_rate_factor(
@@ -214,8 +222,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
 
             # What the step gave: a line, a checkpoint, a sheet, a push. The checkpoint stands before the sheet is
             # drawn: an image that cannot be read there must not cost what was learnt.
-            stopping = stop.agreed()
             last = state.step == plan.total_steps
+            stopping = stop.agreed(broken=not last and not batches.ready(stop))
             if last or stopping or state.step % config.log_steps == 0:
                 logs.write(state.step, epoch=plan.epoch(state.step), rates=rates)
             state.seconds += time.perf_counter() - began  # a line waits for the GPU, so what it did is counted
@@ -224,6 +232,8 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
             if last or stopping or due:
                 logs.check_finite(state.step)
                 save_checkpoint(folder.checkpoints, state, accelerator, keep=config.keep_checkpoints)
+            if stop.broken and not last:
+                raise_broken(batches, folder)
             if stopping and not last:
                 logs.say(f"Stopped at step {state.step}; the same command with --resume goes on from there.")
                 logs.close()

@@ -17,13 +17,13 @@ from img2img_hub.images.raster import AnyImage
 from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Generator, Network
-from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.networks.blocks import Dropout, set_norm_statistics
 from img2img_hub.runtimes.backends import CPU_ONLY, Backend, Forward, check_backend, make_forward, of_pytorch
 from img2img_hub.strips.translate import Tiles
 from img2img_hub.translation.describe import describe
 from img2img_hub.translation.devices import best_device
 from img2img_hub.translation.engine import Dtype, Engine
+from img2img_hub.translation.open_model import open_model
 from img2img_hub.translation.pixels import Pixels, finish_of
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
 from img2img_hub.translation.styles import Styles
@@ -106,7 +106,7 @@ class Translator:
         tiles: Tiles = "fast",
         memory: float | None = None,
     ) -> Self:
-        """Load a translator from a Hub repo or a folder, onto `device` (None: cuda, else mps, else cpu).
+        """Load a translator from a Hub repo, a folder or a run's checkpoint, onto `device` (None: cuda, mps or cpu).
 
         Args:
             backend: what runs the network: "torch"; "compile", torch.compile, which gains nothing on CPUs; "onnx" (ONNX
@@ -124,19 +124,8 @@ class Translator:
         """
         check_backend(backend, device=device, onnx_file=onnx_file, dtype=dtype)
         where = str(repo_or_folder)
-        if Path(where).is_file():
-            raise ValueError(f"{where} is a file; name the folder that holds it")
-        if not where.strip() or (not Path(where).is_dir() and where.count("/") != 1):
-            raise ValueError(f"there is no folder {where!r}, and it is no Hub id such as user/model")
         download = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-        # One commit for all files: a push in between must not give a mixture.
-        download["revision"] = commit_of(fetch(where, "config.json", **download)) or revision
-        network = Network.from_pretrained(where, **download)  # type: ignore[arg-type]
-        if not isinstance(network, Generator):
-            raise ValueError(
-                f"{where} holds a {type(network).__name__}, which judges images and makes none: name a generator's repo"
-            )
-        settings = TranslationSettings.load(where, defaults=settings_for(network), **download)  # type: ignore[arg-type]
+        network, settings, download = open_model(where, **download)
         set_norm_statistics(network, settings.norm_statistics)
         size = settings.working_size
         forward = make_forward(

@@ -75,10 +75,15 @@ class ColumnImages:
         return ~(empty[0] & empty[1])[self._rows]
 
     def where_filled(self) -> ColumnImages:
-        rows = self._rows[self.filled()]
-        empty = len(self._rows) - len(rows)
+        filled = np.flatnonzero(self.filled())
+        empty = len(self._rows) - len(filled)
         left_out = f"{self.title}: left out {counted(empty, 'row')} without an image" if empty else ""
-        return ColumnImages(self._dataset, self._column, title=self.title, rows=rows.tolist(), left_out=left_out)
+        return self.at(filled.tolist(), left_out=left_out)
+
+    def at(self, rows: Sequence[int], *, left_out: str = "") -> ColumnImages:
+        """Some of them, in this order."""
+        places = self._rows[np.asarray(rows, dtype=np.int64)].tolist()
+        return ColumnImages(self._dataset, self._column, title=self.title, rows=places, left_out=left_out)
 
 
 def image_columns(dataset: Dataset) -> list[str]:

@@ -86,6 +86,13 @@ class DataConfig:
     columns: tuple[str, ...] = ()
     """Of a method that reads more than sources and targets: NAME=COLUMN (or subfolder) of each; those left out are
     called as the method calls them."""
+    pair_pattern: tuple[str, ...] = ()
+    """Names of the sources' and of the targets' files, a * for what partners share: label_* photo_*, or *_A *_B, or
+    *.png *.jpg, in two folders or in one. Default: the same names, or what all names of a side have for themselves."""
+    drop_unmatched: bool = False
+    """Leave out images without a partner, which are an error else."""
+    skip_bad: bool = False
+    """Read all images before the training, and leave out those that cannot be used, which end it else."""
     side_by_side: bool = False
     """Each image holds a pair: A is its left half, B its right half."""
     direction: Literal["AtoB", "BtoA"] = "AtoB"
@@ -108,6 +115,8 @@ class DataConfig:
     """Values of the targets that become -1 and 1, likewise; no output goes beyond them."""
     max_samples: int | None = None
     """Use only the first so many pairs, or images a side, of every split. Default: all."""
+    max_megapixels: int | None = None
+    """Read images of up to so many million pixels, where you trust them. Default: 179."""
     streaming: bool = False
     """Read the Hub data set while training, as it comes, instead of downloading it first."""
     shuffle_buffer: int = 1000
@@ -143,7 +152,7 @@ class DataConfig:
             raise DataError(f"max_samples is {self.max_samples}: type 1 or more, or leave it out for all")
         if self.shuffle_buffer < 1:
             raise DataError(f"shuffle_buffer is {self.shuffle_buffer}: type 1 (no shuffling) or more images")
-        for name in ("labels", "palette", "instances", "masks", "columns"):
+        for name in ("labels", "palette", "instances", "masks", "columns", "pair_pattern"):
             value = getattr(self, name)  # a list out of a JSON file, or one text of a notebook
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         self._check_kinds()
@@ -242,6 +251,15 @@ class DataConfig:
 
     def _check_that_they_agree(self) -> None:
         """Refuse options that contradict each other, rather than let one of them win in silence."""
+        if len(self.pair_pattern) not in (0, 2):
+            raise DataError(
+                f"--pair_pattern {' '.join(self.pair_pattern)}: type two, the sources' first, such as label_* photo_*"
+            )
+        if self.pair_pattern and (self.side_by_side or self.corrupt or self.sources):
+            flag = "--side_by_side" if self.side_by_side else "--corrupt" if self.corrupt else "--source_column"
+            raise DataError(f"--pair_pattern is for pairs in files of their own, which {flag} has none of: drop one")
+        if self.skip_bad and self.streaming:
+            raise DataError("--skip_bad reads all images first, and a stream is never seen at once: drop one of them")
         if self.sources:
             self._check_several_sources()
         if self.corrupt:

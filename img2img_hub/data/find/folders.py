@@ -5,6 +5,7 @@ These layouts are understood, with ROOT/train for the split "train" and A, B for
 
     ROOT/train/A + ROOT/train/B      ROOT/trainA + ROOT/trainB      ROOT/A/train + ROOT/B/train
     ROOT/A + ROOT/B (no splits)      ROOT/train/*.jpg and ROOT/*.jpg for --side_by_side
+    ROOT/train/CLIP/A + …/CLIP/B     ROOT/train/label_1.png + photo_1.jpg (partners.py)
 
     python -m img2img_hub check-data --dataset ROOT
 """
@@ -16,10 +17,11 @@ from typing import TypeVar
 
 from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
 from img2img_hub.data.find.names import find_pairs, without_prefix
+from img2img_hub.data.find.partners import Partners, by_patterns, find_partners, orphans_in_words, two_in_one
 from img2img_hub.data.find.search import images_below, is_hidden, is_model, is_run, natural_key
 from img2img_hub.data.samples.reading import FileImages, Images
 from img2img_hub.data.samples.stack import Stack
-from img2img_hub.errors import listing
+from img2img_hub.errors import counted, listing
 
 _SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
@@ -27,14 +29,12 @@ _SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test"
 class FolderSet:
     """A local folder of images, with or without splits."""
 
-    hub_id: str | None = None
-
-    def __init__(self, root: Path, *, train_split: str) -> None:
+    def __init__(self, root: Path, *, train_split: str, name: str = "", hub_id: str | None = None) -> None:
         self.root = root
-        self.name = root.resolve().name
+        self.name = name or root.resolve().name
+        self.hub_id = hub_id
         self.train_split = train_split  # what a folder without splits counts as
-        if not root.is_dir():
-            raise DataError(f"{root} is a file, not a folder of images: type the folder that it is in")
+        self.notes: list[str] = []  # of the split that was opened last
 
     def one(self, split: str, *, config: DataConfig, role: str) -> Images:
         """The images of ``split``, narrowed to the subfolder that ROLE_column or ROLE_label names."""
@@ -58,18 +58,28 @@ class FolderSet:
 
     def two(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """The folders of A and B in ``split``; for pairs, only after every file has found its partner."""
+        self.notes = []
         if config.sources:
             return self._several(split, config=config, paired=paired)
         names = (config.source_label or config.source_name, config.target_label or config.target_column)
-        first, second = self._find_two(split, names=names, paired=paired)
-        source, target = self._images(first), self._images(second)
-        return _matched(source, target) if paired else (source, target)
+        found = self._find_two(split, names=names) or self._clips(split, names=names)
+        if found is None and paired and names == (None, None):
+            beside = self._in_one_folder(split, config=config)
+            if beside is not None:
+                return beside
+        if found is None:
+            raise self._not_found(split, names=names, paired=paired)
+        if not paired:
+            return found
+        source, others = self._matched(found[0], {"target": found[1]}, config=config)
+        return source, others["target"]
 
     def beside(self, split: str, folder: str, *, partners: Images) -> Images:
         """The images of another folder, partner beside partner. Raises DataError that names every orphan."""
         for layout in self._layouts(split):
             if folder in layout:
-                return _matched(partners, self._images(layout[folder]))[1]
+                by_name = DataConfig(dataset=str(self.root))
+                return self._matched(partners, {folder: self._images(layout[folder])}, config=by_name)[1][folder]
         raise DataError(
             f"{self.root} has no folder {folder} for {split!r}, which this method reads beside the pairs: found "
             f"{self._found()}; --columns {folder}=NAME says that it is called otherwise"
@@ -81,19 +91,18 @@ class FolderSet:
         for layout in self._layouts(split):
             if paired and set(wanted) <= set(layout):
                 images = {name: self._images(layout[name]) for name in wanted}
-                first = images[wanted[0]]
-                matched = {name: first if each is first else _matched(first, each)[1] for name, each in images.items()}
-                target = matched.pop(wanted[-1])
-                return Stack(matched), target
+                first, others = self._matched(images.pop(wanted[0]), images, config=config)
+                target = others.pop(wanted[-1])
+                return Stack({wanted[0]: first, **others}), target
         if not paired:
             raise DataError("--source_column with several names makes pairs, and unpaired data are wanted: name one")
         if not (self.root / split).is_dir() and split != self.train_split:
             raise self._missing(split)
         raise DataError(f"{self.root} has no folders {' '.join(wanted)} for {split!r}: found {self._found()}")
 
-    def _find_two(self, split: str, *, names: tuple[str | None, str | None], paired: bool) -> tuple[Path, Path]:
-        layouts = self._layouts(split)
-        for layout in layouts:
+    def _find_two(self, split: str, *, names: tuple[str | None, str | None]) -> tuple[FileImages, FileImages] | None:
+        """The two folders of the names, or of names that belong together; None where there are none."""
+        for layout in self._layouts(split):
             pairs = find_pairs(layout)
             if names != (None, None):
                 pairs = [(first, second) for first in layout for second in layout if (first, second) == names]
@@ -104,12 +113,66 @@ class FolderSet:
                     f"type --source_column {pairs[0][0]} --target_column {pairs[0][1]} for the first"
                 )
             if pairs:
-                return layout[pairs[0][0]], layout[pairs[0][1]]
-        folders: dict[Path, str] = {}  # trainA may stand in two layouts, as A of the split "train" and as itself
-        for layout in layouts:
-            for name, path in layout.items():
-                folders.setdefault(path, name)
-        raise self._not_found(split, names=names, choices=list(dict.fromkeys(folders.values())), paired=paired)
+                return self._images(layout[pairs[0][0]]), self._images(layout[pairs[0][1]])
+        return None
+
+    def _base(self, split: str) -> Path | None:
+        """Where the images of a split lie, if not in folders of their own."""
+        if (self.root / split).is_dir():
+            return self.root / split
+        return self.root if split == self.train_split else None
+
+    def _clips(self, split: str, *, names: tuple[str | None, str | None]) -> tuple[FileImages, FileImages] | None:
+        """Folders of the names in each of several folders: clip_1/A and clip_1/B, clip_2/A and clip_2/B."""
+        base = self._base(split)
+        if base is None or set(_subfolders(base)) & _SPLIT_WORDS:
+            return None
+        found: dict[tuple[str, str], list[str]] = {}
+        for clip in _subfolders(base):
+            inside = _subfolders(base / clip)
+            pairs = find_pairs(inside)
+            if names != (None, None):
+                pairs = [(first, second) for first in inside for second in inside if (first, second) == names]
+            for pair in pairs:
+                found.setdefault(pair, []).append(clip)
+        if len(found) != 1:
+            return None
+        ((first, second), those) = next(iter(found.items()))
+        title = (Path(self.name) / base.relative_to(self.root)).as_posix()
+        return (
+            FileImages.of_clips(base, those, first, title=title),
+            FileImages.of_clips(base, those, second, title=title),
+        )
+
+    def _in_one_folder(self, split: str, *, config: DataConfig) -> tuple[FileImages, FileImages] | None:
+        """Sources and targets that lie beside each other: label_1 and photo_1, 1_A and 1_B, 1.png and 1.jpg."""
+        base = self._base(split)
+        if base is None or not _count(base, deep=False):
+            return None
+        images = self._images(base)
+        files = [images.file(row) for row in range(len(images))]
+        patterns = config.pair_pattern
+        if not patterns:
+            found = two_in_one(files)
+            if found is None:
+                return None
+            if not found[1]:
+                both = " ".join(f"'{text}'" for text in found[0])
+                raise DataError(
+                    f"{base} holds pairs by {' and '.join(found[0])}, and which are the sources is not clear: type "
+                    f"--pair_pattern {both}, the sources' first"
+                )
+            patterns = found[0]
+        partners = by_patterns(files, files, (patterns[0], patterns[1]))
+        taken = {place for row in partners.rows for place in row}
+        alone = [files[place] for place in range(len(files)) if place not in taken]
+        if alone and (not config.drop_unmatched or not taken):
+            raise DataError(
+                f"{base} has {counted(len(alone), 'image')} without a partner by {' and '.join(patterns)}: "
+                f"{listing(alone)}: {_CURE}"
+            )
+        self._say(partners.how, alone=alone)
+        return images.at([row[0] for row in partners.rows]), images.at([row[1] for row in partners.rows])
 
     def _layouts(self, split: str) -> list[dict[str, Path]]:
         """For each layout that ``split`` could have, the folders in it by name."""
@@ -125,6 +188,50 @@ class FolderSet:
             layouts.append({name: root / name for name in whole if name.lower() not in _SPLIT_WORDS})
         return [layout for layout in layouts if layout]
 
+    def _matched(
+        self, source: ImagesOfFiles, others: dict[str, FileImages], *, config: DataConfig
+    ) -> tuple[ImagesOfFiles, dict[str, FileImages]]:
+        """All lists in the order of the sources, partner beside partner. Raises DataError that names every orphan."""
+        files = _files(source)
+        places: dict[str, dict[int, int]] = {}
+        orphans, how, unpaired = [], [], False
+        for name, images in others.items():
+            found = self._partners(source, images, files=files, config=config)
+            places[name] = dict(found.rows)
+            how += [found.how] if found.how else []
+            theirs = _files(images)
+            orphans += [
+                (source.title, images.title, [files[place] for place in found.alone[0]]),
+                (images.title, source.title, [theirs[place] for place in found.alone[1]]),
+            ]
+            unpaired |= 2 * len(found.rows) < min(len(source), len(images))
+        rows = [place for place in range(len(files)) if all(place in each for each in places.values())]
+        alone = {name for _, _, names in orphans for name in names}
+        if alone and not (config.drop_unmatched and rows and isinstance(source, FileImages)):
+            raise DataError(
+                f"images without a partner ({orphans_in_words(orphans)}). Partners have the same name, whatever its "
+                f"ending{', or by --pair_pattern what it says' if config.pair_pattern else ''}: "
+                + ("these look unpaired: train cyclegan" if unpaired else _CURE)
+            )
+        self._say(*dict.fromkeys(how), alone=[name for _, _, names in orphans for name in names])
+        matched = {name: images.at([places[name][row] for row in rows]) for name, images in others.items()}
+        return (source.at(rows) if isinstance(source, FileImages) else source), matched  # type: ignore[return-value]
+
+    def _partners(self, source: Images, other: FileImages, *, files: list[str], config: DataConfig) -> Partners:
+        if config.pair_pattern:
+            return by_patterns(files, _files(other), (config.pair_pattern[0], config.pair_pattern[1]))
+        try:
+            return find_partners(files, _files(other))
+        except DataError as error:
+            raise DataError(f"{source.title} and {other.title}: {error}") from None
+
+    def _say(self, *how: str, alone: list[str]) -> None:
+        """For the description of what is opened."""
+        self.notes += [f"partners found {text}" for text in how if text]
+        if alone:
+            left = counted(len(alone), "image")
+            self.notes.append(f"{left} without a partner left out ({listing([Path(name).name for name in alone])})")
+
     def _images(self, folder: Path) -> FileImages:
         # Titles reach the model card, where the rest of the path is nobody's business.
         return FileImages.of_folder(folder, title=(Path(self.name) / folder.relative_to(self.root)).as_posix())
@@ -135,10 +242,13 @@ class FolderSet:
             f"Type the one to use with --split, --train_split or --validation_split"
         )
 
-    def _not_found(
-        self, split: str, *, names: tuple[str | None, str | None], choices: list[str], paired: bool
-    ) -> DataError:
+    def _not_found(self, split: str, *, names: tuple[str | None, str | None], paired: bool) -> DataError:
         here = (self.root / split).is_dir()
+        folders: dict[Path, str] = {}  # trainA may stand in two layouts, as A of the split "train" and as itself
+        for layout in self._layouts(split):
+            for name, path in layout.items():
+                folders.setdefault(path, name)
+        choices = list(dict.fromkeys(folders.values()))
         if not here and split != self.train_split:
             return self._missing(split)
         if names != (None, None):
@@ -154,6 +264,11 @@ class FolderSet:
             return DataError(
                 f"{direct} is one folder of {single} images, but {need}: type --side_by_side if each image holds "
                 f"A|B side by side"
+                + (
+                    ", --pair_pattern with two names if they lie beside each other, such as '*_A' '*_B'"
+                    if paired
+                    else ""
+                )
                 + (", or --corrupt box to make the sources of these" if paired else "")
                 + ("" if paired else ", or --target_dataset FOLDER for the folder with the targets")
             )
@@ -178,37 +293,7 @@ class FolderSet:
 
 
 ImagesOfFiles = TypeVar("ImagesOfFiles", bound=Images)
-
-
-def _matched(source: ImagesOfFiles, target: FileImages) -> tuple[ImagesOfFiles, FileImages]:
-    """Both lists in the order of the sources, partner beside partner. Raises DataError that names every orphan."""
-    rows: list[dict[str, str]] = []
-    for images in (source, target):
-        by_stem: dict[str, str] = {}
-        for row in range(len(images)):
-            other = by_stem.setdefault(images.name(row), images.where(row))
-            if other != images.where(row):
-                raise DataError(
-                    f"{other} and {images.where(row)} have one name, so that the partner is not clear: delete one"
-                )
-        rows.append(by_stem)
-    orphans = [
-        f"{len(alone)} in {here.title} without a partner in {there.title}: "
-        f"{listing([Path(path).name for path in alone])}"
-        for here, there, alone in (
-            (source, target, [path for stem, path in rows[0].items() if stem not in rows[1]]),
-            (target, source, [path for stem, path in rows[1].items() if stem not in rows[0]]),
-        )
-        if alone
-    ]
-    if orphans:
-        unpaired = 2 * len(rows[0].keys() & rows[1].keys()) < min(len(source), len(target))
-        raise DataError(
-            f"images without a partner ({'; '.join(orphans)}). Partners have the same name, whatever its ending: "
-            + ("these look unpaired: train cyclegan" if unpaired else "rename, add or delete these files")
-        )
-    partners = [Path(rows[1][stem]) for stem in rows[0]]
-    return source, FileImages(partners, root=target.root, title=target.title, left_out=target.left_out)
+_CURE = "rename, add or delete these files, or leave them out by --drop_unmatched"
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -221,3 +306,9 @@ def _subfolders(folder: Path) -> list[str]:
 
 def _count(folder: Path, *, deep: bool) -> int:
     return sum(deep or path.parent == folder for path in images_below(folder)[0])
+
+
+def _files(images: Images) -> list[str]:
+    """Paths below the folder; of several images of a row the first one's name, which all have."""
+    rows = range(len(images))
+    return [images.file(row) if isinstance(images, FileImages) else f"{images.name(row)}.png" for row in rows]

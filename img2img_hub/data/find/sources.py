@@ -16,15 +16,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from img2img_hub.data.find.colours import with_palettes
 from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
-from img2img_hub.data.find.folders import FolderSet
+from img2img_hub.data.find.damage import refuse_damaged, without_bad
 from img2img_hub.data.find.needs import Needs
+from img2img_hub.data.find.sets import DataSet, open_set
 from img2img_hub.data.find.tables import TableSet
 from img2img_hub.data.samples.kinds import KindError, side_kind
 from img2img_hub.data.samples.masks import Corrupter
@@ -32,7 +32,9 @@ from img2img_hub.data.samples.opened import About, ImageData, PairedData, Unpair
 from img2img_hub.data.samples.reading import Half, Images, SideBySide
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedData
+from img2img_hub.data.stream.waiting import say_it_shortly
 from img2img_hub.errors import counted
+from img2img_hub.images.formats import allow_megapixels
 from img2img_hub.images.raster import RasterKind
 from img2img_hub.images.slots import Slot
 
@@ -51,6 +53,7 @@ __all__ = [
 _VALIDATION_SPLITS = ("validation", "val", "test")
 _HEAD, _PREVIEW = 500, 32  # rows of a stream read into memory to validate on, and to show without a validation split
 _FIRST = 4  # and to tell what the images are
+_Asked = tuple[int | None, int | None]  # bands of sources and targets
 _HOLD_OUT_STREAM = 3  # the first number of the seed; transforms.py has the other streams
 
 
@@ -91,10 +94,29 @@ def open_train_and_validation(
     test that is there, else ``validation_fraction`` of the training images, drawn by ``seed`` alone (so the same on
     every rank and in a resumed run) and held out of training. With ``streaming`` the training data is a stream, of
     which nothing can be held out, and what to validate on the first rows of a split, at most 500, in memory.
+
+    Raises:
+        DataError: what was found and what to type; also where files are damaged at their beginning or end, without
+            ``skip_bad``, which reads all images and leaves out those that cannot be used.
     """
+    channels = in_channels, out_channels
+    train, validation = _train_and_validation(config, paired=paired, seed=seed, channels=channels, slots=slots)
+    if not isinstance(train, StreamedData):
+        both = [each for each in (train, validation) if each is not None]
+        if config.skip_bad:
+            both = [without_bad(each) for each in both]
+        for data in both:
+            refuse_damaged(data)
+        train, validation = both[0], both[1] if validation is not None else None
+    return train, validation
+
+
+def _train_and_validation(
+    config: DataConfig, *, paired: bool, seed: int, channels: _Asked, slots: Sequence[Slot]
+) -> tuple[ImageData | StreamedData, ImageData | None]:
     needs = Needs.of(config, slots=slots)
     opened = _open_sets(needs, paired=paired)
-    channels = _asked(needs, in_channels, out_channels)
+    channels = _asked(needs, *channels)
     train: ImageData | StreamedData
     if config.streaming:
         train = _open_stream(opened, needs, paired=paired, channels=channels)
@@ -124,9 +146,6 @@ def open_train_and_validation(
     return _held_out(train, config.validation_fraction, seed=seed)
 
 
-_Asked = tuple[int | None, int | None]
-
-
 def _asked(needs: Needs, in_channels: int | None, out_channels: int | None) -> _Asked:
     """Bands of sources and targets that the caller, the config or the method wants."""
     config, source, target = needs.config, needs.sources.get("source"), needs.target
@@ -139,9 +158,10 @@ def _asked(needs: Needs, in_channels: int | None, out_channels: int | None) -> _
     ] or None
 
 
-def _open_sets(needs: Needs, *, paired: bool) -> list[FolderSet | TableSet]:
+def _open_sets(needs: Needs, *, paired: bool) -> list[DataSet]:
     """The data set and, where one is named, the target data set, each found but no split chosen."""
     config = needs.config
+    allow_megapixels(config.max_megapixels)
     if not paired and (needs.extras or needs.target.scale != 1 or len(needs.config.sources) > 1):
         what = " ".join((*needs.config.sources, *needs.extras)) or "targets of another scale"
         raise DataError(f"pairs are needed for {what}, and unpaired data are wanted: name one source")
@@ -154,25 +174,10 @@ def _open_sets(needs: Needs, *, paired: bool) -> list[FolderSet | TableSet]:
             if getattr(config, name) is not None:
                 raise DataError(f"--{name} is for unpaired data, but pairs are wanted: leave it out or train cyclegan")
     wanted = [config.dataset] + ([config.target_dataset] if config.target_dataset else [])
-    return [_open_set(name, config) for name in wanted]
+    return [open_set(name, config=config, paired=paired) for name in wanted]
 
 
-def _open_set(name: str, config: DataConfig) -> FolderSet | TableSet:
-    path = Path(name).expanduser()
-    if path.exists():
-        if path.is_dir() and TableSet.is_table(path):
-            return TableSet.from_folder(path, config=config)
-        if config.dataset_revision or config.dataset_config:
-            raise DataError(f"{name} is a folder here, without configurations or revisions: leave those options out")
-        if config.streaming:
-            raise DataError(f"{name} is a folder of images here, read as they are needed: leave out --streaming")
-        return FolderSet(path, train_split=config.train_split)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise DataError(f"there is no folder {name}: check the spelling, or type the id of a Hub data set (user/name)")
-    return TableSet.from_hub(name, config=config)
-
-
-def _heads(opened: list[FolderSet | TableSet], config: DataConfig, *, rows: int) -> list[FolderSet | TableSet]:
+def _heads(opened: list[DataSet], config: DataConfig, *, rows: int) -> list[DataSet]:
     """With --streaming the first rows of every split in place of the stream."""
     if not config.streaming:
         return opened
@@ -180,9 +185,7 @@ def _heads(opened: list[FolderSet | TableSet], config: DataConfig, *, rows: int)
     return [one.head(rows) if isinstance(one, TableSet) else one for one in opened]
 
 
-def _open_split(
-    opened: list[FolderSet | TableSet], needs: Needs, *, paired: bool, split: str, channels: _Asked
-) -> ImageData:
+def _open_split(opened: list[DataSet], needs: Needs, *, paired: bool, split: str, channels: _Asked) -> ImageData:
     config = needs.config
     source, target, extras, about = _find(opened, needs, paired=paired, split=split, channels=channels)
     for images in (source, target):
@@ -200,8 +203,9 @@ def _open_split(
     return UnpairedData(source, target, source_rows, target_rows, about=about)
 
 
-def _open_stream(opened: list[FolderSet | TableSet], needs: Needs, *, paired: bool, channels: _Asked) -> StreamedData:
+def _open_stream(opened: list[DataSet], needs: Needs, *, paired: bool, channels: _Asked) -> StreamedData:
     config = needs.config
+    say_it_shortly()
     where: dict[str, Any] = {"paired": paired, "split": config.train_split, "channels": channels}
     source, target, extras, about = _find(opened, needs, **where)
     first: ImageData | None = None
@@ -233,7 +237,7 @@ def _open_stream(opened: list[FolderSet | TableSet], needs: Needs, *, paired: bo
 
 
 def _find(
-    opened: list[FolderSet | TableSet], needs: Needs, *, paired: bool, split: str, channels: _Asked
+    opened: list[DataSet], needs: Needs, *, paired: bool, split: str, channels: _Asked
 ) -> tuple[Images, Images, dict[str, Stack], About]:
     """Sources and targets, what else training reads, and what is known of all."""
     first, config, where = opened[0], needs.config, split
@@ -277,6 +281,7 @@ def _find(
         source_range=config.source_range,
         target_range=config.target_range,
         scale=needs.target.scale,
+        notes=tuple(first.notes),
     )
     return source, target, extras, about
 

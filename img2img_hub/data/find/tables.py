@@ -21,7 +21,7 @@ from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.columns import StreamedColumn
 from img2img_hub.data.stream.streaming import first_rows, is_stream
-from img2img_hub.errors import listing
+from img2img_hub.errors import counted, listing
 
 if TYPE_CHECKING:  # `datasets` takes a second to import and is not needed for folders of images
     from datasets import Dataset, IterableDataset
@@ -46,6 +46,7 @@ class TableSet:
         self.hub_id = hub_id
         self._head = head
         self._cut: set[str] = set()  # splits that have more rows than their head
+        self.notes: list[str] = []  # of the split that was opened last
 
     def head(self, rows: int) -> TableSet:
         """The same splits; of one that is a stream, its first rows, read into memory when it is asked for."""
@@ -97,6 +98,7 @@ class TableSet:
 
     def two(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """The images of A and B in ``split``: two columns or, unpaired, two splits or two labels."""
+        self.notes = []
         if config.source_label is not None:
             return self.one(split, config=config, role="source"), self.one(split, config=config, role="target")
         if config.sources:
@@ -108,12 +110,12 @@ class TableSet:
                 f"{self._title(split)} has the columns {self._columns(split)}"
             )
         if names[0] is not None and names[1] is not None:
-            return self._two_columns(split, names[0], names[1], paired=paired)
+            return self._two_columns(split, names[0], names[1], paired=paired, drop=config.drop_unmatched)
         if split in self.splits:
             columns = image_columns(self._split(split))
             pair = self._only(find_pairs(columns), split, what="columns", flag="column")
             if pair:
-                return self._two_columns(split, *pair, paired=paired)
+                return self._two_columns(split, *pair, paired=paired, drop=config.drop_unmatched)
         found = None if paired else self._two_splits(split, config=config) or self._two_labels(split, config=config)
         if found:
             return found
@@ -135,13 +137,19 @@ class TableSet:
         sources = {name: self._two_columns(split, name, target, paired=True) for name in config.sources}
         return Stack({name: pair[0] for name, pair in sources.items()}), self._column(split, target)
 
-    def _two_columns(self, split: str, first: str, second: str, *, paired: bool) -> tuple[Images, Images]:
+    def _two_columns(
+        self, split: str, first: str, second: str, *, paired: bool, drop: bool = False
+    ) -> tuple[Images, Images]:
         source, target = self._column(split, first), self._column(split, second)
         if isinstance(source, StreamedColumn) or isinstance(target, StreamedColumn):
             return source, target  # what is empty shows when it is read
         if not paired:
             # Columns of a table are equally long; the shorter of two unpaired sets is filled up with nothing.
             return source.where_filled(), target.where_filled()
+        if drop and (alone := np.flatnonzero(source.filled() != target.filled())).size:
+            self.notes.append(f"{counted(len(alone), 'row')} without a partner left out")
+            both = np.flatnonzero(source.filled() & target.filled()).tolist()
+            return source.at(both), target.at(both)
         for here, there, alone in (
             (source, target, np.flatnonzero(source.filled() & ~target.filled())),
             (target, source, np.flatnonzero(target.filled() & ~source.filled())),
@@ -149,7 +157,8 @@ class TableSet:
             if len(alone):
                 raise DataError(
                     f"images without a partner: {here.title} has {len(alone)} rows "
-                    f"({listing(alone.astype(str).tolist())}) where {there.title} is empty: fill or delete these rows"
+                    f"({listing(alone.astype(str).tolist())}) where {there.title} is empty: fill or delete these "
+                    "rows, or leave them out by --drop_unmatched"
                 )
         return source, target
 
@@ -289,6 +298,13 @@ def _load(name: str, *, config: DataConfig) -> Mapping[str, Dataset]:
         )
     except HfHubHTTPError:
         raise
+    except RuntimeError as error:
+        if "scripts" not in str(error):
+            raise
+        raise DataError(
+            f"{name} is loaded by a script of its own, and none is run here: type --dataset_revision "
+            "refs/convert/parquet, where the Hub keeps what such a script gives, or name a data set of plain files"
+        ) from None
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"{name!r} cannot be opened as a data set ({reason(error).rstrip('.')}): type a folder that exists here "

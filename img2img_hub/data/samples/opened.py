@@ -51,6 +51,8 @@ class About:
     """The targets' pixels for one of the sources, a side."""
     corrupter: Corrupter | None = None
     """What makes sources of targets, where there is one set of pictures."""
+    notes: tuple[str, ...] = ()
+    """What else there is to say: how partners were found, and how many images were left out."""
 
 
 class Side(NamedTuple):
@@ -114,6 +116,10 @@ class _Opened:
         return self.values_by_slot["source"], self.values_by_slot["target"]
 
     @property
+    def _notes(self) -> str:
+        return "".join(f"; {note}" for note in self.about.notes)
+
+    @property
     def _of_what(self) -> str:
         """ ", 5 bands of uint16 to 3 bands of uint8" where they are no pictures, for descriptions."""
         kinds = (self.about.source_kind, self.about.target_kind)
@@ -157,10 +163,11 @@ class PairedData(_Opened):
     @property
     def description(self) -> str:
         if self.corrupter is not None:
-            return f"{len(self)} pictures: {self._target.title}, each with {self.corrupter.description} as its source"
+            made = f"each with {self.corrupter.description} as its source"
+            return f"{len(self)} pictures: {self._target.title}, {made}{self._notes}"
         others = "".join(f", {images.title} ({name})" for name, images in self._extras.items())
         pairs = f"{self._source.title} (source) and {self._target.title} (target){others}"
-        return f"{len(self)} pairs: {pairs}{self._of_what}"
+        return f"{len(self)} pairs: {pairs}{self._of_what}{self._notes}"
 
     @property
     def sides(self) -> dict[str, Side]:
@@ -274,7 +281,7 @@ class UnpairedData(_Opened):
     def description(self) -> str:
         return (
             f"unpaired: {self.num_source} sources ({self._source.title}) and "
-            f"{self.num_target} targets ({self._target.title}){self._of_what}"
+            f"{self.num_target} targets ({self._target.title}){self._of_what}{self._notes}"
         )
 
     @property

@@ -6,7 +6,7 @@ python -c "from img2img_hub.data.samples.reading import FileImages; print(len(Fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from img2img_hub.data.find.config import DataError
@@ -51,10 +51,13 @@ class Images(Protocol):
 class FileImages:
     """Image files, in the order given."""
 
-    def __init__(self, paths: Sequence[Path], *, root: Path, title: str, left_out: str = "") -> None:
+    def __init__(
+        self, paths: Sequence[str | Path], *, root: Path, title: str, left_out: str = "", inner: str = ""
+    ) -> None:
         self.root = root
         self.title = title
         self.left_out = left_out
+        self._inner = inner  # of clips: the folder in each of them
         self._paths = [str(path) for path in paths]  # strings are a fifth of the memory of Path objects
 
     @classmethod
@@ -75,6 +78,19 @@ class FileImages:
             raise DataError(f"folder {folder} has no images (found {held}): put files ending in {endings} there")
         return cls(found, root=folder, title=title, left_out=left_out.describe(title))
 
+    @classmethod
+    def of_clips(cls, root: Path, clips: Sequence[str], inner: str, *, title: str) -> FileImages:
+        """All images below ROOT/CLIP/INNER, clip behind clip; their names leave INNER out. Raises DataError."""
+        each = [cls.of_folder(root / clip / inner, title=f"{title}/{clip}/{inner}") for clip in clips]
+        paths = [path for images in each for path in images._paths]
+        left_out = "; ".join(images.left_out for images in each if images.left_out)
+        return cls(paths, root=root, title=f"{title}/*/{inner}", left_out=left_out, inner=inner)
+
+    def at(self, rows: Sequence[int]) -> FileImages:
+        """Some of them, in this order."""
+        paths = [self._paths[row] for row in rows]
+        return FileImages(paths, root=self.root, title=self.title, left_out=self.left_out, inner=self._inner)
+
     def __len__(self) -> int:
         return len(self._paths)
 
@@ -89,7 +105,12 @@ class FileImages:
 
     def name(self, row: int) -> str:
         """The path below the folder, without its ending: "1", or "aachen/1"."""
-        return Path(self._paths[row]).relative_to(self.root).with_suffix("").as_posix()
+        return PurePosixPath(self.file(row)).with_suffix("").as_posix()
+
+    def file(self, row: int) -> str:
+        """The path below the folder: "1.png", or "aachen/1.png"."""
+        parts = Path(self._paths[row]).relative_to(self.root).parts
+        return "/".join((parts[0], *parts[2:]) if self._inner else parts)
 
     def where(self, row: int) -> str:
         return self._paths[row]

@@ -70,8 +70,8 @@ class ProcessCall:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
 
-    def result(self) -> Any:
-        """Wait for it.
+    def result(self, *, say: Callable[[str], None] = lambda _: None) -> Any:
+        """Wait for it; `say` hears of each try that failed, and of the wait for the next one.
 
         Raises:
             CallFailed: it came to nothing, or was stopped.
@@ -85,7 +85,9 @@ class ProcessCall:
                     return said["result"]
                 if "error" in said:
                     raise CallFailed(said["error"], may_pass=said["may_pass"])
-                last = said.get("failed", last)
+                if "failed" in said:
+                    last = said["failed"]
+                    say(f"The Hub: {last}. The next try is in {said['wait']:.0f} s.")
             raise CallFailed(self._ended_without_a_word(last))
         finally:
             self.stop()

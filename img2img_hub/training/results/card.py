@@ -62,7 +62,7 @@ def write_card(
         encoder=describe_encoder(config, translator.network),
         parameters=translator.network.parameter_count,
         datasets=data.hub_ids,
-        data_description=data.description,
+        data_description=shortened(data.description),
         dataset_note=config.dataset_note,
         license=config.license,
         license_name=config.license_name,

@@ -120,14 +120,18 @@ def _ask(
 ) -> Any:
     """The answer; `otherwise` where the Hub gives none and a run is to go on."""
     try:
-        return ProcessCall(call, patience=patience, **arguments).result()
+        return ProcessCall(call, patience=patience, **arguments).result(say=_say)
     except CallFailed as error:
         if not error.may_pass:
             raise
         if not config.resume:
             raise ValueError(f"the Hub did not confirm {about} ({error})") from None
-        tqdm.write(f"The Hub did not confirm {about} ({error}). The run goes on without.", file=sys.stderr)
+        _say(f"The Hub did not confirm {about} ({error}). The run goes on without.")
         return otherwise
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
 
 
 def _on_main_process(accelerator: Accelerator, ask: Callable[[], str]) -> str:
@@ -296,7 +300,7 @@ def push_all(
     for folder, repo_id in repo_ids.items():
         try:
             push = _start_push(root / folder, repo_id, config=config, patience=patience, message="Upload the generator")
-            urls.append(push.result())
+            urls.append(push.result(say=_say))
             del left[folder]
         except CallFailed as error:
             failures[repo_id] = str(error)

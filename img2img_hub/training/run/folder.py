@@ -207,6 +207,11 @@ class RunFolder:
 
         return _by_main_process(check)
 
+    def note_broken(self, error: str) -> None:
+        """An image ended the run, as `error` says."""
+        if self._images is not None:
+            self._images.note_broken(error)
+
     def open(self, *, from_step: int) -> None:
         """Make the folder ready to go on at `from_step`; all processes together.
 

@@ -59,9 +59,8 @@ def _places_of(families: tuple[type[Family], ...]) -> list[tuple[str, ...]]:
     of_generator += [(*place[:-1], _TORN) for place in (of_generator[0], of_generator[-1])]
     published = [*of_generator, *(("|".join(sorted(_folders())), *place) for place in of_generator)]
     best = [*published, (r"best\.json",)]
-    checkpoint = (
-        rf"(?:{states})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-[0-9]+\.pt|run\.json|{_TORN}"
-    )
+    checkpoint = rf"(?:{states})(?:\.ema|\.optimizer)?\.safetensors|training_state\.pt|rank-[0-9]+\.pt|{_TORN}"
+    checkpoint += r"|(?:run|model)\.json"
     return [
         (r"\.lock",),
         (r"(?P<new>\.)?(?:made|run|data|finished)\.json(?(new)\.new)",),

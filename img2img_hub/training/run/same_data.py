@@ -35,6 +35,8 @@ class DataRecord:
                 f"{self.root} holds no record of the images that the run began with, so that others would not be "
                 "noticed; it has one from here on."
             ]
+        mended = self._broken()
+        before = {part: _with_mended(known, self.images[part], names=mended) for part, known in before.items()}
         found = [difference(before[part], now, of=part) for part, now in self.images.items()]
         if different := "; ".join(filter(None, found)):
             raise ValueError(
@@ -48,12 +50,46 @@ class DataRecord:
         if self._before() != self.images:
             write_text(self.root / DATA_RECORD, json.dumps(self.images, indent=0) + "\n")
 
+    def note_broken(self, error: str) -> None:
+        """An image ended the run: the one that goes on may have a mended one in its place."""
+        names = {name for sides in self.images.values() for side in sides.values() for name, _ in _sizes(side)}
+        broken = sorted(name for name in names if f"/{name}" in error or f"{name} of " in error)
+        write_text(self.root / DATA_RECORD, json.dumps(self.images | {"broken": broken}, indent=0) + "\n")
+
+    def _broken(self) -> set[str]:
+        try:
+            return set(json.loads((self.root / DATA_RECORD).read_text(encoding="utf-8")).get("broken", []))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return set()
+
     def _before(self) -> dict[str, Any] | None:
         try:
             before = json.loads((self.root / DATA_RECORD).read_text(encoding="utf-8"))
             return {part: dict(before[part]) for part in self.images}
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _sizes(side: Any) -> list[tuple[str, str]]:
+    """(name, size) of what `identity_of` says of one side."""
+    lines = side.get("images", []) if isinstance(side, dict) else []
+    return [(name, size) for name, _, size in (line.rpartition(" ") for line in lines)]
+
+
+def _with_mended(before: dict[str, Any], now: dict[str, Any], *, names: set[str]) -> dict[str, Any]:
+    """What was known of the images, but of these as they are now."""
+    known: dict[str, Any] = {}
+    for key, side in before.items():
+        new = dict(_sizes(now.get(key)))
+        known[key] = side
+        if isinstance(side, dict) and "images" in side:
+            images = [f"{name} {new.get(name, size) if name in names else size}" for name, size in _sizes(side)]
+            begun = now.get(key, {}).get("beginnings", {})
+            changed = {
+                name: begun.get(name, said) if name in names else said for name, said in side["beginnings"].items()
+            }
+            known[key] = side | {"images": images, "beginnings": changed}
+    return known
 
 
 def refuse_among_the_images(output: Path, data: DataConfig, *opened: ImageData | StreamedData | None) -> None:

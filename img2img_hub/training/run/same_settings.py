@@ -20,7 +20,7 @@ def _marked(mark: str) -> set[str]:
 
 LENGTH, FREE = _marked("length"), _marked("free")
 # Where the data lie may change (another mount), what they are may not.
-FREE_DATA = {"dataset"}
+FREE_DATA = {"dataset", "max_megapixels"}
 
 
 def read_settings(file: Path) -> dict[str, Any] | None:

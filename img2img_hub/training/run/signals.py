@@ -8,6 +8,8 @@ started by it and it is gone, killed perhaps, they stop in the same way: nobody 
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -17,6 +19,11 @@ from torch import distributed
 from img2img_hub.training.run.launch import PATIENCE
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_BROKEN = 1000  # above all signals
+
+
+class Interrupted(BaseException):
+    """A stop that was asked for while the run waits for something, such as a Hub that does not answer."""
 
 
 class StopRequest:
@@ -26,6 +33,7 @@ class StopRequest:
         self.number = 0
         """The signal that asked, on this rank or another; 0 as long as none has."""
         self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        self._waiting = False
         self._before: dict[int, Any] = {}
         self._group: Any = None
 
@@ -51,9 +59,30 @@ class StopRequest:
         elif os.environ.get("RANK", "0") == "0":  # not print: a signal may come in the middle of one
             os.write(2, b"\nStopping after this step; a second Ctrl-C or SIGTERM stops at once.\n")
         self.number = number
+        if self._waiting:
+            raise Interrupted
 
-    def agreed(self) -> bool:
-        """Whether any rank was asked to stop; every rank gets the same answer at the same step."""
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what may take for ever. Raises Interrupted where a stop is asked for inside."""
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether the ranks stop for one of them that cannot go on."""
+        return self.number == _BROKEN
+
+    def agreed(self, *, broken: bool = False) -> bool:
+        """Whether any rank was asked to stop; every rank gets the same answer at the same step.
+
+        broken: this rank cannot go on.
+        """
+        if broken:
+            self.number = _BROKEN
         if self._launcher is not None and os.getppid() != self._launcher:
             self.number = self.number or signal.SIGTERM
         if self._group is None:

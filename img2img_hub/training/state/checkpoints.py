@@ -3,9 +3,10 @@
     ls OUTPUT_DIR/checkpoints/step-1000
 
 step-N/ holds <network>.safetensors (and <network>.ema.safetensors), <phase>.optimizer.safetensors, training_state.pt
-(their settings, scaler, best value), rank-R.pt (random states, image pools) for every process, and run.json. It is
-written beside its place, synced, then renamed, so a kill at any instant leaves the last complete one. Nothing in it can
-run code: .pt files are read with weights_only=True.
+(their settings, scaler, best value), rank-R.pt (random states, image pools) for every process, run.json, and
+model.json, by which its generators translate (translation/checkpoint.py). It is written beside its place, synced, then
+renamed, so a kill at any instant leaves the last complete one. Nothing in it can run code: .pt files are read with
+weights_only=True.
 """
 
 import io
@@ -26,8 +27,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from img2img_hub.files import sync, write_tensors, write_text
+from img2img_hub.networks import Network
 from img2img_hub.objectives.losses import ImagePool
 from img2img_hub.training.run.record import is_made, remove_made, strangers
+from img2img_hub.translation.checkpoint import MODEL_FILE
 
 _PREFIX = "step-"
 
@@ -44,6 +47,7 @@ class RunState:
     seconds: float = 0.0  # of training, over all resumes
     best: dict[str, float] = field(default_factory=dict)  # {"value", "step"} by best_metric so far, {} before the first
     settings: Mapping[str, Any] = field(default_factory=dict)  # those of run.json, kept with every checkpoint
+    translations: Mapping[str, Any] = field(default_factory=dict)  # what translation.json says of each generator
 
 
 def complete_checkpoints(folder: Path) -> list[Path]:
@@ -160,6 +164,9 @@ def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
             shared["optimizers"][name] = own_state
         _save(shared, aside / "training_state.pt")
         write_text(aside / "run.json", json.dumps(state.settings, indent=2) + "\n")
+        if state.translations:
+            made = {"networks": _configs(state.networks), "translations": state.translations}
+            write_text(aside / MODEL_FILE, json.dumps(made, indent=2) + "\n")
     accelerator.wait_for_everyone()
     own = {
         "random": _random_states(accelerator.device),
@@ -167,6 +174,10 @@ def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
     }
     _save(own, aside / f"rank-{accelerator.process_index}.pt")
     accelerator.wait_for_everyone()
+
+
+def _configs(networks: Mapping[str, nn.Module]) -> dict[str, Any]:
+    return {name: network.config for name, network in networks.items() if isinstance(network, Network)}
 
 
 def _put_in_place(aside: Path, final: Path, accelerator: Accelerator, *, keep: int) -> Path:

@@ -1,0 +1,89 @@
+"""What a Hub data set is made of, asked before a download: is it there at all, and are its files plain images?
+
+    python -m img2img_hub check-data --dataset user/pairs
+
+`datasets` opens what has columns. Plain files, uploaded as a folder, it reads as one column, in which partners are
+lost: these are downloaded as they are, and read as a folder here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from img2img_hub.data.find.archives import ARCHIVES
+from img2img_hub.data.find.config import DataConfig, DataError, reason
+from img2img_hub.data.find.lists import LISTS
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
+
+_SECONDS = 10  # for an answer, before the downloads, which have their own patience
+
+
+def files_on_hub(name: str, *, config: DataConfig) -> list[str] | None:
+    """Names of the files of a data set on the Hub; None where only the cache may know it.
+
+    Raises:
+        DataError: there is none of that name, or it may not be seen.
+    """
+    import httpx2
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        return None
+    here = "" if "/" in name else f" nor a folder {name} here"
+    try:
+        info = HfApi().dataset_info(name, revision=config.dataset_revision, timeout=_SECONDS)
+    except GatedRepoError:
+        raise DataError(
+            f"the Hub's data set {name} is gated: accept its conditions on its page, and log in (hf auth login)"
+        ) from None
+    except RevisionNotFoundError:
+        raise DataError(
+            f"the Hub's data set {name} has no revision {config.dataset_revision}: type --dataset_revision with another"
+        ) from None
+    except RepositoryNotFoundError:
+        raise DataError(
+            f"there is no data set {name} on the Hub that you may see{here}: check the spelling (user/name), or log in "
+            "where it is private (hf auth login)"
+        ) from None
+    except ValueError as error:  # no id
+        raise DataError(f"{name} is no folder here, and no id of a Hub data set ({reason(error)})") from None
+    except HfHubHTTPError as error:
+        if error.response is not None and error.response.status_code < 500:
+            raise DataError(f"the Hub refuses {name} ({reason(error)}): log in again (hf auth login)") from None
+        _refuse_unless_cached(name, error, here=here)
+        return None
+    except (httpx2.HTTPError, OSError) as error:
+        _refuse_unless_cached(name, error, here=here)
+        return None
+    return [sibling.rfilename for sibling in info.siblings or []]
+
+
+def _refuse_unless_cached(name: str, error: Exception, *, here: str) -> None:
+    import datasets
+
+    if not (Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")).exists():
+        raise DataError(
+            f"the Hub does not answer ({reason(error)}), and the data set {name} is not in the cache{here}: check the "
+            "connection, or type a folder that is here"
+        ) from None
+
+
+def is_plain(files: list[str]) -> bool:
+    """Whether it is images, archives or lists of them, with nothing that gives them columns."""
+    paths = [PurePosixPath(file) for file in files]
+    tables = any(
+        path.suffix in (".parquet", ".arrow", ".py") or path.name.startswith(("metadata.", "dataset_dict."))
+        for path in paths
+    )
+    return not tables and any(path.name.lower().endswith((*IMAGE_EXTENSIONS, *ARCHIVES)) for path in paths)
+
+
+def downloaded(name: str, *, config: DataConfig) -> Path:
+    """The folder of a data set's images, archives and lists, in the Hub client's cache. Raises what the client does."""
+    from huggingface_hub import snapshot_download
+
+    endings = (*IMAGE_EXTENSIONS, *ARCHIVES, *LISTS)
+    patterns = [f"*{form}" for ending in endings for form in (ending, ending.upper())]
+    folder = snapshot_download(name, repo_type="dataset", revision=config.dataset_revision, allow_patterns=patterns)
+    return Path(folder)

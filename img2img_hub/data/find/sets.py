@@ -1,0 +1,75 @@
+"""Where the images of a data set are: a folder, a list of files, an archive, or a table, here or on the Hub.
+
+from img2img_hub.data.find.sets import open_set
+
+open_set("pairs.zip", config=DataConfig(dataset="pairs.zip"), paired=True).two("train", …)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from img2img_hub.data.find.archives import ARCHIVES, archives_in, is_archive, unpacked
+from img2img_hub.data.find.config import DataConfig, DataError
+from img2img_hub.data.find.folders import FolderSet
+from img2img_hub.data.find.lists import LISTS, ListSet
+from img2img_hub.data.find.on_hub import downloaded, files_on_hub, is_plain
+from img2img_hub.data.find.tables import TableSet
+
+DataSet = FolderSet | ListSet | TableSet
+"""Has `one`, `two` and `beside` for a split, a `name`, a `hub_id` and `notes`."""
+
+
+def open_set(name: str, *, config: DataConfig, paired: bool) -> DataSet:
+    """What `name` says, no split chosen yet. Raises DataError, or the Hub client's own errors."""
+    path = Path(name).expanduser()
+    if path.exists():
+        return _here(path, name, config=config)
+    if (
+        name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+        or "\\" in name
+        or name.lower().endswith(ARCHIVES + LISTS)
+    ):
+        what = "file" if name.lower().endswith(ARCHIVES + LISTS) else "folder"
+        raise DataError(f"there is no {what} {name}: check the spelling, or type the id of a Hub data set (user/name)")
+    files = files_on_hub(name, config=config)
+    one_column = config.streaming or config.side_by_side or config.corrupt or config.dataset_config
+    if paired and files is not None and not one_column and is_plain(files):
+        return _folder(downloaded(name, config=config), config=config, name=name, hub_id=name)
+    return TableSet.from_hub(name, config=config)
+
+
+def _here(path: Path, name: str, *, config: DataConfig) -> DataSet:
+    if path.is_dir() and TableSet.is_table(path):
+        return TableSet.from_folder(path, config=config)
+    if config.dataset_revision or config.dataset_config:
+        raise DataError(f"{name} is here, without configurations or revisions: leave those options out")
+    if config.streaming:
+        raise DataError(f"{name} is here, and its images are read as they are needed: leave out --streaming")
+    if path.is_dir():
+        return _folder(path, config=config, name=path.resolve().name)
+    if is_archive(path):
+        return _folder(unpacked([path]), config=config, name=path.name)
+    if path.suffix.lower() in LISTS:
+        return ListSet(path, train_split=config.train_split)
+    raise DataError(
+        f"{path} is a file, not a folder of images, an archive ({' '.join(ARCHIVES)}) or a list of files "
+        f"({' '.join(LISTS)}): type the folder that it is in"
+    )
+
+
+def _folder(folder: Path, *, config: DataConfig, name: str, hub_id: str | None = None) -> FolderSet | ListSet:
+    """A folder of images; or, of one that holds them packed, what is in the archives, and of one with a list that names
+    two columns of images what it says."""
+    if archives := archives_in(folder):
+        folder = unpacked(archives)
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in LISTS and file.is_file():
+            try:
+                found = ListSet(file, train_split=config.train_split, name=name, hub_id=hub_id)
+            except DataError:  # a list of something else
+                continue
+            if len(found.columns) > 1:
+                return found
+    return FolderSet(folder, train_split=config.train_split, name=name, hub_id=hub_id)
