@@ -8,7 +8,9 @@ accelerate launch train_accelerate.py pix2pix --help
 The same as `img2img_hub train …`, for `accelerate launch`, which starts a script on each device.
 """
 
-from img2img_hub.cli.train import leave, main
+import sys
+
+from img2img_hub.cli import train
 
 if __name__ == "__main__":
-    leave(main(program="train_accelerate.py"))
+    sys.exit(train(sys.argv[1:], program="train_accelerate.py"))

@@ -73,6 +73,7 @@ def check_commands(bare: Bare) -> None:
     """A newcomer's first commands."""
     bare.run("env/bin/python", "-c", PICTURES)
     bare.check("img2img_hub --version", "img2img_hub ")
+    bare.check("img2img_hub train pix2pix --dataset x", "error: pix2pix needs --output_dir (Folder", expect=2)
     bare.check("img2img_hub check-data --dataset pairs", "4 pairs")
     bare.check(f"img2img_hub train pix2pix --dataset pairs --output_dir run {TINY}", "Finished: run")
     bare.check("img2img_hub translate pairs/val/A --model run --output out", "2 of 2 images translated")
@@ -82,9 +83,9 @@ def check_commands(bare: Bare) -> None:
 
 def check_page(bare: Bare) -> None:
     port = "7899"
-    page = subprocess.Popen(
-        ["env/bin/img2img_hub", "demo", "run", "--port", port], cwd=bare.folder, stdout=subprocess.DEVNULL
-    )
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    command = ["env/bin/img2img_hub", "demo", "run", "--port", port]
+    page = subprocess.Popen(command, cwd=bare.folder, env=env, stdout=subprocess.DEVNULL)
     try:
         for _ in range(120):
             try:

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from img2img_hub import DataConfig, Pix2Pix
+from img2img_hub.cli import main
+from img2img_hub.data.find.damage import _wrong, refuse_damaged, without_bad
 from img2img_hub.data.find.sources import open_train_and_validation
+from tests.conftest import write_domains, write_pairs
 from tests.families import each_family, small
 from tests.opening import message
 from tests.runs import PLAIN, TWO, checkpoints, files, lines, run
@@ -28,6 +32,14 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(content[: middle - 20] + b"\xff" * 40 + content[middle + 20 :])  # a block of no kind
 
 
+def begun_with(config: DataConfig) -> Any:
+    """The data that a training of pairs begins with."""
+    train, validation = open_train_and_validation(config, paired=True, seed=1)
+    train = without_bad(train) if config.skip_bad else train
+    refuse_damaged(train, validation)
+    return train
+
+
 @pytest.mark.parametrize("how", ["empty", "no image", "cut short"])
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
 def test_a_damaged_file_ends_a_training_before_it_begins(how: str, ending: str, paired_folder: Path) -> None:
@@ -39,7 +51,7 @@ def test_a_damaged_file_ends_a_training_before_it_begins(how: str, ending: str, 
     bad = paired_folder / f"train/3{ending}"
     damage(bad, how)
     config = DataConfig(dataset=str(paired_folder), side_by_side=True)
-    told = message(lambda: open_train_and_validation(config, paired=True, seed=1))
+    told = message(lambda: begun_with(config))
     assert "1 image cannot be used" in told
     assert str(bad) in told
     assert "leave them out by --skip_bad" in told
@@ -54,7 +66,7 @@ def test_a_file_without_a_proper_end_that_can_be_read_is_no_damage(paired_folder
     path.unlink()
     (paired_folder / "train/3.bmp").rename(path)  # of another format than its name says
     config = DataConfig(dataset=str(paired_folder), side_by_side=True)
-    assert len(open_train_and_validation(config, paired=True, seed=1)[0]) == 5
+    assert len(begun_with(config)) == 5
 
 
 @pytest.mark.parametrize("how", ["empty", "no image", "cut short", "inside"])
@@ -64,39 +76,60 @@ def test_what_cannot_be_used_is_left_out_on_request(how: str, paired_folder: Pat
     )[0]
     damage(paired_folder / "train/3.png", how)
     config = DataConfig(dataset=str(paired_folder), side_by_side=True, skip_bad=True, validation_split="none")
-    left = open_train_and_validation(config, paired=True, seed=1)[0]
+    left = begun_with(config)
     assert len(left) == len(whole) - 1
     assert left.description.count("1 pair that cannot be used left out") == 1
-    assert "3.png" in left.description
+    assert left.description.endswith("left out (3)")
     for path in (paired_folder / "train").iterdir():
         damage(path, "empty")
-    assert "no image of pairs can be used" in message(lambda: open_train_and_validation(config, paired=True, seed=1))
+    assert "no image of pairs can be used" in message(lambda: begun_with(config))
+
+
+def test_check_data_names_what_a_training_refuses(paired_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damage(paired_folder / "train/3.png", "empty")
+    damage(paired_folder / "train/1.png", "no image")
+    assert main(["check-data", "--dataset", str(paired_folder), "--side_by_side"]) == 1
+    said = capsys.readouterr()
+    assert all(name in said.out + said.err for name in ("3.png", "1.png"))
+
+
+def test_a_picture_that_is_too_large_is_not_called_damaged(
+    paired_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 32 // 2 - 1)
+    path = paired_folder / "train/3.png"
+    assert "million pixels" in _wrong(str(path))
+    assert "damaged" not in _wrong(str(path))
 
 
 @each_family
-def test_a_run_without_the_bad_ones_counts_them_in_its_card(start, family, paired_folder, unpaired_folder) -> None:
-    root = paired_folder if family.paired else unpaired_folder
+def test_a_run_without_the_bad_ones_counts_them_in_its_card(start, family, tmp_path) -> None:
+    root = tmp_path / "Alice Smith's pictures" / "data"  # of a place with spaces no part is told either
+    (write_pairs if family.paired else write_domains)(root)
     bad = sorted((root / ("train" if family.paired else "trainA")).iterdir())[1]
     damage(bad, "inside")
     data = DataConfig(dataset=str(root), side_by_side=family.paired, skip_bad=True)
     folder = start(family, "run", data=data, max_steps=1)
     card = next(folder.rglob("README.md")).read_text()
     assert f"1 {'pair' if family.paired else 'image'} that cannot be used left out" in card
-    assert bad.name in card
-    assert str(root) not in card
+    assert f"left out ({bad.stem})" in card
+    assert "Alice" not in card
 
 
-def test_an_error_of_the_data_costs_nothing_that_was_learnt(start, paired_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"gradient_accumulation_steps": 3}], ids=["plain", "accumulated"])
+def test_an_error_of_the_data_costs_nothing_that_was_learnt(start, more, paired_folder: Path, tmp_path: Path) -> None:
     """What only reading shows ends a run after the step before it, with a checkpoint there: the resumed one is the
     same as a run that never met it."""
     good = (paired_folder / "train/3.png").read_bytes()
-    flags = {"max_steps": 12, "checkpoint_steps": 100, "cache": False}
+    flags = {"max_steps": 12, "checkpoint_steps": 100, "cache": False, **more}
     whole = start(Pix2Pix(), "whole", **flags)
     damage(paired_folder / "train/3.png", "inside")
     with pytest.raises(ValueError, match=r"3\.png is damaged .*; the last good checkpoint is .*step-[0-9]+: mend that"):
         start(Pix2Pix(), "run", **flags)
     (kept,) = checkpoints(tmp_path / "run")
     assert 0 < int(kept.removeprefix("step-")) < 12
+    with pytest.raises(ValueError, match=r"3\.png is damaged .*; the last good checkpoint is .*: mend that"):
+        start(Pix2Pix(), "run", resume=True, **flags)  # as it is, again
     (paired_folder / "train/3.png").write_bytes(good)
     other = paired_folder / "train/1.png"
     kept = other.read_bytes()
@@ -143,7 +176,6 @@ def test_a_checkpoint_translates_as_the_finished_generator_does(start, family, t
 
 def test_a_checkpoint_of_averages_translates_by_them(start, capsys) -> None:
     from img2img_hub import Translator
-    from img2img_hub.cli import main
 
     folder = start(Pix2Pix(), "run", max_steps=4, ema_decay=0.5)
     picture = Image.effect_noise((16, 16), 50).convert("RGB")

@@ -3,19 +3,27 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from img2img_hub.data.find.config import DataConfig, DataError
+from img2img_hub.data.find.identity import folders_read
 from img2img_hub.data.find.partners import Pattern, two_in_one
+from img2img_hub.data.find.sources import open_data, open_train_and_validation
+from img2img_hub.images import formats
 from img2img_hub.images.formats import ImageError
-from tests.hub.client import run_client
+from img2img_hub.images.slots import Slot
+from tests.hub.client import ROOT, run_client
 from tests.opening import message, opened, opened_unpaired, sides, values
 from tests.pictures import plain
 
@@ -316,16 +324,139 @@ def test_a_list_that_is_none_is_refused(content: str, answer: str, tmp_path: Pat
     assert answer in message(lambda: opened(tmp_path / name))
 
 
-def test_a_list_from_the_hub_names_nothing_outside_its_folder(tmp_path: Path) -> None:
+def test_a_list_from_elsewhere_names_nothing_outside_its_folder(tmp_path: Path) -> None:
     from img2img_hub.data.find.lists import ListSet
 
     put(tmp_path / "secret.png", 5)
     put(tmp_path / "data/1.png", 1)
     (tmp_path / "data/pairs.csv").write_text(f"source,target\n../secret.png,1.png\n{tmp_path / 'secret.png'},1.png\n")
     assert values(opened(tmp_path / "data/pairs.csv")) == [(5, 1), (5, 1)]
-    foreign = ListSet(tmp_path / "data/pairs.csv", train_split="train", hub_id="mallory/pairs")
+    foreign = ListSet({tmp_path / "data/pairs.csv": ""}, train_split="train", inside=True)
     with pytest.raises(DataError, match="2 rows without an image"):
         foreign.two("train", config=DataConfig(dataset="x"), paired=True)
+
+
+def test_a_list_in_an_archive_names_nothing_outside_of_it(tmp_path: Path) -> None:
+    secret = put(tmp_path / "secret.png", 5)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("1.png", picture_bytes())
+        archive.writestr("pairs.csv", f"source,target\n{secret},1.png\n../../../../../..{secret},1.png\n")
+    assert "2 rows without an image" in message(lambda: opened(tmp_path / "a.zip"))
+
+
+def test_lists_of_splits_are_told_apart_and_others_never_mixed(tmp_path: Path) -> None:
+    for split, value in (("train", 1), ("test", 50), ("val", 90)):
+        put(tmp_path / f"{split}_a.png", value)
+        put(tmp_path / f"{split}_b.png", value + 1)
+        (tmp_path / f"{split}.csv").write_text(f"source,target\n{split}_a.png,{split}_b.png\n")
+    assert values(opened(tmp_path)) == [(1, 2)]
+    assert values(opened(tmp_path, split="test")) == [(50, 51)]
+    train, validation = open_train_and_validation(DataConfig(dataset=str(tmp_path)), paired=True, seed=1)
+    assert validation is not None
+    assert (len(train), validation.split) == (1, "val")
+    (tmp_path / "pairs_old.csv").write_text("source,target\ntrain_a.png,test_b.png\n")
+    told = message(lambda: opened(tmp_path))
+    assert "has several lists of images (pairs_old.csv, test.csv, train.csv, val.csv): type --dataset" in told
+    assert values(opened(tmp_path / "pairs_old.csv")) == [(1, 51)]
+
+
+def test_no_row_of_a_list_is_left_out_in_silence(tmp_path: Path) -> None:
+    put(tmp_path / "1.png", 1)
+    (tmp_path / "one.csv").write_text("image\n1.png\n2.png\n\n3.png\n")
+    for flags in ({"corrupt": ("box",)}, {"side_by_side": True}):
+        told = message(lambda flags=flags: opened(tmp_path / "one.csv", **flags))  # type: ignore[misc]
+        assert "2 rows without an image (line 3 names 2.png, which is not there, line 5 names 3.png" in told
+    left = opened(tmp_path / "one.csv", corrupt=("box",), drop_unmatched=True)
+    assert "2 rows without an image left out (line 3, line 5)" in left.description
+    (tmp_path / "two.csv").write_text("A,B\n1.png,\n,1.png\ngone.png,1.png\n")
+    assert "1 row without an image (line 4 names gone.png" in message(lambda: opened_unpaired(tmp_path / "two.csv"))
+    (tmp_path / "three.csv").write_text("1.png,1.png\n1.png,1.png\n")
+    assert "begins with an image, 1.png: write the names of the columns" in message(
+        lambda: opened(tmp_path / "three.csv")
+    )
+    put(tmp_path / "~x.png", 2)
+    (tmp_path / "four.csv").write_text(f"source,target\n~x.png,{tmp_path / '1.png'}\n")
+    assert values(opened(tmp_path / "four.csv")) == [(2, 1)]
+
+
+def test_a_run_may_lie_beside_the_images_that_a_list_names(tmp_path: Path) -> None:
+    put(tmp_path / "1.png", 1)
+    (tmp_path / "pairs.csv").write_text("source,target\n1.png,1.png\n")
+    config = DataConfig(dataset=str(tmp_path / "pairs.csv"))
+    assert folders_read(config, opened(tmp_path / "pairs.csv")) == []
+
+
+# --- what is read beside the pairs ------------------------------------------------------------------------------------
+
+WEIGHED = (Slot(name="source"), Slot(name="target"), Slot(name="weights", kind="mask", bands=1, training_only=True))
+
+
+@pytest.mark.parametrize("form", ["folders", "list"])
+def test_what_is_read_beside_the_pairs_follows_those_that_are_left(form: str, tmp_path: Path) -> None:
+    for number in range(4):
+        put(tmp_path / f"source/{number}.png", number)
+        plain(255 * (number % 2)).save(tmp_path / f"w{number}.png")
+        if number != 1:
+            put(tmp_path / f"target/{number}.png", 100 + number)
+    if form == "folders":
+        (tmp_path / "weights").mkdir()
+        for number in range(4):
+            (tmp_path / f"w{number}.png").rename(tmp_path / f"weights/{number}.png")
+    else:
+        rows = [f"source/{number}.png,target/{number}.png,w{number}.png" for number in range(4)]
+        (tmp_path / "pairs.csv").write_text("\n".join(["source,target,weights", *rows]))
+    where = tmp_path if form == "folders" else tmp_path / "pairs.csv"
+    config = DataConfig(dataset=str(where), drop_unmatched=True)
+    data = open_data(config, paired=True, split="train", slots=WEIGHED)
+    side = data.sides["weights"]
+    assert [data.name(index).rpartition("/")[2] for index in range(3)] == ["0", "2", "3"]
+    read = [side.images.read(int(row), channels=1, kind=side.kind) for row in side.rows]
+    assert [int(np.asarray(image.array if hasattr(image, "array") else image).max() > 0) for image in read] == [0, 0, 1]
+
+
+# --- clips and other layouts ------------------------------------------------------------------------------------------
+
+
+def test_no_clip_is_left_out_in_silence(tmp_path: Path) -> None:
+    both(tmp_path, "train/clip_{}/A/0.png", "train/clip_{}/B/0.png")
+    put(tmp_path / "train/clip_9/A/0.png", 9)
+    assert "has clips with A and B in them, and clip_9 without" in message(lambda: opened(tmp_path))
+    left = opened(tmp_path, drop_unmatched=True)
+    assert values(left) == PAIRS
+    assert "1 folder without A and B left out (clip_9)" in left.description
+
+
+def test_two_clips_called_a_and_b_are_no_sources_and_targets(tmp_path: Path) -> None:
+    for clip in "AB":
+        put(tmp_path / f"train/{clip}/source/1.png", 1)
+        put(tmp_path / f"train/{clip}/target/1.png", 2)
+    assert "may be sources and targets, or two clips with source and target in each" in message(
+        lambda: opened(tmp_path)
+    )
+    assert values(opened(tmp_path, source_column="source", target_column="target")) == [(1, 2), (1, 2)]
+    assert len(values(opened(tmp_path, source_column="A", target_column="B"))) == 2
+
+
+def test_another_splits_folder_is_no_part_of_the_one_around_it(tmp_path: Path) -> None:
+    both(tmp_path, "{}_A.png", "{}_B.png")
+    put(tmp_path / "val/9_A.png", 9)
+    put(tmp_path / "val/9_B.png", 109)
+    assert values(opened(tmp_path)) == PAIRS
+    assert values(opened(tmp_path, split="val")) == [(9, 109)]
+
+
+def test_patterns_know_no_case(tmp_path: Path) -> None:
+    for number, partner in PAIRS:
+        put(tmp_path / f"{number}.PNG", number)
+        put(tmp_path / f"{number}.bmp", partner)
+    told = message(lambda: opened(tmp_path))
+    assert "--pair_pattern '*.bmp' '*.png'" in told
+    assert values(opened(tmp_path, pair_pattern=("*.png", "*.bmp"))) == PAIRS
+    assert "drop --direction and exchange" in message(
+        lambda: opened(tmp_path, pair_pattern=("*.png", "*.bmp"), direction="BtoA")
+    )
+    assert "is for pairs" in message(lambda: opened_unpaired(tmp_path, pair_pattern=("*.png", "*.bmp")))
+    assert Pattern("*g").key("1p.png") is None
 
 
 # --- archives of ill will ---------------------------------------------------------------------------------------------
@@ -356,7 +487,7 @@ def test_what_is_in_an_archive_stays_in_its_folder(tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     from img2img_hub.data.find.archives import unpacked
 
-    found = [unpacked([tmp_path / name]) for name in ("a.zip", "b.tar")]
+    found = [unpacked([tmp_path / name], root=tmp_path) for name in ("a.zip", "b.tar")]
     assert set(tmp_path.rglob("*")) == before
     files = [sorted(path.name for path in folder.rglob("*.png")) for folder in found]
     assert files == [["1.png", "back.png", "c.png", "out.png"], ["tar.png"]]
@@ -388,6 +519,43 @@ def test_an_archive_that_cannot_be_used_is_refused_by_name(tmp_path: Path) -> No
     assert "e.tar" in message(lambda: opened(torn))
 
 
+def test_a_damaged_byte_in_an_archive_is_told_in_one_line(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.png", picture_bytes() + bytes(range(256)) * 40)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    for place in range(60, 120):
+        content[place] = 0xFF
+    (tmp_path / "a.zip").write_bytes(content)
+    assert "a.zip cannot be read" in message(lambda: opened(tmp_path / "a.zip"))
+
+
+def test_names_and_places_in_archives_are_kept(tmp_path: Path) -> None:
+    for number, partner in PAIRS:
+        for side, value in (("A", number), ("B", partner)):
+            with zipfile.ZipFile(tmp_path / f"train{side}.zip", "a") as archive:
+                archive.writestr(f"12:30/{number}.png", picture_bytes(value))
+    data = opened(tmp_path)
+    assert values(data) == PAIRS
+    assert data.name(0) == "12:30/1"
+    assert sides(opened_unpaired(tmp_path)) == ([1, 2, 3], [101, 102, 103])
+
+
+def test_processes_that_unpack_the_same_do_not_disturb_each_other(tmp_path: Path) -> None:
+    packed(tmp_path, "pairs.zip")
+    code = (
+        "from img2img_hub.data.find.sources import DataConfig, open_data; from tests.opening import values; "
+        "print(values(open_data(DataConfig(dataset='pairs.zip'), paired=True, split='train')))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [process.communicate(timeout=120)[0].strip() for process in started] == [str(PAIRS)] * 3
+    (cache,) = Path(os.environ["XDG_CACHE_HOME"]).rglob("unpacked")
+    assert not list(cache.glob("*.part"))
+
+
 def test_what_is_unpacked_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from img2img_hub.data.find import archives
 
@@ -414,9 +582,11 @@ def test_a_picture_larger_than_pillows_limit_is_read_on_request(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # of which it refuses twice as many
     put(tmp_path / "train/A/1.png", 1)
     put(tmp_path / "train/B/1.png", 2)
-    data = opened(tmp_path)
-    with pytest.raises(ImageError, match="type --max_megapixels"):
-        data.pair(0)
+    with pytest.raises(ImageError, match=r"png has more than 0 million pixels, .* make it smaller first$"):
+        opened(tmp_path)  # as on a page, whose visitors have no flags
+    monkeypatch.setattr(formats, "_USUAL_PIXELS", 40)
+    with pytest.raises(ImageError, match="or type --max_megapixels with a higher limit if you trust it"):
+        opened(tmp_path)
     assert values(opened(tmp_path, max_megapixels=1)) == [(1, 2)]
     with pytest.raises(ValueError, match="--max_megapixels is 0"):
         opened(tmp_path, max_megapixels=0)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import train_accelerate
 from img2img_hub import Architecture, CycleGAN, Network, Pix2Pix, TrainConfig, Translator, UNetGenerator
+from img2img_hub.cli import training
 from img2img_hub.families.options import option_help
 from img2img_hub.networks.encoders import LEVELS, Encoder, encoder_of, make_encoder
 from img2img_hub.objectives.lite import Lite0, load_lite0
@@ -331,7 +331,7 @@ def test_what_cannot_be_is_refused(start_run, family, architecture, settings, sa
 def test_every_family_has_its_command(family, capsys):
     """Whose flags come from the family, the networks, the data and the run, and no two of which are called alike."""
     with pytest.raises(SystemExit) as left:
-        train_accelerate.main([family, "--help"])
+        training.main([family, "--help"])
     assert left.value.code == 0
     assert "--output_dir" in capsys.readouterr().out
 
@@ -341,7 +341,7 @@ def test_flags_are_explained(capsys):
     with pytest.raises(ValueError, match="--freeze_encoder_steps must be 0 or more, got -1"):
         TrainConfig(output_dir="a", freeze_encoder_steps=-1)
     with pytest.raises(SystemExit):
-        train_accelerate.main(["pix2pix", "--help"])
+        training.main(["pix2pix", "--help"])
     said = capsys.readouterr().out
     assert "unet,lite0,resnet18,vgg16" in said
     assert "--encoder_weights" in said

@@ -14,8 +14,8 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-import train_accelerate
 from img2img_hub import TrainConfig
+from img2img_hub.cli import training
 from img2img_hub.training.run.launch import has_bfloat16_instructions, start_accelerator
 from tests.runs import PLAIN as SMALL
 from tests.runs import TWO, command, environment, free_port, run
@@ -80,7 +80,7 @@ def test_an_image_that_one_of_two_processes_cannot_read_is_named_without_a_trace
 
 DYING = """
 import os, signal, sys
-import train_accelerate
+from img2img_hub.cli import training
 from img2img_hub.training import loop
 
 def dies(*arguments, **options):
@@ -93,7 +93,7 @@ who, place, call, *settings = sys.argv[1:]
 owner, name = (loop.Stepper, "step") if place == "step" else (loop, place)
 original, calls = getattr(owner, name), []
 setattr(owner, name, dies)
-train_accelerate.leave(train_accelerate.main(settings))
+training.leave(training.main(settings))
 """
 
 
@@ -316,11 +316,11 @@ def test_a_training_says_in_its_first_lines_which_precision_is_the_fast_one(
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
     settings = [str(word) for word in ("pix2pix", "--dataset", paired_folder, "--side_by_side", *SMALL)]
     settings += ["--output_dir", str(tmp_path / "run")]
-    assert train_accelerate.main([*settings, "--max_steps", "1"]) == 0
+    assert training.main([*settings, "--max_steps", "1"]) == 0
     first = [line for line in capsys.readouterr().err.splitlines() if line.strip() and "step" not in line[-20:]][:4]
     assert [line.split(",")[0] for line in first if "bfloat16" in line] == ([says] if says else []), first
     AcceleratorState._reset_state(reset_partial_state=True)
-    assert train_accelerate.main([*settings, "--max_steps", "2", "--resume"]) == 0
+    assert training.main([*settings, "--max_steps", "2", "--resume"]) == 0
     said = capsys.readouterr().err
     assert FASTER not in said, "a run goes on in the precision that it began in"
     assert (SLOWER in said) == (says == SLOWER)

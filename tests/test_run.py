@@ -18,7 +18,7 @@ from img2img_hub import (
     open_unpaired,
     train,
 )
-from img2img_hub.cli import train as train_command
+from img2img_hub.cli import training as train_command
 from tests.conftest import picture
 from tests.families import each_family
 from tests.runs import interrupt_at, lines

@@ -72,6 +72,17 @@ def test_a_resumed_run_keeps_the_shape_that_it_was_given(start, finished, tmp_pa
         start(Pix2Pix(), "half", max_steps=5, resume=True, init_from=str(first), architecture=Architecture(width=8))
 
 
+def test_a_run_made_again_by_its_own_file_draws_the_same_weights(start, finished, tmp_path):
+    """Of what starts afresh, where the first run got its shape from elsewhere, and the second one is told it."""
+    first = finished(Pix2Pix(), "run")
+    shutil.rmtree(first / "training/discriminator")
+    flags = {"init_from": str(first), "max_steps": 1, "discriminator_warmup_steps": 1}
+    found = start(Pix2Pix(), "second", architecture=Architecture(discriminator_layers=1), **flags)
+    said = json.loads((found / "run.json").read_text())["architecture"]
+    told = start(Pix2Pix(), "third", architecture=Architecture(**said), **flags)
+    assert_same_end(found, told, step=1)
+
+
 def test_a_checkpoint_gives_its_runs_shape(start, finished, capsys):
     first = finished(Pix2Pix(), "run")
     step = first / "checkpoints/step-6"
@@ -136,5 +147,5 @@ def test_a_pth_that_does_not_hold_what_is_needed_is_refused_by_name(start, finis
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"bad\.pth"):
         start(Pix2Pix(), "second", init_from=str(tmp_path / "bad.pth"), **start_from)
-    with pytest.raises(ValueError, match=r"gone\.pth"):
+    with pytest.raises(ValueError, match=r"gone\.pth: there is no such file"):
         start(Pix2Pix(), "second", init_from=str(tmp_path / "gone.pth"), **start_from)

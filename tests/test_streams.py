@@ -11,6 +11,7 @@ from img2img_hub import __version__
 from img2img_hub.cli import main
 from img2img_hub.cli.shared import missing_package
 from tests.hub.client import ROOT
+from tests.runs import TINY
 
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
@@ -34,6 +35,38 @@ def test_a_reader_that_leaves_ends_a_command_quietly(words: list[str]) -> None:
     command.stdout.close()  # as head does when it has its lines
     assert command.stderr.read() == ""
     assert command.wait(60) == 141
+
+
+def test_a_training_goes_on_where_nobody_reads_what_it_says(paired_folder: Path, tmp_path: Path) -> None:
+    words = ["pix2pix", "--dataset", str(paired_folder), "--side_by_side", *TINY, "--levels", "4", "--num_workers", "0"]
+    words += ["--max_steps", "30", "--log_steps", "1", "--output_dir", str(tmp_path / "run")]
+    command = subprocess.Popen(
+        [sys.executable, str(ROOT / "train_accelerate.py"), *words],
+        env=ENV,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert command.stdout is not None
+    command.stdout.readline()
+    command.stdout.close()
+    assert command.wait(120) == 0
+    assert (tmp_path / "run/finished.json").is_file()
+
+
+def test_a_package_that_training_lacks_is_named_by_the_script(tmp_path: Path) -> None:
+    (tmp_path / "accelerate.py").write_text("raise ModuleNotFoundError('No module', name='accelerate')")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train_accelerate.py"), "pix2pix", "--dataset", "x", "--output_dir", "y"],
+        env=ENV | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "train_accelerate.py: error: this needs accelerate, which is not installed: pip install 'img2img_hub[train]'\n"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

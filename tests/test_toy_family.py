@@ -12,9 +12,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from safetensors.torch import load_file
 
-import train_accelerate
 from img2img_hub import Architecture, Network, Translator
-from img2img_hub.cli import main
+from img2img_hub.cli import main, training
 from img2img_hub.demo.app import build_demo, launch_options
 from img2img_hub.demo.models import find_models
 from img2img_hub.families import FAMILIES
@@ -115,7 +114,7 @@ def test_the_page_shows_it(run, tmp_path, monkeypatch):
 def test_the_command_line_has_it_once_it_is_imported(capsys):
     assert FAMILIES["tint"] is Tint
     with pytest.raises(SystemExit):
-        train_accelerate.main(["tint", "--help"])
+        training.main(["tint", "--help"])
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--lambda_shape FLOAT Weight of the likeness in shape. (default: 1.0)" in said
     assert "Passes over the data set. (default: 7)" in said

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from img2img_hub.cli.elsewhere import ELSEWHERE
 from img2img_hub.cli.parsing import flags_of
-from img2img_hub.cli.train import command, main
+from img2img_hub.cli.training import command, main
 from img2img_hub.cli.training_help import shape_default
 from img2img_hub.families import FAMILIES
 from img2img_hub.families.options import PREFIX, Architecture
@@ -56,7 +56,7 @@ MISTAKES = [
     (["pix2pix", *ENOUGH, "--max_steps", "many"], "--max_steps takes a whole number, got many"),
     (["pix2pix", *ENOUGH, "--source_range", "1"], "--source_range takes two numbers, got 1"),
     (["pix2pix", *ENOUGH, "--generator", "unett"], "must be one of unet, resnet, coarse_to_fine, got 'unett': did you"),
-    (["pix2pix", *ENOUGH, "--antialias", "1"], "--antialias must be one of False, True, got '1'"),
+    (["pix2pix", *ENOUGH, "--antialias", "1"], "--antialias must be one of True, False, got '1'"),
     (["pix2pix", *ENOUGH, "stray"], "stray after --output_dir belongs to no flag: leave it out"),
     (["pix2pix", *ENOUGH, "--num_epochs", "0"], "--num_epochs must be 1 or more, got 0"),
     (["pix2pix", *ENOUGH, "--max_grad_norm", "0"], "--max_grad_norm must be above 0, got 0"),
@@ -151,6 +151,34 @@ def test_a_run_made_again_from_its_own_file_or_from_one_of_flags_is_the_same_to_
         assert main([*half[then], "--output_dir", str(folder), "--max_steps", "4", "--resume"]) == 0
         assert "at step 2" in capsys.readouterr().err
         assert same_tensors(tmp_path / "typed/model.safetensors", folder / "model.safetensors"), (first, then)
+
+
+def test_a_runs_file_publishes_nothing_again_and_knows_its_places(pairs, tmp_path, monkeypatch, capsys):
+    assert main(["pix2pix", *pairs, "--max_steps", "1", "--output_dir", str(tmp_path / "run")]) == 0
+    for name in ("run.json", "training_config.json"):
+        said = json.loads((tmp_path / "run" / name).read_text())
+        said["training"] |= {"push_to_hub": True, "hub_model_id": "alice/maps", "hub_private": False}
+        (tmp_path / "run" / name).write_text(json.dumps(said))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = str(tmp_path / "run/training_config.json")
+    assert main(["--config", config, "--output_dir", "again"]) == 0
+    assert same_tensors(tmp_path / "run/model.safetensors", tmp_path / "elsewhere/again/model.safetensors")
+    again = json.loads((tmp_path / "elsewhere/again/run.json").read_text())
+    assert again["training"]["push_to_hub"] is False
+    assert again["data"]["dataset"] == pairs[1]
+
+
+def test_what_yaml_makes_of_no_and_what_is_typed_beside_a_file(pairs, tmp_path, capsys):
+    (tmp_path / "run.yaml").write_text("mixed_precision: no\ndecay_epochs: 100\nflip: no\nmax_steps: 1\n")
+    words = ["pix2pix", *pairs, "--config", str(tmp_path / "run.yaml"), "--output_dir", str(tmp_path / "run")]
+    assert main([*words, "--num_epochs", "50"]) == 0
+    training = json.loads((tmp_path / "run/run.json").read_text())["training"]
+    assert [training[key] for key in ("mixed_precision", "flip", "num_epochs", "decay_epochs")] == ["no", False, 50, 25]
+    (tmp_path / "run.yaml").write_text("max_megapixels: 4000\n")
+    capsys.readouterr()
+    assert "is for the command line alone: type --max_megapixels" in refused(words, capsys)
 
 
 BROKEN = {

@@ -34,15 +34,13 @@ from img2img_hub.cli.streams import standard_streams
 from img2img_hub.cli.translate import translate
 
 
-def training() -> int:
+def _train() -> int:
     """Train a translator: `img2img_hub train pix2pix -h` names the flags that are used most."""
-    from img2img_hub.cli.train import main as train_by
-
-    return train_by([])
+    return train([], program="img2img_hub train")
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
-    "train": training,
+    "train": _train,
     "demo": demo,
     "translate": translate,
     "evaluate": evaluate,
@@ -64,24 +62,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words == ["--version"]:
             print(f"img2img_hub {__version__}")
             return 0
+        if words[:1] == ["train"]:
+            return train(words[1:], program="img2img_hub train")
         try:
             return _run(words)
         except ModuleNotFoundError as error:
-            if (said := missing_package(error)) is None:
-                raise
-            print(f"img2img_hub: error: {said}", file=sys.stderr)
-            return 2
+            return _say_what_is_missing(error, program="img2img_hub")
+
+
+def train(words: Sequence[str], *, program: str) -> int:
+    """Train, as `cli.training` has it; its flags are each family's own, and to know them takes PyTorch."""
+    try:
+        from img2img_hub.cli.training import leave, main
+    except ModuleNotFoundError as error:
+        return _say_what_is_missing(error, program=program)
+    status = main(words, program=program)
+    if "RANK" in os.environ:
+        leave(status)
+    return status
+
+
+def _say_what_is_missing(error: ModuleNotFoundError, *, program: str) -> int:
+    if (said := missing_package(error)) is None:
+        raise error
+    print(f"{program}: error: {said}", file=sys.stderr)
+    return 2
 
 
 def _run(words: list[str]) -> int:
-    if words[:1] == ["train"]:  # its flags are each family's own, and to know them takes PyTorch
-        from img2img_hub.cli.train import leave
-        from img2img_hub.cli.train import main as train_by
-
-        status = train_by(words[1:])
-        if "RANK" in os.environ:
-            leave(status)
-        return status
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"img2img_hub: warning: {message}", file=sys.stderr)
         try:

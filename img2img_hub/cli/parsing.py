@@ -221,6 +221,7 @@ def _in_words(boxed: str) -> str:
         return f"{found[1]} takes {kinds}, got {found[3].replace(chr(39), '') or 'nothing'}"
     if found := re.match(r"invalid choice (.*?) for argument '(--\w+)'\. Expected one of \((.*?)\)\.", text):
         choices = [choice for choice in re.findall(r"'(.*?)'", found[3]) if choice != "None"]
+        choices = ["True", "False"] if set(choices) == {"True", "False"} else choices
         near = get_close_matches(found[1].strip("'").lower(), choices, n=1)
         return f"{found[2]} must be one of {', '.join(choices)}, got {found[1]}" + (
             f": did you mean {near[0]}?" if near else ""

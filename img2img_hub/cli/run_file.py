@@ -10,9 +10,11 @@ A file of one's own is flags and their values, with the family, if the command l
     side_by_side: true
     learning_rate: 1e-4
 
-The training_config.json (or run.json) of a run is one, too. What is typed beside it comes before what stands in it.
+The training_config.json (or run.json) of a run is one, too, but for its pushes; beside a run.json, which has the places
+on this machine in full, that is read. What is typed comes before what stands in the file.
 """
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -23,7 +25,9 @@ from img2img_hub.cli.parsing import Command, UsageError, bare_type, flags_of, un
 from img2img_hub.errors import one_line
 
 _PARTS = ("objective", "architecture", "data", "training")  # of a run's own file
-_OF_ONE_START = ("resume", "overwrite")  # said of a start of the run, not of the run
+_OF_ONE_START = ("resume", "overwrite", "push_to_hub", "push_every", "hub_model_id", "hub_private")
+"""Of a run's own file: what is said of one start of it. Made again it would overwrite what it has published."""
+_TYPED_ALONE = ("max_megapixels",)  # what only somebody who trusts the data may say
 
 
 def with_file(words: Sequence[str], commands: Mapping[str, Command]) -> list[str]:
@@ -54,6 +58,10 @@ def with_file(words: Sequence[str], commands: Mapping[str, Command]) -> list[str
             raise UsageError(f"--config {named}: {said}")
     given = {_name(word) for word in rest if word.startswith("--")}
     given |= {word.removeprefix("no_") for word in given if word not in flags}
+    if "num_epochs" in given:
+        values.pop("decay_epochs", None)  # a share of other epochs
+    if alone := [key for key in _TYPED_ALONE if values.get(key) is not None and key not in given]:
+        raise UsageError(f"--config {named} says {alone[0]}, which is for the command line alone: type --{alone[0]}")
     of_file = (_words(key, value, flags[key], where=named) for key, value in values.items() if key not in given)
     return [name, *(word for each in of_file for word in each), *rest]
 
@@ -84,9 +92,12 @@ def _read(file: Path) -> tuple[str | None, dict[str, Any]]:
         raise UsageError(f"--config {file} holds no flags: write lines such as `learning_rate: 1e-4`")
     family = found.pop("family", None)
     if family is not None and not isinstance(family, str):
-        raise UsageError(f"--config {file} has the family {family!r}: write a name, such as pix2pix")
+        raise UsageError(f"--config {file} has the family {reprlib.repr(family)}: write a name, such as pix2pix")
     if not set(_PARTS) <= found.keys():
         return family, {key.replace("-", "_"): value for key, value in found.items()}
+    beside = file.with_name("run.json")
+    if file.name != beside.name and beside.is_file() and (whole := _read(beside))[0] == family:
+        return whole
     parts = [found[part] for part in _PARTS]
     if not all(isinstance(part, dict) for part in parts):
         raise UsageError(f"--config {file} is no run's: its parts {', '.join(_PARTS)} hold flags with values")
@@ -98,14 +109,22 @@ def _words(key: str, value: Any, hint: Any, *, where: str) -> list[str]:
     """A flag of the file as it would be typed."""
     if bare_type(hint) is bool:
         if not isinstance(value, bool):
-            raise UsageError(f"--config {where}: {key} is {value!r}: write true or false")
+            raise UsageError(f"--config {where}: {key} is {reprlib.repr(value)}: write true or false")
         return [f"--{key}" if value else f"--no_{key}"]
     if isinstance(value, list | tuple):
         if any(isinstance(each, list | tuple | dict) for each in value):
-            raise UsageError(f"--config {where}: {key} is {value!r}: write a list of plain values")
+            raise UsageError(f"--config {where}: {key} is {reprlib.repr(value)}: write a list of plain values")
         return [f"--{key}", *map(str, value)] if value else []
     if isinstance(value, dict):
         raise UsageError(f"--config {where}: {key} is a group, and flags stand beside each other: take it apart")
+    if value is False and "no" in _choices(hint):
+        value = "no"  # which is YAML's false
     if isinstance(value, float) and value.is_integer() and int in (bare_type(hint), *get_args(bare_type(hint))):
         value = int(value)
     return [f"--{key}={value}"]
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """What a flag may be, of one that may be few things."""
+    inner = [bare_type(each) for each in get_args(bare_type(hint))]
+    return (*get_args(bare_type(hint)), *(choice for each in inner for choice in get_args(each)))

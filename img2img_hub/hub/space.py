@@ -39,6 +39,7 @@ NEEDS = (
     "torch",
     "gradio",
     "docstring_parser",
+    "filelock",
     "httpx2",
     "huggingface_hub",
     "jinja2",

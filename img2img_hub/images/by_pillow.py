@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from img2img_hub.images.deep_png import bands_of_deep_png
-from img2img_hub.images.formats import BYTES, ImageError, damaged, open_bytes, open_file, refuse_irregular
+from img2img_hub.images.formats import BYTES, ImageError, damaged, open_bytes, open_file, refuse_irregular, too_large
 from img2img_hub.images.picture import from_array, from_bands, mask_image, to_eight_bits
 from img2img_hub.images.remarks import listening, look_at_alpha, look_at_depth, look_at_frames, note
 from img2img_hub.images.tiff import FilePixels, header_or_none, tiff_header, tiff_tags
@@ -56,11 +56,7 @@ def open_upright(
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise ImageError(
-            f"{name} has more than {limit:.0f} million pixels, as a decompression bomb would: make it smaller first, "
-            "or type --max_megapixels with a higher limit if you trust it"
-        ) from None
+        raise too_large(name) from None
     except PermissionError:
         raise ImageError(f"{name} may not be read by this user: change its permissions, or leave it out") from None
     except Image.UnidentifiedImageError:

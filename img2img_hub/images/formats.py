@@ -29,6 +29,7 @@ IMAGE_EXTENSIONS = frozenset(
 )
 """Lower-case file name endings of the images that are read from folders."""
 
+_USUAL_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # of which Pillow refuses more
 BYTES = (bytes, bytearray, memoryview)
 NPY_MAGIC = b"\x93NUMPY"
 
@@ -105,6 +106,16 @@ def load_npy(content: Any, *, name: str) -> np.ndarray:
         return np.load(io.BytesIO(content), allow_pickle=False)
     except Exception as error:  # a damaged header is Python text that numpy evaluates: nearly anything can be raised
         raise ImageError(f"{name} is damaged or cut short ({first_line(error)}): copy or save it again") from None
+
+
+def too_large(name: str) -> ImageError:
+    """What is said of a picture of more pixels than are read. The page has a lower limit, and visitors no flag."""
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    more = ", or type --max_megapixels with a higher limit if you trust it" if limit >= _USUAL_PIXELS else ""
+    return ImageError(
+        f"{name} has more than {limit / 1e6:.0f} million pixels, as a decompression bomb would: make it smaller "
+        f"first{more}"
+    )
 
 
 def name_of(image: Any, name: str | None) -> str:

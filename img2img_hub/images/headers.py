@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from img2img_hub.images.deep_png import deep_png_header
-from img2img_hub.images.formats import NPY_MAGIC, ImageError, first_bytes, load_npy, name_of, open_file
+from img2img_hub.images.formats import NPY_MAGIC, ImageError, first_bytes, load_npy, name_of, open_file, too_large
 from img2img_hub.images.raster import DTYPES, RasterKind
 from img2img_hub.images.tiff import Header, is_tiff, tiff_header
 
@@ -33,6 +34,8 @@ def kind_of(
         header, picture = _header(content, name=name_of(content, name))
     except ImageError:
         raise
+    except Image.DecompressionBombError:
+        raise too_large(name_of(content, name)) from None
     except Exception as error:  # damaged files make Pillow and tifffile raise nearly anything
         raise HeaderError(f"{name_of(content, name)} is damaged or no image: copy it again, or leave it out") from error
     if header.alpha and bands == header.bands + 1:

@@ -4,12 +4,14 @@ dataset = open_samples(data, config=config)
 stream = open_stream(dataset, config=config, accelerator=accelerator, start=0, stop=1000); next(stream)
 """
 
+from collections import deque
 from collections.abc import Generator
 from functools import partial
 from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -118,50 +120,59 @@ def open_stream(
 
 
 class Ahead:
-    """Batches of which the next one is read before it is asked for, so that one that cannot be read shows between two
-    steps, when the run can be saved."""
+    """Batches of which those of the next step are read before it, so that one that cannot be read shows between two
+    steps, when the run can be saved.
 
-    def __init__(self, batches: Generator[Batch, None, None]) -> None:
+    Args:
+        count: batches of a step.
+    """
+
+    def __init__(self, batches: Generator[Batch, None, None], *, count: int) -> None:
         self._batches = batches
-        self._read: list[Batch] = []
-        self._error: ValueError | None = None
+        self._count = count
+        self._read: deque[Batch] = deque()
+        self.wrong: ValueError | None = None
+        """Why the next step lacks a batch."""
 
     def ready(self, stop: StopRequest) -> bool:
-        """Whether there is a next one, or a stop was asked for while it was waited for."""
-        if not self._read and self._error is None:
+        """Whether the next step has its batches, or a stop was asked for while they were waited for."""
+        while len(self._read) < self._count and self.wrong is None:
             try:
                 with stop.waiting():
                     batch = next(self._batches)
                 self._read.append(batch)
-            except Interrupted:
+            except (Interrupted, StopIteration):
                 return True
             except ValueError as error:
-                self._error = error
-        return self._error is None
+                self.wrong = error
+        return self.wrong is None
 
     def __iter__(self) -> "Ahead":
         return self
 
     def __next__(self) -> Batch:
         """Raises ValueError where it cannot be read."""
-        if self._error is not None:
-            raise self._error
-        return self._read.pop() if self._read else next(self._batches)
+        if self._read:
+            return self._read.popleft()
+        if self.wrong is not None:
+            raise self.wrong
+        return next(self._batches)
 
     def close(self) -> None:
         self._batches.close()
 
 
 def raise_broken(batches: Ahead, folder: RunFolder) -> NoReturn:
-    """For a run whose next images cannot be read, here or by another process: why, and where it can go on.
+    """For a run whose next images cannot be read, here or by another process: why, and where it can go on. All
+    processes call it together.
 
     Raises:
         ValueError: always.
     """
+    error = batches.wrong
+    said = [text for text in gather_object(["" if error is None else str(error)]) if text]
+    folder.note_broken(said)
     cure = f"{describe_last(folder.checkpoints)}: mend that, and the same command with --resume goes on"
-    try:
-        next(batches)
-    except ValueError as error:
-        folder.note_broken(str(error))
-        raise ValueError(f"{str(error).rstrip('.')}; {cure}") from None
-    raise ValueError(f"another process of this run cannot read its next images (its own message says which); {cure}")
+    if error is None:
+        raise ValueError(f"another process of this run cannot read its next images ({said[0].rstrip('.')}); {cure}")
+    raise ValueError(f"{str(error).rstrip('.')}; {cure}") from None

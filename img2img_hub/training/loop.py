@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
+from img2img_hub.data.find.damage import without_bad
 from img2img_hub.data.find.findings import findings
 from img2img_hub.data.find.sources import DataConfig, StreamedData, open_train_and_validation
 from img2img_hub.evaluation.preview import TrainingData
@@ -88,6 +89,9 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
         data, paired=family.paired, seed=config.seed, slots=family.slots
     )
     family.check_inputs(train_data.about.inputs)
+    if data.skip_bad:
+        train_data, validation_data = without_bad(train_data), without_bad(validation_data)
+    folder.refuse_damaged(train_data, validation_data)
     folder.find_origin(train_data)
     said = folder.check_data(checkpoint, train_data, validation_data)
     dataset = open_samples(train_data, config=config)
@@ -106,6 +110,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
         if taken or not networks:
             said += [f"The networks have the shape of those in {config.init_from}: {taken}."] if taken else []
             family = folder.family
+            set_seed(config.seed)  # as if they had been asked for at once
             networks = dict(family.build(folder.architecture, **shape))
         where = str(config.init_from)
         start = initialise_from(networks, family=family, where=where, found=found, data=train_data)
@@ -182,7 +187,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
         start=state.step * plan.batches_per_step,
         stop=plan.total_steps * plan.batches_per_step,
     )
-    batches = Ahead(stream)
+    batches = Ahead(stream, count=plan.batches_per_step)
     stepper = Stepper(family, config, accelerator=accelerator, wrapped=wrapped, state=state, helpers=helpers)
     to_push = repo_ids if accelerator.is_main_process else {}
     with (
@@ -201,8 +206,11 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
                 logs.close()
                 return stop.number
         results.look(logs)
-        batches.ready(stop)
-        if stop.agreed():
+        readable = batches.ready(stop)
+        stopping = stop.agreed(broken=not readable)
+        if stop.broken:
+            raise_broken(batches, folder)
+        if stopping:
             logs.say(f"Stopped at step {state.step}, before its next one; --resume goes on from there.")
             logs.close()
             return stop.number

@@ -23,6 +23,10 @@ MODEL_FILE = "model.json"
 _MARK = "training_state.pt"
 
 
+class _Refused(Exception):
+    """What is no damage."""
+
+
 def is_checkpoint(where: str) -> bool:
     """Whether it names a run's checkpoint, or a generator in one."""
     path = Path(where)
@@ -44,31 +48,33 @@ def open_checkpoint(where: str) -> tuple[Generator, TranslationSettings]:
         ways = {direction.folder or direction.generator: direction for direction in family.directions}
         if wanted not in ways and (wanted or len(ways) > 1):
             choices = " or ".join(str(folder / name) for name in ways)
-            raise ValueError(f"{where} holds {' and '.join(ways)}: name one, {choices}")
+            raise _Refused(f"{where} holds {' and '.join(ways)}: name one, {choices}")
         way = ways[wanted] if wanted else next(iter(ways.values()))
         networks = {
             name: _network(folder, name, said["networks"][name])
             for name in (way.generator, *way.auxiliaries)
             if name in said["networks"]
         }
-        generator = networks[way.generator]
+        generator = family.complete(networks[way.generator], dict(networks)).eval()
+        if not isinstance(generator, Generator):
+            raise TypeError(f"{way.generator} is a {type(generator).__name__}")
         settings = TranslationSettings.from_dict(said["translations"][way.generator])
     except FileNotFoundError as error:
         raise ValueError(
             f"{folder} lacks {Path(error.filename or MODEL_FILE).name}, as checkpoints of former versions do, or is "
             "damaged: resume the run, whose next checkpoint will translate, or name a finished generator"
         ) from None
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, RecursionError) as error:
+    except _Refused as refusal:
+        raise ValueError(str(refusal)) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"the checkpoint {folder} is damaged ({one_line(error, most=200)}): name another") from None
-    made = family.complete(generator, dict(networks)).eval()
-    assert isinstance(made, Generator)
-    return made, settings
+    return generator, settings
 
 
 def _family(run: dict[str, Any]) -> Family:
     kind = FAMILIES.get(run["family"])
     if kind is None:
-        raise ValueError(f"its run is of the family {run['family']!r}, which is not known here")
+        raise _Refused(f"its run is of the family {run['family']!r}, which is not known here")
     known = {item.name for item in fields(kind)}
     return kind(**{key: value for key, value in run["objective"].items() if key in known})
 

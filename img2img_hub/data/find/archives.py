@@ -11,15 +11,19 @@ link, no device, no path that leads out. What is unpacked may be deleted at any 
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import re
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
+
+from filelock import FileLock
 
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.lists import LISTS
@@ -32,6 +36,7 @@ _SPLITS = ("train", "training", "validation", "valid", "val", "test", "testing")
 _LEFT_FREE = 2**30  # bytes of the disk
 _MOST_FILES = 5_000_000
 _WHOLE = ".whole"
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
 
 
 class _Member(NamedTuple):
@@ -45,49 +50,60 @@ def is_archive(path: Path) -> bool:
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """Those of a folder in which all data are packed: it has no images and no folders beside them."""
-    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "_"))]
-    others = [each for each in entries if each.is_dir() or each.suffix.lower() in {*IMAGE_EXTENSIONS, *LISTS}]
-    return [] if others else [entry for entry in entries if is_archive(entry)]
+    """Those of a folder, and of the folders in it, in which all data are packed: there are no images beside them."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] not in "._"]
+        for name in files:
+            path = Path(place, name)
+            if name[0] not in "._" and path.suffix.lower() in {*IMAGE_EXTENSIONS, *LISTS}:
+                return []
+            found += [path] if name[0] not in "._" and is_archive(path) else []
+    return sorted(found)
 
 
-def unpacked(archives: Sequence[Path]) -> Path:
-    """A folder with the images of archives; those whose name says a split, such as train.zip, in a folder of it.
+def unpacked(archives: Sequence[Path], *, root: Path) -> Path:
+    """A folder with the images of archives below `root`: of train.zip, or of shards such as pairs-train-000.tar, in the
+    folder of that split; of several others, such as trainA.zip and trainB.zip, each in one of its own name.
 
     Raises:
         DataError: one cannot be read, holds no images or two of one name, or the disk is too full.
     """
     facts = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in archives]
-    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+    endings = " ".join(sorted({*IMAGE_EXTENSIONS, *LISTS}))
+    key = hashlib.sha256("\n".join([endings, *facts]).encode()).hexdigest()[:16]
     place = cache_folder() / "unpacked" / key
-    if (place / _WHOLE).is_file():
-        os.utime(place / _WHOLE)
-    else:
+    try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(f".{key}.{os.getpid()}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            for archive in archives:
-                _unpack(archive, part / _split_of(archive, alone=len(archives) == 1))
-            (part / _WHOLE).touch()
-            shutil.rmtree(place, ignore_errors=True)
-            part.rename(place)
-        except OSError as error:
-            if not (place / _WHOLE).is_file():  # another process was faster
-                raise DataError(f"{archives[0]} cannot be unpacked into {place.parent} ({one_line(error)})") from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        with FileLock(place.with_name(f".{key}.lock")):  # the processes of one run ask for the same
+            if not (place / _WHOLE).is_file():
+                part = place.with_name(f".{key}.part")
+                for left in (part, place):  # of a process that was killed
+                    shutil.rmtree(left, ignore_errors=True)
+                try:
+                    for archive in archives:
+                        _unpack(archive, part / _folder_of(archive, root=root, alone=len(archives) == 1))
+                    (part / _WHOLE).touch()
+                    part.rename(place)
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"{archives[0]} cannot be unpacked into {place.parent} ({one_line(error)})") from None
     inside = [entry for entry in place.iterdir() if entry.name != _WHOLE]
-    while (
-        len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in _SPLITS
-    ):  # the folder it was made of
+    while len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in _SPLITS:  # what it was made of
         place, inside = inside[0], list(inside[0].iterdir())
     return place
 
 
-def _split_of(archive: Path, *, alone: bool) -> str:
-    words = re.split(r"[^a-z]+", archive.name.lower().removesuffix(".gz").rsplit(".", 1)[0])
-    return next((word for word in words if word in _SPLITS), "" if alone else "train")
+def _folder_of(archive: Path, *, root: Path, alone: bool) -> Path:
+    stem = archive.name[: -len(next(ending for ending in ARCHIVES[::-1] if archive.name.lower().endswith(ending)))]
+    *words, last = re.split(r"[-_. ]+", stem.lower())
+    shard = last.isdecimal()
+    splits = [word for word in ([*words, last] if shard or not words else [last]) if word in _SPLITS]
+    above = archive.parent.relative_to(root)
+    if splits:
+        return above / splits[-1]
+    return above if alone or shard else above / stem
 
 
 def _unpack(archive: Path, to: Path) -> None:
@@ -107,9 +123,9 @@ def _unpack(archive: Path, to: Path) -> None:
                 )
             for each in taken:
                 _copy(each, to / _below(each.name), archive=archive)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except (*_DAMAGED, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise DataError(f"{archive} cannot be read ({one_line(error, most=200)}): copy or pack it again") from None
 
 
@@ -120,8 +136,10 @@ def _is_wanted(name: str) -> bool:
 
 def _below(name: str) -> Path:
     """Its place below the folder; of an absolute path, or of one that leads out, what is left of it."""
-    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..") and ":" not in part]
-    return Path(*parts)
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
+    if len(parts) > 1 and re.fullmatch("[A-Za-z]:", parts[0]):
+        parts = parts[1:]  # a drive
+    return Path(*(part.replace(":", "_") if os.name == "nt" else part for part in parts))
 
 
 def _copy(member: _Member, to: Path, *, archive: Path) -> None:

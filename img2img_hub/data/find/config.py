@@ -258,8 +258,14 @@ class DataConfig:
         if self.pair_pattern and (self.side_by_side or self.corrupt or self.sources):
             flag = "--side_by_side" if self.side_by_side else "--corrupt" if self.corrupt else "--source_column"
             raise DataError(f"--pair_pattern is for pairs in files of their own, which {flag} has none of: drop one")
-        if self.skip_bad and self.streaming:
-            raise DataError("--skip_bad reads all images first, and a stream is never seen at once: drop one of them")
+        if self.streaming and (self.skip_bad or self.drop_unmatched):
+            flag = "--skip_bad" if self.skip_bad else "--drop_unmatched"
+            raise DataError(f"{flag} looks at all images first, and a stream is never seen at once: drop one of them")
+        if self.pair_pattern and self.direction == "BtoA":
+            raise DataError(
+                "--direction BtoA turns what is found by name, but --pair_pattern already says which files are the "
+                "sources: drop --direction and exchange the two patterns"
+            )
         if self.sources:
             self._check_several_sources()
         if self.corrupt:

@@ -23,7 +23,7 @@ from img2img_hub.data.samples.reading import FileImages, Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.errors import counted, listing
 
-_SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 class FolderSet:
@@ -62,7 +62,7 @@ class FolderSet:
         if config.sources:
             return self._several(split, config=config, paired=paired)
         names = (config.source_label or config.source_name, config.target_label or config.target_column)
-        found = self._find_two(split, names=names) or self._clips(split, names=names)
+        found = self._find_two(split, names=names) or self._clips(split, names=names, config=config)
         if found is None and paired and names == (None, None):
             beside = self._in_one_folder(split, config=config)
             if beside is not None:
@@ -74,12 +74,20 @@ class FolderSet:
         source, others = self._matched(found[0], {"target": found[1]}, config=config)
         return source, others["target"]
 
-    def beside(self, split: str, folder: str, *, partners: Images) -> Images:
-        """The images of another folder, partner beside partner. Raises DataError that names every orphan."""
+    def beside(self, split: str, folder: str, *, partners: Images, config: DataConfig) -> Images:
+        """The images of another folder, partner beside partner; those of pairs that were left out are left out, too.
+        Raises DataError that names every orphan."""
         for layout in self._layouts(split):
             if folder in layout:
-                by_name = DataConfig(dataset=str(self.root))
-                return self._matched(partners, {folder: self._images(layout[folder])}, config=by_name)[1][folder]
+                images, files = self._images(layout[folder]), _files(partners)
+                found = find_partners(files, _files(images))
+                alone = [files[place] for place in found.alone[0]]
+                others = [] if config.drop_unmatched else [images.file(place) for place in found.alone[1]]
+                if alone or others:
+                    orphans = [(partners.title, images.title, alone), (images.title, partners.title, others)]
+                    raise DataError(f"images without a partner ({orphans_in_words(orphans)}): {_CURE}")
+                places = dict(found.rows)
+                return images.at([places[row] for row in range(len(files))])
         raise DataError(
             f"{self.root} has no folder {folder} for {split!r}, which this method reads beside the pairs: found "
             f"{self._found()}; --columns {folder}=NAME says that it is called otherwise"
@@ -113,7 +121,15 @@ class FolderSet:
                     f"type --source_column {pairs[0][0]} --target_column {pairs[0][1]} for the first"
                 )
             if pairs:
-                return self._images(layout[pairs[0][0]]), self._images(layout[pairs[0][1]])
+                first, second = (layout[name] for name in pairs[0])
+                inside = [find_pairs(_subfolders(folder)) for folder in (first, second)]
+                if names == (None, None) and inside[0] and inside[0] == inside[1]:
+                    raise DataError(
+                        f"{first.name} and {second.name} may be sources and targets, or two clips with "
+                        f"{' and '.join(inside[0][0])} in each: type --source_column {first.name} --target_column "
+                        f"{second.name}, or --source_column {inside[0][0][0]} --target_column {inside[0][0][1]}"
+                    )
+                return self._images(first), self._images(second)
         return None
 
     def _base(self, split: str) -> Path | None:
@@ -122,10 +138,12 @@ class FolderSet:
             return self.root / split
         return self.root if split == self.train_split else None
 
-    def _clips(self, split: str, *, names: tuple[str | None, str | None]) -> tuple[FileImages, FileImages] | None:
+    def _clips(
+        self, split: str, *, names: tuple[str | None, str | None], config: DataConfig
+    ) -> tuple[FileImages, FileImages] | None:
         """Folders of the names in each of several folders: clip_1/A and clip_1/B, clip_2/A and clip_2/B."""
         base = self._base(split)
-        if base is None or set(_subfolders(base)) & _SPLIT_WORDS:
+        if base is None or set(_subfolders(base)) & SPLIT_WORDS:
             return None
         found: dict[tuple[str, str], list[str]] = {}
         for clip in _subfolders(base):
@@ -138,6 +156,15 @@ class FolderSet:
         if len(found) != 1:
             return None
         ((first, second), those) = next(iter(found.items()))
+        others = [clip for clip in _subfolders(base) if clip not in those and _count(base / clip, deep=True)]
+        if others and not config.drop_unmatched:
+            raise DataError(
+                f"{base} has clips with {first} and {second} in them, and {listing(others)} without: {_CURE}"
+            )
+        if others:
+            self.notes.append(
+                f"{counted(len(others), 'folder')} without {first} and {second} left out ({listing(others)})"
+            )
         title = (Path(self.name) / base.relative_to(self.root)).as_posix()
         return (
             FileImages.of_clips(base, those, first, title=title),
@@ -150,7 +177,10 @@ class FolderSet:
         if base is None or not _count(base, deep=False):
             return None
         images = self._images(base)
-        files = [images.file(row) for row in range(len(images))]
+        if base == self.root:  # in which other splits may have folders
+            own = [row for row in range(len(images)) if images.file(row).split("/")[0].lower() not in SPLIT_WORDS]
+            images = images.at(own)
+        files = _files(images)
         patterns = config.pair_pattern
         if not patterns:
             found = two_in_one(files)
@@ -184,8 +214,8 @@ class FolderSet:
             {name: root / name / split for name in top if (root / name / split).is_dir()},
         ]
         if split == self.train_split and not (root / split).is_dir():
-            whole = [name for name in top if not set(_subfolders(root / name)) & _SPLIT_WORDS]
-            layouts.append({name: root / name for name in whole if name.lower() not in _SPLIT_WORDS})
+            whole = [name for name in top if not set(_subfolders(root / name)) & SPLIT_WORDS]
+            layouts.append({name: root / name for name in whole if name.lower() not in SPLIT_WORDS})
         return [layout for layout in layouts if layout]
 
     def _matched(

@@ -87,7 +87,7 @@ def folders_read(config: DataConfig, *opened: ImageData | StreamedData | None) -
             images = side.images.both.images if isinstance(side.images, Half) else side.images
             parts = images.parts.values() if isinstance(images, Stack) else [images]
             parts = [part.both.images if isinstance(part, Half) else part for part in parts]
-            folders |= {part.root for part in parts if isinstance(part, FileImages)}
+            folders |= {part.root for part in parts if isinstance(part, FileImages) and not part.listed}
     return sorted(folders)
 
 

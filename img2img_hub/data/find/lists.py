@@ -1,11 +1,12 @@
-"""A list of files: a CSV, TSV or JSONL whose columns name images, one row a pair, below it or anywhere.
+"""Lists of files: a CSV, TSV or JSONL whose columns name images, one row a pair, beside it or anywhere.
 
     python -m img2img_hub check-data --dataset pairs.csv
 
     source,target,split
     maps/1.png,photos/1.jpg,train
 
-A column "split" (or "set", "subset") says which split a row is of; without one all rows are of the training split.
+A column "split" (or "set", "subset") says which split a row is of; without one all rows are of the training split, and
+of a folder with train.csv, val.csv and test.csv those of the file's name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
 from img2img_hub.data.find.names import find_pairs
@@ -27,32 +30,53 @@ _SPLITS = ("split", "set", "subset")
 _MOST = 100_000_000  # bytes of such a file
 
 
+class _Row(NamedTuple):
+    file: Path
+    line: int
+    values: dict[str, str]
+    split: str
+
+
 class ListSet:
-    """The images that a file names."""
+    """The images that lists name.
 
-    def __init__(self, file: Path, *, train_split: str, name: str = "", hub_id: str | None = None) -> None:
-        """hub_id: of one that is from the Hub, and may name nothing outside its folder.
+    Args:
+        files: each with the split that all of its rows are of; "" where a column, or nothing, says it.
+        inside: they are from elsewhere, and may name nothing outside their folder.
 
-        Raises:
-            DataError: it cannot be read, or names no images.
-        """
-        self.file = file
-        self.name = name or file.stem
+    Raises:
+        DataError: one cannot be read, or names no images.
+    """
+
+    def __init__(
+        self,
+        files: dict[Path, str],
+        *,
+        train_split: str,
+        name: str = "",
+        hub_id: str | None = None,
+        inside: bool = False,
+    ) -> None:
+        first = next(iter(files))
+        self.file = first if len(files) == 1 else first.parent
+        self.name = name or self.file.stem
         self.hub_id = hub_id
         self.train_split = train_split
+        self.inside = inside
         self.notes: list[str] = []
-        self._rows = _read(file)
-        self.columns = [column for column in self._rows[0] if self._names_images(column)]
+        self._kept: list[_Row] | None = None  # of the pairs that were opened last
+        self._rows = [row for file, split in files.items() for row in _read(file, split=split or train_split)]
+        self.known = list(dict.fromkeys(column for row in self._rows for column in row.values))
+        self.columns = [column for column in self.known if self._names_images(column)]
         if not self.columns:
             raise DataError(
-                f"{file} has the columns {listing(list(self._rows[0]), limit=12)}, and none names images: write paths "
-                f"that end in {' '.join(sorted(IMAGE_EXTENSIONS))}"
+                f"{self.file} has the columns {listing(self.known, limit=12)}, and none names images: write paths that "
+                f"end in {' '.join(sorted(IMAGE_EXTENSIONS))}"
             )
-        self._split_column = next((column for column in self._rows[0] if column.lower() in _SPLITS), None)
 
     def _names_images(self, column: str) -> bool:
-        first = [row[column] for row in self._rows[:100] if row.get(column)]
-        return bool(first) and all(Path(value).suffix.lower() in IMAGE_EXTENSIONS for value in first)
+        first = [value for row in self._rows[:100] if (value := row.values.get(column))]
+        return bool(first) and all(_is_image(value) for value in first)
 
     def one(self, split: str, *, config: DataConfig, role: str) -> Images:
         """The images of the column that ROLE_column names, or of the only one."""
@@ -63,16 +87,15 @@ class ListSet:
                     f"{self.file} has the image columns {' '.join(self.columns)}: type --{role}_column with one"
                 )
             column = self.columns[0]
-        (images,) = self._images(split, [column], config=config)
-        return images
+        return self._images(self._complete(split, [column], config=config, all_of_them=False), column)
 
     def two(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """The columns of sources and targets."""
         self.notes = []
         if config.sources:
-            wanted = [*config.sources, str(config.target_column)]
-            *sources, target = self._images(split, wanted, config=config, whole=True)
-            return Stack(dict(zip(config.sources, sources, strict=True))), target
+            rows = self._complete(split, [*config.sources, str(config.target_column)], config=config)
+            sources = {name: self._images(rows, name) for name in config.sources}
+            return Stack(sources), self._images(rows, str(config.target_column))
         names = (config.source_name, config.target_column)
         if None in names:
             pairs = find_pairs(self.columns)
@@ -82,96 +105,134 @@ class ListSet:
                     "targets is not clear: type --source_column and --target_column with two of them"
                 )
             names = pairs[0]
-        source, target = self._images(split, [str(name) for name in names], config=config, whole=paired)
+        both = [str(name) for name in names]
+        if paired:
+            self._kept = self._complete(split, both, config=config)
+            return self._images(self._kept, both[0]), self._images(self._kept, both[1])
+        source, target = (
+            self._images(self._complete(split, [name], config=config, all_of_them=False), name) for name in both
+        )
         return source, target
 
-    def beside(self, split: str, column: str, *, partners: Images) -> Images:
-        """The images of another column."""
-        (images,) = self._images(split, [column], config=DataConfig(dataset="."))
-        if len(images) != len(partners):
-            raise DataError(f"{self.file}: column {column} has {len(images)} images for {len(partners)} pairs: fill it")
-        return images
+    def beside(self, split: str, column: str, *, partners: Images, config: DataConfig) -> Images:
+        """The images of another column, of the rows that the pairs are of."""
+        rows = self._of_split(split) if self._kept is None else self._kept
+        self._check_columns([column])
+        if lacking := [row for row in rows if not self._there(row, column)]:
+            raise DataError(f"{self.file}: {self._lack(lacking, [column])}: mend or delete them")
+        return self._images(rows, column)
 
-    def _images(self, split: str, columns: list[str], *, config: DataConfig, whole: bool = False) -> list[FileImages]:
-        """The files of columns; `whole`: of rows that have all of them."""
-        for column in columns:
-            if column not in self._rows[0]:
-                raise DataError(f"{self.file} has no column {column}: found {listing(list(self._rows[0]), limit=12)}")
-        rows = [(line, row) for line, row in enumerate(self._rows, 2) if self._split(row) == split]
-        if not rows:
-            splits = sorted({self._split(row) for row in self._rows})
-            raise SplitMissingError(
-                f"{self.file} has no rows of the split {split!r}: found {listing(splits)}. Type the one to use with "
-                "--split, --train_split or --validation_split"
-            )
-        lacking = {
-            line: f"line {line} names {self._said(row, column)}"
-            for line, row in rows
-            for column in reversed(columns)
-            if not self._there(row, column)
-        }
-        if lacking and whole and not config.drop_unmatched:
-            said = f"{counted(len(lacking), 'row')} without an image ({listing(list(lacking.values()), limit=3)})"
+    def _complete(
+        self, split: str, columns: Sequence[str], *, config: DataConfig, all_of_them: bool = True
+    ) -> list[_Row]:
+        """The rows of which each column names an image that is there; of columns for themselves (`all_of_them` False)
+        rows that name none are no fault."""
+        self._check_columns(columns)
+        rows = self._of_split(split)
+        if not all_of_them:
+            rows = [row for row in rows if row.values.get(columns[0])]
+        lacking = [row for row in rows if not all(self._there(row, column) for column in columns)]
+        if lacking and not config.drop_unmatched:
+            said = self._lack(lacking, columns)
             raise DataError(f"{self.file}: {said}: mend or delete them, or leave them out by --drop_unmatched")
-        if lacking and whole:
-            lines = listing([f"line {line}" for line in lacking])
+        if lacking:
+            lines = listing([f"line {row.line}" for row in lacking])
             self.notes.append(f"{counted(len(lacking), 'row')} without an image left out ({lines})")
-            rows = [(line, row) for line, row in rows if line not in lacking]
-        found: list[FileImages] = []
+        without = {id(row) for row in lacking}
+        kept = [row for row in rows if id(row) not in without]
+        if not kept:
+            raise DataError(f"{self.file}: no row of the split {split!r} names an image that is there: mend the paths")
+        return kept
+
+    def _check_columns(self, columns: Sequence[str]) -> None:
         for column in columns:
-            paths = [self._path(row[column]) for _, row in rows if self._there(row, column)]
-            if not paths:
-                raise DataError(f"{self.file}: column {column} names no image of the split {split!r} that is there")
+            if column not in self.known:
+                raise DataError(f"{self.file} has no column {column}: found {listing(self.known, limit=12)}")
+
+    def _of_split(self, split: str) -> list[_Row]:
+        rows = [row for row in self._rows if row.split == split]
+        if not rows:
+            splits = listing(sorted({row.split for row in self._rows}))
+            raise SplitMissingError(
+                f"{self.file} has no rows of the split {split!r}: found {splits}. Type the one to use with --split, "
+                "--train_split or --validation_split"
+            )
+        return rows
+
+    def _images(self, rows: Sequence[_Row], column: str) -> FileImages:
+        paths = [self._path(row, column) for row in rows]
+        try:
             root = Path(os.path.commonpath([path.parent for path in paths]))
-            found.append(FileImages(paths, root=root, title=f"{self.file.name}, column {column}"))
-        return found
+        except ValueError:  # on two drives of Windows
+            raise DataError(f"{self.file}: column {column} names images on several drives: put them on one") from None
+        return FileImages(paths, root=root, title=f"{self.file.name}, column {column}", listed=True)
 
-    def _split(self, row: dict[str, str]) -> str:
-        return row.get(self._split_column, "") if self._split_column else self.train_split
+    def _path(self, row: _Row, column: str) -> Path:
+        value = row.values[column]
+        written = Path(value).expanduser() if value.startswith("~/") else Path(value)
+        return Path(os.path.abspath(row.file.parent / written))
 
-    def _path(self, value: str) -> Path:
-        return Path(os.path.normpath(self.file.parent / Path(value).expanduser()))
-
-    def _there(self, row: dict[str, str], column: str) -> bool:
-        value = row.get(column)
-        if not value:
+    def _there(self, row: _Row, column: str) -> bool:
+        if not row.values.get(column):
             return False
-        path = self._path(value)
-        inside = path.is_relative_to(os.path.normpath(self.file.parent))
-        return (self.hub_id is None or inside) and os.path.isfile(path)
+        path = self._path(row, column)
+        if self.inside and not path.is_relative_to(os.path.abspath(row.file.parent)):
+            return False
+        return os.path.isfile(path)
 
-    def _said(self, row: dict[str, str], column: str) -> str:
-        value = row.get(column)
-        return f"{value[:80]}, which is not there" if value else f"nothing in column {column}"
+    def _lack(self, rows: Sequence[_Row], columns: Sequence[str]) -> str:
+        said = []
+        for row in rows:
+            column = next(name for name in columns if not self._there(row, name))
+            value = row.values.get(column)
+            what = f"{value[:80]}, which is not there" if value else f"nothing in column {column}"
+            said.append(f"line {row.line} names {what}")
+        return f"{counted(len(rows), 'row')} without an image ({listing(said, limit=3)})"
 
 
-def _read(file: Path) -> list[dict[str, str]]:
-    """The rows, at least one, all of the same columns. Raises DataError."""
+def _is_image(value: str) -> bool:
+    return Path(value).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def _read(file: Path, *, split: str) -> list[_Row]:
+    """The rows, at least one. Raises DataError."""
     try:
         if file.stat().st_size > _MOST:
             raise DataError(f"{file} has more than {_MOST // 1_000_000} MB, which is no list of files: name another")
         text = file.read_text(encoding="utf-8-sig")
-        if file.suffix.lower() == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-            if not all(isinstance(row, dict) for row in rows):
-                raise ValueError("a line holds no object")
-        else:
-            dialect = csv.excel_tab if file.suffix.lower() == ".tsv" else _dialect(text)
-            rows = list(csv.DictReader(text.splitlines(), dialect=dialect))
+        found = (
+            _of_json(text) if file.suffix.lower() == ".jsonl" else _of_table(text, tabs=file.suffix.lower() == ".tsv")
+        )
     except DataError:
         raise
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise DataError(f"{file} cannot be read ({one_line(error, most=200)}): mend it, or name another file") from None
-    if not rows:
+    if not found:
         raise DataError(f"{file} has no rows: write the names of the columns, then a row for each pair")
-    columns = dict.fromkeys(key for row in rows for key in row if isinstance(key, str))
-    return [{key: str(row.get(key) or "").strip() for key in columns} for row in rows]
+    if wrong := [name for name in found[0][1] if _is_image(name)]:
+        raise DataError(
+            f"{file} begins with an image, {wrong[0]:.80}: write the names of the columns into the first line"
+        )
+    own = next((column for column in found[0][1] if column.lower() in _SPLITS), None)
+    return [_Row(file, line, values, values.get(own, "") if own else split) for line, values in found]
 
 
-def _dialect(text: str) -> type[csv.Dialect] | csv.Dialect:
+def _of_json(text: str) -> list[tuple[int, dict[str, str]]]:
+    found = []
+    for line, each in enumerate(text.split("\n"), 1):
+        if each.strip():
+            values = json.loads(each)
+            if not isinstance(values, dict):
+                raise ValueError(f"line {line} holds no object")
+            found.append((line, {key: "" if value is None else str(value).strip() for key, value in values.items()}))
+    return found
+
+
+def _of_table(text: str, *, tabs: bool) -> list[tuple[int, dict[str, str]]]:
     first = text.split("\n", 1)[0]
-    return next((_Semicolons() for mark in (";",) if mark in first and "," not in first), csv.excel)
-
-
-class _Semicolons(csv.excel):
-    delimiter = ";"
+    mark = "\t" if tabs else ";" if ";" in first and "," not in first else ","
+    reader = csv.DictReader(text.split("\n"), delimiter=mark)
+    return [
+        (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
+        for row in reader
+    ]

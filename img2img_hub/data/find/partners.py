@@ -21,6 +21,7 @@ from typing import NamedTuple
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.names import find_pairs
 from img2img_hub.errors import listing
+from img2img_hub.images.formats import IMAGE_EXTENSIONS
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Pattern:
             )
 
     def key(self, path: str) -> str | None:
-        """What a file (its path below its folder) shares with its partner; None where it is not of this side."""
-        folder, name = os.path.split(path)
-        start, end = self.text.split("*")
-        for tried in (name, PurePosixPath(name).stem):
-            if tried.startswith(start) and tried.endswith(end) and len(tried) > len(start) + len(end):
-                middle = tried[len(start) : len(tried) - len(end)]
-                return _join(folder, middle if tried != name else middle.removesuffix(PurePosixPath(middle).suffix))
-        return None
+        """What a file (its path below its folder) shares with its partner; None where it is not of this side. Case and
+        form of Unicode make no difference; the ending does where the pattern has one."""
+        folder, name = os.path.split(_plain(path))
+        start, end = (_plain(part) for part in self.text.split("*"))
+        name = name if f".{end.rpartition('.')[2]}" in IMAGE_EXTENSIONS else PurePosixPath(name).stem
+        if not (name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end)):
+            return None
+        return _join(folder, name[len(start) : len(name) - len(end)])
 
 
 class Partners(NamedTuple):
@@ -142,14 +143,18 @@ def _stem(path: str) -> str:
     return PurePosixPath(path).with_suffix("").as_posix()
 
 
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", _stem(path)).casefold()
+    return _plain(_stem(path))
 
 
 def _without(start: str, end: str) -> _Key:
     def key(path: str) -> str:
         folder, name = os.path.split(_folded(path))
-        first, last = (unicodedata.normalize("NFC", part).casefold() for part in (start, end))
+        first, last = _plain(start), _plain(end)
         return _join(folder, name[len(first) : len(name) - len(last)])
 
     return key

@@ -22,7 +22,6 @@ import numpy as np
 
 from img2img_hub.data.find.colours import with_palettes
 from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
-from img2img_hub.data.find.damage import refuse_damaged, without_bad
 from img2img_hub.data.find.needs import Needs
 from img2img_hub.data.find.sets import DataSet, open_set
 from img2img_hub.data.find.tables import TableSet
@@ -94,29 +93,10 @@ def open_train_and_validation(
     test that is there, else ``validation_fraction`` of the training images, drawn by ``seed`` alone (so the same on
     every rank and in a resumed run) and held out of training. With ``streaming`` the training data is a stream, of
     which nothing can be held out, and what to validate on the first rows of a split, at most 500, in memory.
-
-    Raises:
-        DataError: what was found and what to type; also where files are damaged at their beginning or end, without
-            ``skip_bad``, which reads all images and leaves out those that cannot be used.
     """
-    channels = in_channels, out_channels
-    train, validation = _train_and_validation(config, paired=paired, seed=seed, channels=channels, slots=slots)
-    if not isinstance(train, StreamedData):
-        both = [each for each in (train, validation) if each is not None]
-        if config.skip_bad:
-            both = [without_bad(each) for each in both]
-        for data in both:
-            refuse_damaged(data)
-        train, validation = both[0], both[1] if validation is not None else None
-    return train, validation
-
-
-def _train_and_validation(
-    config: DataConfig, *, paired: bool, seed: int, channels: _Asked, slots: Sequence[Slot]
-) -> tuple[ImageData | StreamedData, ImageData | None]:
     needs = Needs.of(config, slots=slots)
     opened = _open_sets(needs, paired=paired)
-    channels = _asked(needs, *channels)
+    channels = _asked(needs, in_channels, out_channels)
     train: ImageData | StreamedData
     if config.streaming:
         train = _open_stream(opened, needs, paired=paired, channels=channels)
@@ -167,6 +147,8 @@ def _open_sets(needs: Needs, *, paired: bool) -> list[DataSet]:
         raise DataError(f"pairs are needed for {what}, and unpaired data are wanted: name one source")
     if config.maps_targets and not paired:
         raise DataError("--target_labels is for pairs, but unpaired data are wanted: leave it out or train pix2pix")
+    if config.pair_pattern and not paired:
+        raise DataError("--pair_pattern is for pairs, but unpaired data are wanted: leave it out or train pix2pix")
     if config.corrupt and not paired:
         raise DataError("--corrupt makes pairs, but unpaired data are wanted: leave it out or train pix2pix")
     if paired:
@@ -268,7 +250,7 @@ def _find(
         target = Stack({"target": target}, declared={"target": needs.target})
     extras = {}
     for column, extra in needs.extras.items():
-        images = first.beside(where, column, partners=source)
+        images = first.beside(where, column, partners=source, config=config)
         extras[extra.name] = Stack({extra.name: images}, declared={extra.name: extra})
     ids = tuple(dict.fromkeys(one.hub_id for one in opened if one.hub_id))
     about = About(

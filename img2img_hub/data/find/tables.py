@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class TableSet:
         self._head = head
         self._cut: set[str] = set()  # splits that have more rows than their head
         self.notes: list[str] = []  # of the split that was opened last
+        self._kept: list[int] | None = None  # its rows, where some were left out
 
     def head(self, rows: int) -> TableSet:
         """The same splits; of one that is a stream, its first rows, read into memory when it is asked for."""
@@ -98,7 +99,7 @@ class TableSet:
 
     def two(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """The images of A and B in ``split``: two columns or, unpaired, two splits or two labels."""
-        self.notes = []
+        self.notes, self._kept = [], None
         if config.source_label is not None:
             return self.one(split, config=config, role="source"), self.one(split, config=config, role="target")
         if config.sources:
@@ -121,9 +122,11 @@ class TableSet:
             return found
         raise self._not_found(split, paired=paired)
 
-    def beside(self, split: str, column: str, *, partners: Images) -> Images:
-        """The images of another column."""
+    def beside(self, split: str, column: str, *, partners: Images, config: DataConfig) -> Images:
+        """The images of another column, of the rows that the pairs are of."""
         images = self._column(split, column)
+        if self._kept is not None and isinstance(images, ColumnImages):
+            images = images.at(self._kept)
         if isinstance(images, ColumnImages) and not (filled := images.filled()).all():
             empty = listing(np.flatnonzero(~filled).astype(str).tolist())
             raise DataError(f"{images.title} has rows without an image ({empty}): fill or delete these rows")
@@ -133,9 +136,10 @@ class TableSet:
         """Several columns that make one source, and that of the targets."""
         if not paired:
             raise DataError("--source_column with several names makes pairs, and unpaired data are wanted: name one")
-        target = str(config.target_column)
-        sources = {name: self._two_columns(split, name, target, paired=True) for name in config.sources}
-        return Stack({name: pair[0] for name, pair in sources.items()}), self._column(split, target)
+        columns = {name: self._column(split, name) for name in (*config.sources, str(config.target_column))}
+        columns = self._complete(columns, drop=config.drop_unmatched)
+        target = columns.pop(str(config.target_column))
+        return Stack(columns), target
 
     def _two_columns(
         self, split: str, first: str, second: str, *, paired: bool, drop: bool = False
@@ -146,21 +150,31 @@ class TableSet:
         if not paired:
             # Columns of a table are equally long; the shorter of two unpaired sets is filled up with nothing.
             return source.where_filled(), target.where_filled()
-        if drop and (alone := np.flatnonzero(source.filled() != target.filled())).size:
-            self.notes.append(f"{counted(len(alone), 'row')} without a partner left out")
-            both = np.flatnonzero(source.filled() & target.filled()).tolist()
-            return source.at(both), target.at(both)
-        for here, there, alone in (
-            (source, target, np.flatnonzero(source.filled() & ~target.filled())),
-            (target, source, np.flatnonzero(target.filled() & ~source.filled())),
-        ):
-            if len(alone):
+        both = self._complete({"source": source, "target": target}, drop=drop)
+        return both["source"], both["target"]
+
+    def _complete(self, columns: dict[str, Any], *, drop: bool) -> dict[str, Any]:
+        """Columns of pairs: each row has to have an image in all of them, or is left out; of streams it shows when they
+        are read. Raises DataError."""
+        if not all(isinstance(each, ColumnImages) for each in columns.values()):
+            return columns
+        filled = {name: each.filled() for name, each in columns.items()}
+        whole = np.logical_and.reduce(list(filled.values()))
+        if whole.all():
+            return columns
+        if drop and whole.any():
+            self.notes.append(f"{counted(int((~whole).sum()), 'row')} without a partner left out")
+            self._kept = np.flatnonzero(whole).tolist()
+            return {name: each.at(self._kept) for name, each in columns.items()}
+        for name, each in columns.items():
+            if len(alone := np.flatnonzero(~filled[name])):
+                beside = (other for key, other in columns.items() if key != name and filled[key][alone].any())
                 raise DataError(
-                    f"images without a partner: {here.title} has {len(alone)} rows "
-                    f"({listing(alone.astype(str).tolist())}) where {there.title} is empty: fill or delete these "
-                    "rows, or leave them out by --drop_unmatched"
+                    f"images without a partner: {next(beside, each).title} has {len(alone)} rows "
+                    f"({listing(alone.astype(str).tolist())}) where {each.title} is empty: fill or delete these rows, "
+                    "or leave them out by --drop_unmatched"
                 )
-        return source, target
+        return columns
 
     def _two_splits(self, split: str, *, config: DataConfig) -> tuple[Images, Images] | None:
         """The splits trainA and trainB for "train"."""

@@ -52,11 +52,19 @@ class FileImages:
     """Image files, in the order given."""
 
     def __init__(
-        self, paths: Sequence[str | Path], *, root: Path, title: str, left_out: str = "", inner: str = ""
+        self,
+        paths: Sequence[str | Path],
+        *,
+        root: Path,
+        title: str,
+        left_out: str = "",
+        inner: str = "",
+        listed: bool = False,
     ) -> None:
         self.root = root
         self.title = title
         self.left_out = left_out
+        self.listed = listed  # one by one: what else is in the folder is not read
         self._inner = inner  # of clips: the folder in each of them
         self._paths = [str(path) for path in paths]  # strings are a fifth of the memory of Path objects
 
@@ -89,7 +97,8 @@ class FileImages:
     def at(self, rows: Sequence[int]) -> FileImages:
         """Some of them, in this order."""
         paths = [self._paths[row] for row in rows]
-        return FileImages(paths, root=self.root, title=self.title, left_out=self.left_out, inner=self._inner)
+        same = {"root": self.root, "title": self.title, "left_out": self.left_out, "inner": self._inner}
+        return FileImages(paths, **same, listed=self.listed)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self._paths)

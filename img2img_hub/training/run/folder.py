@@ -7,7 +7,7 @@ finished generators
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,6 +16,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
+from img2img_hub.data.find.damage import refuse_damaged
 from img2img_hub.data.find.sources import DataConfig, ImageData, StreamedData
 from img2img_hub.families import Family
 from img2img_hub.files import write_text
@@ -191,6 +192,10 @@ class RunFolder:
         datasets = dict.fromkeys([*train_data.hub_ids, *found["datasets"]])
         self.origin = {"datasets": list(datasets), "models": found["models"]}
 
+    def refuse_damaged(self, *opened: ImageData | StreamedData | None) -> None:
+        """Raises ValueError where files are seen to be damaged; the main process looks for all."""
+        _by_main_process(lambda: refuse_damaged(*opened))
+
     def check_data(
         self, checkpoint: Path | None, train_data: ImageData | StreamedData, validation_data: ImageData | None
     ) -> list[str]:
@@ -207,10 +212,10 @@ class RunFolder:
 
         return _by_main_process(check)
 
-    def note_broken(self, error: str) -> None:
-        """An image ended the run, as `error` says."""
+    def note_broken(self, errors: Sequence[str]) -> None:
+        """Images ended the run, as these errors say; the main process writes it down."""
         if self._images is not None:
-            self._images.note_broken(error)
+            self._images.note_broken(errors)
 
     def open(self, *, from_step: int) -> None:
         """Make the folder ready to go on at `from_step`; all processes together.

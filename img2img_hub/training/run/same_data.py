@@ -4,6 +4,9 @@ python -m json.tool OUTPUT_DIR/data.json | head
 """
 
 import json
+import re
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +51,18 @@ class DataRecord:
 
     def write(self) -> None:
         if self._before() != self.images:
-            write_text(self.root / DATA_RECORD, json.dumps(self.images, indent=0) + "\n")
+            self._write(self._broken())
 
-    def note_broken(self, error: str) -> None:
-        """An image ended the run: the one that goes on may have a mended one in its place."""
+    def note_broken(self, errors: Sequence[str]) -> None:
+        """Images ended the run: the one that goes on may have mended ones in their place."""
         names = {name for sides in self.images.values() for side in sides.values() for name, _ in _sizes(side)}
-        broken = sorted(name for name in names if f"/{name}" in error or f"{name} of " in error)
-        write_text(self.root / DATA_RECORD, json.dumps(self.images | {"broken": broken}, indent=0) + "\n")
+        said = " ".join(unicodedata.normalize("NFC", error).replace("\\", "/") for error in errors)
+        named = {name for name in names if re.search(rf"(?:^|[/\s(]){re.escape(name)}(?=[\s:,;)]|$)", said)}
+        self._write(self._broken() | named)
+
+    def _write(self, broken: set[str]) -> None:
+        known = self.images | ({"broken": sorted(broken)} if broken else {})
+        write_text(self.root / DATA_RECORD, json.dumps(known, indent=0) + "\n")
 
     def _broken(self) -> set[str]:
         try:

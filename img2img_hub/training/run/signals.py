@@ -33,6 +33,8 @@ class StopRequest:
         self.number = 0
         """The signal that asked, on this rank or another; 0 as long as none has."""
         self._launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        self.broken = False
+        """Whether the ranks have agreed to stop for one of them that cannot go on."""
         self._waiting = False
         self._before: dict[int, Any] = {}
         self._group: Any = None
@@ -71,25 +73,20 @@ class StopRequest:
         finally:
             self._waiting = False
 
-    @property
-    def broken(self) -> bool:
-        """Whether the ranks stop for one of them that cannot go on."""
-        return self.number == _BROKEN
-
     def agreed(self, *, broken: bool = False) -> bool:
         """Whether any rank was asked to stop; every rank gets the same answer at the same step.
 
         broken: this rank cannot go on.
         """
-        if broken:
-            self.number = _BROKEN
         if self._launcher is not None and os.getppid() != self._launcher:
             self.number = self.number or signal.SIGTERM
-        if self._group is None:
-            return bool(self.number)
-        number = torch.tensor(int(self.number))
-        distributed.all_reduce(number, op=distributed.ReduceOp.MAX, group=self._group)
-        if agreed := int(number.item()):  # else one may have come meanwhile, which is for the next step
+        agreed = _BROKEN if broken else int(self.number)
+        if self._group is not None:
+            number = torch.tensor(agreed)
+            distributed.all_reduce(number, op=distributed.ReduceOp.MAX, group=self._group)
+            agreed = int(number.item())
+        self.broken = agreed == _BROKEN
+        if agreed and not self.broken:  # else a signal may have come meanwhile, which is for the next step
             self.number = agreed
         return bool(agreed)
 

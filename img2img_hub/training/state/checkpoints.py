@@ -219,7 +219,7 @@ def load_checkpoint(path: Path, state: RunState, accelerator: Accelerator) -> No
     if precision != accelerator.mixed_precision:
         raise ValueError(
             f"{path} was made with --mixed_precision {precision}, this run has {accelerator.mixed_precision}: give the "
-            f"same before the script's name, or start a new run with --init_from {path}"
+            f"same, or start a new run with --init_from {path}"
         )
 
 

@@ -95,27 +95,29 @@ def _official(file: Path, *, family: Family, architecture: Any) -> dict[str, Fou
     """What a .pth holds, and what the original code has saved beside it."""
     from img2img_hub.official.file import read_official
 
+    if not file.is_file():
+        raise ValueError(f"--init_from {file}: there is no such file: check the path, or name a folder or a Hub id")
     names = [name for direction in family.directions for name in (direction.generator, *direction.beside)]
     generators = [direction.generator for direction in family.directions]
-    letters = {name: _LETTERS[name] for name in names if name in _LETTERS}
-    parted = re.fullmatch(r"(.*_net_)G(?:_[AB])?(\.\w+)", file.name)
+    parted = re.fullmatch(r"(.*_net_)G(_[AB])?(\.\w+)", file.name)
     found: dict[str, Found | None] = {}
     for name in names:
-        place = file if name == generators[0] else None
-        if parted is not None and name in letters:
-            place = file.with_name(f"{parted[1]}{letters[name]}{parted[2]}")
-        if place is None or not place.exists():
+        place: Path | None = file if name == generators[0] else None
+        if parted is not None and name in _LETTERS:
+            before, own, ending = parted.groups()
+            letter = _LETTERS[name] if len(generators) > 1 else f"{_LETTERS[name]}{own or ''}"
+            place = file.with_name(f"{before}{letter}{ending}")
+        if place is None or not place.is_file():
             if name in generators:
-                lack = (
-                    f"{parted[1]}{letters[name]}{parted[2]}" if parted and name in letters else f"a file of its {name}"
-                )
+                lack = "no such file" if place is None else f"no {place.name}"
                 raise ValueError(
-                    f"--init_from {file}: {family.title} needs its {name}, too, and there is no {lack} beside it: name "
-                    "a file such as latest_net_G_A.pth that has latest_net_G_B.pth beside it"
+                    f"--init_from {file}: {family.title} needs its {name}, too, and there is {lack} beside it: name a "
+                    "file such as latest_net_G_A.pth that has latest_net_G_B.pth beside it"
                 )
             found[name] = None
             continue
-        network = read_official(place, dropout=architecture.dropout, depth=architecture.depth).network
+        said = {"dropout": architecture.dropout, "depth": architecture.depth} if name in generators else {}
+        network = read_official(place, **said).network
         if (name in generators) != isinstance(network, Generator):
             raise ValueError(f"--init_from {place} is a {type(network).__name__}, and {name} is wanted: name a net_G")
         found[name] = Found(network=network, where=str(place))

@@ -32,7 +32,8 @@ from img2img_hub.training.run.config import TrainConfig
 def main(arguments: Sequence[str] | None = None, *, program: str = "img2img_hub train") -> int:
     """Exit status: 0; 2 with one line on stderr for what the user can mend; 130 after Ctrl-C and 143 after SIGTERM."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with standard_streams():
+    asks = bool({"-h", "--help"} & set(words))
+    with standard_streams(go_on=not asks):
         return _main(words, program=program)
 
 
@@ -41,13 +42,13 @@ def _main(words: list[str], *, program: str) -> int:
     families = sorted(FAMILIES.values(), key=lambda family: family.name)
     try:
         commands = {family.name: command(family, helped=helped) for family in families}
-        if words[1:] == ["-h"] and words[0] in commands:
+        if words[:1] and words[0] in commands and "-h" in words and not helped:
             print(short_help(FAMILIES[words[0]], program=program))
             return 0
         words = with_file(words, commands)
         call = parse(commands, prog=program, description=(__doc__ or "").splitlines()[0], arguments=words)
         return call()
-    except BrokenPipeError:
+    except BrokenPipeError:  # of a help text
         raise
     except PUSH_ERRORS as error:
         return _say(f"error: {explained(error)}", program=program, status=2)
