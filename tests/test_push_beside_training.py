@@ -97,7 +97,7 @@ def test_a_run_pushes_on_the_way_and_loses_no_step_to_a_hub_that_fails(
         wait_until(lambda: step_of(folder) > reached + 20, said)
         pushing = [p for p in psutil.Process(run.pid).children() if "img2img_hub.hub.pushing.process" in p.cmdline()]
         run.send_signal(signal.SIGTERM)
-        assert run.wait(timeout=60) == 0
+        assert run.wait(timeout=60) == 128 + signal.SIGTERM
         wait_until(lambda: any("Stopped at step" in line for line in said), said)
     assert any("was broken off" in line for line in said)
     assert not (folder / ".push").exists()
