@@ -546,7 +546,7 @@ def test_a_hub_that_fails_in_the_middle_of_a_stream_costs_nothing_that_was_learn
     assert 1 <= max(steps) < 12
     hub_server.fail_next("GET /_lfs/", "cut")
     done = run("--output_dir", "failed", "--resume")
-    assert "The Hub does not answer: the stream waits and asks again" in done.stderr
+    assert "The Hub does not answer: waiting, and asking again" in done.stderr
     assert "Retrying" not in done.stderr
     assert equal(weights(tmp_path / "whole", 12), weights(tmp_path / "failed", 12))
     # Nothing was downloaded to stay.
@@ -578,7 +578,7 @@ def test_a_stop_is_heard_while_a_stream_waits_for_a_hub_that_is_gone(hub_server:
     (step,) = re.findall(r"Stopped at step ([0-9]+)", said)
     assert int(step) >= steps
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == [f"step-{step}"]
-    assert "The Hub does not answer: the stream waits and asks again" in said
+    assert "The Hub does not answer: waiting, and asking again" in said
     assert "thrown while requesting" not in said
 
 

@@ -42,8 +42,10 @@ def importing() -> Iterator[None]:
 
 def load_translator(model: str, *, device: str | None, revision: str | None = None, **options: Any) -> "Translator":
     """Load a model and say which. `options` are further ones of `Translator.from_pretrained`."""
+    from img2img_hub.data.stream.waiting import say_it_shortly
     from img2img_hub.translation.translator import Translator
 
+    say_it_shortly()
     try:
         translator = Translator.from_pretrained(model, device=device, revision=revision, **options)
     except LocalEntryNotFoundError:

@@ -1,4 +1,4 @@
-"""What is said while a stream waits for a Hub that does not answer: a short line now and then.
+"""What is said while something waits for a Hub that does not answer: a short line now and then.
 
 python -c "from img2img_hub.data.stream.waiting import say_it_shortly; say_it_shortly()"
 
@@ -33,7 +33,7 @@ class _Shortly(logging.Filter):
             _Shortly.said = now
             tries = re.search(r"(\d+)/(\d+)\]", text)
             which = f" (try {tries[1]} of {tries[2]})" if tries else ""
-            tqdm.write(f"The Hub does not answer: the stream waits and asks again{which}.", file=sys.stderr)
+            tqdm.write(f"The Hub does not answer: waiting, and asking again{which}.", file=sys.stderr)
         return False
 
 
