@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -101,6 +102,13 @@ def check_page(bare: Bare) -> None:
         page.wait()
 
 
+def wanted() -> list[str]:
+    """What pyproject.toml asks for, with its lowest versions, but torch."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    return [each for each in (*project["dependencies"], *extras["train"], *extras["demo"]) if "torch>=" not in each]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pythons", nargs="+", default=["python3.11", "python3.13"])
@@ -119,7 +127,7 @@ def main() -> None:
         (sources,) = (folder / "dist").glob("*.tar.gz")
         if arguments.only != "lowest":
             for python in arguments.pythons:
-                bare = Bare(folder / python, python)
+                bare = Bare(folder / Path(python).name, python)
                 bare.run("env/bin/python", "-m", "pip", "install", "--quiet", str(wheel))
                 bare.check("img2img_hub train pix2pix --dataset x --output_dir y", "img2img_hub[train]'", expect=2)
                 bare.check("img2img_hub demo", "img2img_hub[demo]'", expect=2)
@@ -131,8 +139,9 @@ def main() -> None:
             bare.check(f"env/bin/python -m pytest --collect-only -q {unpacked}/tests", "tests collected")
         if arguments.only != "bare":
             lowest = Bare(folder / "lowest", arguments.pythons[0])
-            install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--resolution", "lowest-direct"]
-            lowest.run(*install, "--python", "env/bin/python", f"{wheel}[train,demo]", TORCH)
+            install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", "env/bin/python"]
+            lowest.run(*install, "--resolution", "lowest-direct", *wanted(), TORCH)  # of what the wheel names itself
+            lowest.run(*install, "--no-deps", str(wheel))
             print(lowest.run("env/bin/python", "-m", "pip", "list", "--format", "freeze"))
             check_commands(lowest)
         print("all of it holds")
