@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from img2img_hub.training.step import Stepper
+from tests import ports
 from tests.warm import run_python
 
 ROOT = Path(__file__).parent.parent
@@ -70,9 +70,7 @@ def run(*arguments, launcher=None, script=ROOT / "train_accelerate.py", warm=Tru
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+    return str(ports.free_port())
 
 
 def family_tree(pid):

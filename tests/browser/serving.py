@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +23,7 @@ from img2img_hub.images.values import BandValues
 from img2img_hub.networks import StyleEncoder
 from img2img_hub.networks.style_encoder import STYLE_ENCODER
 from img2img_hub.translation.settings import TranslationSettings
+from tests.ports import free_port
 from tests.test_spade import lively
 from tests.warm import start_python
 
@@ -200,9 +200,7 @@ def serve(
 
     models: what IMG2IMG_MODELS names; None: left to app.py. env: more of the environment.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     proxies = {"http_proxy", "https_proxy", "all_proxy"}
     environment = {key: value for key, value in os.environ.items() if key.lower() not in proxies | {"pythonpath"}}
     environment |= {"IMG2IMG_MODELS": models} if models is not None else {}
