@@ -23,11 +23,9 @@ from torch.nn import functional as F
 from benchmarks.apart import Child, serve
 from benchmarks.harness import Case, cores, report, summary
 from benchmarks.train_step import Built, our_step
+from benchmarks.translate_labels import of_label_maps
 from img2img_hub import Architecture, Pix2PixHD, Spade, Translator
 from img2img_hub.families import Family
-from img2img_hub.images.slots import Slot
-from img2img_hub.images.values import BandValues
-from img2img_hub.translation.settings import TranslationSettings
 
 CLASSES = 35
 LARGE, SMALL = (512, 1024), (256, 256)
@@ -94,13 +92,8 @@ def translation(settings: dict[str, Any]) -> Callable[[], object]:
     family, networks, _ = build(settings)
     generator: Any = networks.pop("generator").eval()
     networks.clear()
-    of_classes = TranslationSettings(
-        source_channels=CLASSES,
-        inputs=(Slot(name="map", kind="labels", bands=1, classes=CLASSES),),
-        source_values=BandValues(dtype="uint8", low=(0.0,), high=(255.0,), classes=(CLASSES,)),
-        norm_statistics=family.norm_statistics or "image",
-    )
-    translator, numbers = Translator(generator, of_classes, device="cpu"), Image.fromarray(blocks(*LARGE))
+    settings_of_maps = of_label_maps(CLASSES, family.norm_statistics or "image")
+    translator, numbers = Translator(generator, settings_of_maps, device="cpu"), Image.fromarray(blocks(*LARGE))
     return lambda: translator(numbers)
 
 

@@ -58,12 +58,7 @@ def latency(name: str, network: Generator, statistics: NormStatistics, *, folder
     """Of a network with random weights: time does not depend on them."""
     channels = read_batches()[0]["source"]
     numbers = Image.fromarray(channels[0].argmax(0).numpy().astype(np.uint8))
-    settings = TranslationSettings(
-        source_channels=CLASSES,
-        inputs=(Slot(name="map", kind="labels", bands=1, classes=CLASSES),),
-        source_values=BandValues(dtype="uint8", low=(0.0,), high=(255.0,), classes=(CLASSES,)),
-        norm_statistics=statistics,
-    )
+    settings = of_label_maps(CLASSES, statistics)
 
     def translator(forward: Forward | None) -> Translator:
         return Translator(network, settings, device="cpu", forward=forward)
@@ -92,6 +87,16 @@ def latency(name: str, network: Generator, statistics: NormStatistics, *, folder
         )
 
     return [against(who) for who in peers]
+
+
+def of_label_maps(classes: int, statistics: NormStatistics) -> TranslationSettings:
+    """How maps of class numbers are translated."""
+    return TranslationSettings(
+        source_channels=classes,
+        inputs=(Slot(name="map", kind="labels", bands=1, classes=classes),),
+        source_values=BandValues(dtype="uint8", low=(0.0,), high=(255.0,), classes=(classes,)),
+        norm_statistics=statistics,
+    )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from img2img_hub.images.slots import Slot
 from tests.hub.client import ROOT, run_client
 from tests.opening import message, opened, opened_unpaired, sides, values
 from tests.pictures import plain
+from tests.test_data_hub import parquet
 
 PAIRS = [(1, 101), (2, 102), (3, 103)]
 
@@ -391,27 +392,35 @@ def test_a_run_may_lie_beside_the_images_that_a_list_names(tmp_path: Path) -> No
 WEIGHED = (Slot(name="source"), Slot(name="target"), Slot(name="weights", kind="mask", bands=1, training_only=True))
 
 
-@pytest.mark.parametrize("form", ["folders", "list"])
-def test_what_is_read_beside_the_pairs_follows_those_that_are_left(form: str, tmp_path: Path) -> None:
-    for number in range(4):
-        put(tmp_path / f"source/{number}.png", number)
-        plain(255 * (number % 2)).save(tmp_path / f"w{number}.png")
-        if number != 1:
-            put(tmp_path / f"target/{number}.png", 100 + number)
-    if form == "folders":
-        (tmp_path / "weights").mkdir()
-        for number in range(4):
-            (tmp_path / f"w{number}.png").rename(tmp_path / f"weights/{number}.png")
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("form", ["folders", "list", "table"])
+def test_what_is_read_beside_the_pairs_follows_those_that_are_left(form: str, several: bool, tmp_path: Path) -> None:
+    sources = ("rgb", "depth") if several else ("source",)
+    columns: dict[str, list[Image.Image | None]] = {
+        **{name: [plain(number) for number in range(4)] for name in sources},
+        "target": [None if number == 1 else plain(100 + number) for number in range(4)],
+        "weights": [plain(255 * (number % 2)) for number in range(4)],
+    }
+    where = tmp_path / "data"
+    if form == "table":
+        parquet(where, **columns)
     else:
-        rows = [f"source/{number}.png,target/{number}.png,w{number}.png" for number in range(4)]
-        (tmp_path / "pairs.csv").write_text("\n".join(["source,target,weights", *rows]))
-    where = tmp_path if form == "folders" else tmp_path / "pairs.csv"
-    config = DataConfig(dataset=str(where), drop_unmatched=True)
+        for name, images in columns.items():
+            for number, image in enumerate(images):
+                path = where / f"{name}/{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if image is not None:
+                    image.save(path)
+    if form == "list":
+        rows = [",".join(f"data/{name}/{number}.png" for name in columns) for number in range(4)]
+        where = tmp_path / "pairs.csv"
+        where.write_text("\n".join([",".join(columns), *rows]))
+    config = DataConfig(dataset=str(where), drop_unmatched=True, source_column=sources, target_column="target")
     data = open_data(config, paired=True, split="train", slots=WEIGHED)
     side = data.sides["weights"]
-    assert [data.name(index).rpartition("/")[2] for index in range(3)] == ["0", "2", "3"]
     read = [side.images.read(int(row), channels=1, kind=side.kind) for row in side.rows]
     assert [int(np.asarray(image.array if hasattr(image, "array") else image).max() > 0) for image in read] == [0, 0, 1]
+    assert len(data) == 3
 
 
 # --- clips and other layouts ------------------------------------------------------------------------------------------
@@ -538,6 +547,17 @@ def test_names_and_places_in_archives_are_kept(tmp_path: Path) -> None:
     assert values(data) == PAIRS
     assert data.name(0) == "12:30/1"
     assert sides(opened_unpaired(tmp_path)) == ([1, 2, 3], [101, 102, 103])
+
+
+def test_shards_of_every_word_for_a_split_are_of_that_split(tmp_path: Path) -> None:
+    for word, value in (("train", 1), ("dev", 7)):
+        for side, more in (("source", 0), ("target", 100)):
+            with tarfile.open(tmp_path / f"pairs-{word}-{more}.tar", "w") as archive:
+                info = tarfile.TarInfo(f"1.{side}.png")
+                info.size = len(picture_bytes(value + more))
+                archive.addfile(info, io.BytesIO(picture_bytes(value + more)))
+    assert values(opened(tmp_path)) == [(1, 101)]
+    assert values(opened(tmp_path, split="dev")) == [(7, 107)]
 
 
 def test_processes_that_unpack_the_same_do_not_disturb_each_other(tmp_path: Path) -> None:

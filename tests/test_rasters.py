@@ -12,6 +12,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from img2img_hub.images import formats
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.headers import HeaderError, kind_of
 from img2img_hub.images.raster import DTYPES, Raster
@@ -273,6 +274,16 @@ def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_p
         data[place : place + 2] = (60000).to_bytes(2, "little")
     with pytest.raises(ImageError, match=r"million pixels, .* as a decompression bomb would"):
         read_raster(bytes(data))
+
+
+def test_a_flag_is_named_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(np.zeros((16, 16), np.float32), metadata=None)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # as the page lowers it
+    with pytest.raises(ImageError, match=r"bomb would: cut it into parts first$"):
+        read_raster(data)
+    monkeypatch.setattr(formats, "_USUAL_PIXELS", 40)
+    with pytest.raises(ImageError, match=r"cut it into parts first, or type --max_megapixels with a higher limit"):
+        read_raster(data)
 
 
 def test_without_tifffile_one_line_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

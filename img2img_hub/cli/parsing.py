@@ -11,7 +11,6 @@ here it is one, by the same words, and with the nearest flag where somebody mist
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import fields, is_dataclass
@@ -33,19 +32,18 @@ class UsageError(ValueError):
 
 
 def parse(
-    commands: Mapping[str, Command], *, prog: str, description: str, arguments: Sequence[str] | None = None
+    commands: Mapping[str, Command], *, prog: str, description: str, arguments: Sequence[str]
 ) -> Callable[[], Any]:
     """The call that a command line asks for, its arguments checked.
 
     Args:
         commands: by name; each parameter is a flag, and each field of one that is a data class.
-        arguments: None for those of the process.
 
     Raises:
         UsageError: it asks for none.
         SystemExit: it asks for help, which is printed.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(arguments)
     command = commands.get(words[0]) if words else None
     if command is not None:
         words[1:] = _switches_said_in_full(words[1:], flags_of(command))

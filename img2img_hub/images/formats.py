@@ -29,7 +29,7 @@ IMAGE_EXTENSIONS = frozenset(
 )
 """Lower-case file name endings of the images that are read from folders."""
 
-_USUAL_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # of which Pillow refuses more
+_USUAL_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses more
 BYTES = (bytes, bytearray, memoryview)
 NPY_MAGIC = b"\x93NUMPY"
 
@@ -109,13 +109,20 @@ def load_npy(content: Any, *, name: str) -> np.ndarray:
 
 
 def too_large(name: str) -> ImageError:
-    """What is said of a picture of more pixels than are read. The page has a lower limit, and visitors no flag."""
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-    more = ", or type --max_megapixels with a higher limit if you trust it" if limit >= _USUAL_PIXELS else ""
+    """What is said of a picture of more pixels than are read."""
     return ImageError(
-        f"{name} has more than {limit / 1e6:.0f} million pixels, as a decompression bomb would: make it smaller "
-        f"first{more}"
+        f"{name} has more than {_limit() / 1e6:.0f} million pixels, as a decompression bomb would: make it smaller "
+        f"first{or_allow_more()}"
     )
+
+
+def or_allow_more() -> str:
+    """The end of such an answer; "" on the page, which has a lower limit, and whose visitors have no flag."""
+    return ", or type --max_megapixels with a higher limit if you trust it" if _limit() >= _USUAL_PIXELS else ""
+
+
+def _limit() -> int:
+    return 2 * (Image.MAX_IMAGE_PIXELS or 0)
 
 
 def name_of(image: Any, name: str | None) -> str:

@@ -21,7 +21,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from img2img_hub.errors import first_line
-from img2img_hub.images.formats import ImageError, damaged, open_bytes, refuse_irregular
+from img2img_hub.images.formats import ImageError, damaged, open_bytes, or_allow_more, refuse_irregular
 from img2img_hub.images.georeference import Georeference, georeference_from
 from img2img_hub.images.remarks import note
 from img2img_hub.images.tiff_pages import Page, full, mask_place, pages, passed_over
@@ -267,8 +267,7 @@ def _shape(file: Any, *, name: str) -> tuple[tuple[int, ...], str]:
     if pixels > 2 * (Image.MAX_IMAGE_PIXELS or pixels) or size > MAX_BYTES:
         raise ImageError(
             f"{name} has {pixels / 1e6:.0f} million pixels, {size / 1e9:.1f} GB of them, as a decompression bomb "
-            "would: cut it into parts first"
-            + (", or type --max_megapixels with a higher limit if you trust it" if size <= MAX_BYTES else "")
+            f"would: cut it into parts first{or_allow_more() if size <= MAX_BYTES else ''}"
         )
     return shape, axes
 

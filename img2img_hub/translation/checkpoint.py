@@ -20,7 +20,7 @@ from img2img_hub.networks import Generator, Network
 from img2img_hub.translation.settings import TranslationSettings
 
 MODEL_FILE = "model.json"
-_MARK = "training_state.pt"
+STATE_FILE = "training_state.pt"  # of all files of a checkpoint the one that no other folder has
 
 
 class _Refused(Exception):
@@ -30,7 +30,7 @@ class _Refused(Exception):
 def is_checkpoint(where: str) -> bool:
     """Whether it names a run's checkpoint, or a generator in one."""
     path = Path(where)
-    return (path / _MARK).is_file() or (path.parent / _MARK).is_file()
+    return (path / STATE_FILE).is_file() or (path.parent / STATE_FILE).is_file()
 
 
 def open_checkpoint(where: str) -> tuple[Generator, TranslationSettings]:
@@ -40,7 +40,7 @@ def open_checkpoint(where: str) -> tuple[Generator, TranslationSettings]:
         ValueError: the checkpoint is of a former version or damaged, or holds several generators and none is named.
     """
     path = Path(where)
-    folder, wanted = (path, "") if (path / _MARK).is_file() else (path.parent, path.name)
+    folder, wanted = (path, "") if (path / STATE_FILE).is_file() else (path.parent, path.name)
     try:
         said = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -2,7 +2,8 @@
 
 from img2img_hub.translation.open_model import open_model
 
-network, settings, commit = open_model("user/model", revision=None, token=None, cache_dir=None, local_files_only=False)
+where = {"revision": None, "token": None, "cache_dir": None, "local_files_only": False}
+network, settings, download = open_model("user/model", **where)
 """
 
 from pathlib import Path

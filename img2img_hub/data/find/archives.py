@@ -27,12 +27,12 @@ from filelock import FileLock
 
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.lists import LISTS
+from img2img_hub.data.find.names import SPLIT_WORDS
 from img2img_hub.errors import counted, one_line
 from img2img_hub.files import cache_folder
 from img2img_hub.images.formats import IMAGE_EXTENSIONS
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-_SPLITS = ("train", "training", "validation", "valid", "val", "test", "testing")
 _LEFT_FREE = 2**30  # bytes of the disk
 _MOST_FILES = 5_000_000
 _WHOLE = ".whole"
@@ -90,7 +90,7 @@ def unpacked(archives: Sequence[Path], *, root: Path) -> Path:
     except OSError as error:
         raise DataError(f"{archives[0]} cannot be unpacked into {place.parent} ({one_line(error)})") from None
     inside = [entry for entry in place.iterdir() if entry.name != _WHOLE]
-    while len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in _SPLITS:  # what it was made of
+    while len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLIT_WORDS:  # what it was made of
         place, inside = inside[0], list(inside[0].iterdir())
     return place
 
@@ -99,7 +99,7 @@ def _folder_of(archive: Path, *, root: Path, alone: bool) -> Path:
     stem = archive.name[: -len(next(ending for ending in ARCHIVES[::-1] if archive.name.lower().endswith(ending)))]
     *words, last = re.split(r"[-_. ]+", stem.lower())
     shard = last.isdecimal()
-    splits = [word for word in ([*words, last] if shard or not words else [last]) if word in _SPLITS]
+    splits = [word for word in ([*words, last] if shard or not words else [last]) if word in SPLIT_WORDS]
     above = archive.parent.relative_to(root)
     if splits:
         return above / splits[-1]

@@ -23,8 +23,8 @@ from tqdm.auto import tqdm
 
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.opened import ImageData, PairedData, readers
-from img2img_hub.data.samples.reading import FileImages, Half, Images
-from img2img_hub.data.samples.stack import Stack
+from img2img_hub.data.samples.reading import FileImages
+from img2img_hub.data.samples.stack import lists_of
 from img2img_hub.data.stream.streaming import StreamedData
 from img2img_hub.errors import counted, listing, one_line
 from img2img_hub.images.formats import ImageError
@@ -51,8 +51,8 @@ def glance(data: ImageData) -> Iterator[str]:
     """What is wrong with each file that is damaged at its beginning or its end, in one line each."""
     until, seen = time.monotonic() + _SECONDS, set[str]()
     for side in data.sides.values():
-        for images in _files_of(side.images):
-            for row in side.rows.tolist():
+        for images in lists_of(side.images):
+            for row in side.rows.tolist() if isinstance(images, FileImages) else ():
                 path = images.where(row)
                 if time.monotonic() > until:
                     return
@@ -103,14 +103,6 @@ def _names_of_the_others(data: ImageData, good: list[np.ndarray]) -> list[str]:
         for side, kept in zip(sides, good, strict=True)
         for index in np.setdiff1d(np.arange(len(side.rows)), kept).tolist()
     ]
-
-
-def _files_of(images: Images) -> list[FileImages]:
-    if isinstance(images, Half):
-        images = images.both.images
-    parts = list(images.parts.values()) if isinstance(images, Stack) else [images]
-    parts = [part.both.images if isinstance(part, Half) else part for part in parts]
-    return [part for part in parts if isinstance(part, FileImages)]
 
 
 def _wrong(path: str) -> str:

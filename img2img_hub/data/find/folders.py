@@ -13,17 +13,15 @@ These layouts are understood, with ROOT/train for the split "train" and A, B for
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import cast
 
 from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingError
-from img2img_hub.data.find.names import find_pairs, without_prefix
+from img2img_hub.data.find.names import SPLIT_WORDS, find_pairs, without_prefix
 from img2img_hub.data.find.partners import Partners, by_patterns, find_partners, orphans_in_words, two_in_one
 from img2img_hub.data.find.search import images_below, is_hidden, is_model, is_run, natural_key
 from img2img_hub.data.samples.reading import FileImages, Images
-from img2img_hub.data.samples.stack import Stack
+from img2img_hub.data.samples.stack import Stack, lists_of
 from img2img_hub.errors import counted, listing
-
-SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 class FolderSet:
@@ -219,8 +217,8 @@ class FolderSet:
         return [layout for layout in layouts if layout]
 
     def _matched(
-        self, source: ImagesOfFiles, others: dict[str, FileImages], *, config: DataConfig
-    ) -> tuple[ImagesOfFiles, dict[str, FileImages]]:
+        self, source: FileImages, others: dict[str, FileImages], *, config: DataConfig
+    ) -> tuple[FileImages, dict[str, FileImages]]:
         """All lists in the order of the sources, partner beside partner. Raises DataError that names every orphan."""
         files = _files(source)
         places: dict[str, dict[int, int]] = {}
@@ -237,17 +235,18 @@ class FolderSet:
             unpaired |= 2 * len(found.rows) < min(len(source), len(images))
         rows = [place for place in range(len(files)) if all(place in each for each in places.values())]
         alone = {name for _, _, names in orphans for name in names}
-        if alone and not (config.drop_unmatched and rows and isinstance(source, FileImages)):
+        if alone and not (config.drop_unmatched and rows):
             raise DataError(
                 f"images without a partner ({orphans_in_words(orphans)}). Partners have the same name, whatever its "
                 f"ending{', or by --pair_pattern what it says' if config.pair_pattern else ''}: "
                 + ("these look unpaired: train cyclegan" if unpaired else _CURE)
             )
         self._say(*dict.fromkeys(how), alone=[name for _, _, names in orphans for name in names])
-        matched = {name: images.at([places[name][row] for row in rows]) for name, images in others.items()}
-        return (source.at(rows) if isinstance(source, FileImages) else source), matched  # type: ignore[return-value]
+        return source.at(rows), {
+            name: images.at([places[name][row] for row in rows]) for name, images in others.items()
+        }
 
-    def _partners(self, source: Images, other: FileImages, *, files: list[str], config: DataConfig) -> Partners:
+    def _partners(self, source: FileImages, other: FileImages, *, files: list[str], config: DataConfig) -> Partners:
         if config.pair_pattern:
             return by_patterns(files, _files(other), (config.pair_pattern[0], config.pair_pattern[1]))
         try:
@@ -322,7 +321,6 @@ class FolderSet:
         return listing(([f"{direct} images in the folder itself"] if direct else []) + top, limit=8)
 
 
-ImagesOfFiles = TypeVar("ImagesOfFiles", bound=Images)
 _CURE = "rename, add or delete these files, or leave them out by --drop_unmatched"
 
 
@@ -339,6 +337,6 @@ def _count(folder: Path, *, deep: bool) -> int:
 
 
 def _files(images: Images) -> list[str]:
-    """Paths below the folder; of several images of a row the first one's name, which all have."""
-    rows = range(len(images))
-    return [images.file(row) if isinstance(images, FileImages) else f"{images.name(row)}.png" for row in rows]
+    """Paths below the folder; of several images of a row the first one's, in whose order they are."""
+    files = cast(FileImages, lists_of(images)[0])  # a folder's lists are of files
+    return [files.file(row) for row in range(len(files))]

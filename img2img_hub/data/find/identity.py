@@ -26,7 +26,7 @@ from img2img_hub.data.find.config import DataConfig
 from img2img_hub.data.find.tables import TableSet
 from img2img_hub.data.samples.opened import ImageData
 from img2img_hub.data.samples.reading import FileImages, Half, Images
-from img2img_hub.data.samples.stack import Stack
+from img2img_hub.data.samples.stack import Stack, lists_of
 from img2img_hub.data.stream.streaming import StreamedData
 
 _BEGINNINGS = 16  # images a side, spread evenly, of which the first bytes are compared, too
@@ -84,10 +84,8 @@ def folders_read(config: DataConfig, *opened: ImageData | StreamedData | None) -
     folders = {path for path in named if path.is_dir() and TableSet.is_table(path)}
     for data in opened:
         for side in () if data is None or isinstance(data, StreamedData) else data.sides.values():
-            images = side.images.both.images if isinstance(side.images, Half) else side.images
-            parts = images.parts.values() if isinstance(images, Stack) else [images]
-            parts = [part.both.images if isinstance(part, Half) else part for part in parts]
-            folders |= {part.root for part in parts if isinstance(part, FileImages) and not part.listed}
+            files = [images for images in lists_of(side.images) if isinstance(images, FileImages)]
+            folders |= {images.root for images in files if not images.listed}
     return sorted(folders)
 
 

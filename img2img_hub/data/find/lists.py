@@ -91,11 +91,11 @@ class ListSet:
 
     def two(self, split: str, *, config: DataConfig, paired: bool) -> tuple[Images, Images]:
         """The columns of sources and targets."""
-        self.notes = []
+        self.notes, self._kept = [], None
         if config.sources:
-            rows = self._complete(split, [*config.sources, str(config.target_column)], config=config)
-            sources = {name: self._images(rows, name) for name in config.sources}
-            return Stack(sources), self._images(rows, str(config.target_column))
+            self._kept = self._complete(split, [*config.sources, str(config.target_column)], config=config)
+            sources = {name: self._images(self._kept, name) for name in config.sources}
+            return Stack(sources), self._images(self._kept, str(config.target_column))
         names = (config.source_name, config.target_column)
         if None in names:
             pairs = find_pairs(self.columns)

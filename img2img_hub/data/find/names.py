@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+SPLIT_WORDS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+"""Names of folders, archives and lists that hold one split each."""
+
 # Source first. Compared after `_plain`, so that input_image, imageA, source_img, labels and Image-B are understood.
 _PAIRS = (
     ("a", "b"),

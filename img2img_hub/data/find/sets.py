@@ -11,8 +11,9 @@ from pathlib import Path
 
 from img2img_hub.data.find.archives import ARCHIVES, archives_in, is_archive, unpacked
 from img2img_hub.data.find.config import DataConfig, DataError
-from img2img_hub.data.find.folders import SPLIT_WORDS, FolderSet
+from img2img_hub.data.find.folders import FolderSet
 from img2img_hub.data.find.lists import LISTS, ListSet
+from img2img_hub.data.find.names import SPLIT_WORDS
 from img2img_hub.data.find.on_hub import cached_plain, downloaded, files_on_hub, is_plain
 from img2img_hub.data.find.tables import TableSet
 from img2img_hub.errors import listing
@@ -87,13 +88,13 @@ def _folder(
                 found.append(ListSet({file: ""}, **where, inside=foreign))  # type: ignore[arg-type]
             except DataError:  # a list of something else
                 continue
-    lists = [each.file for each in found if len(each.columns) > 1]
+    lists = [each for each in found if len(each.columns) > 1]
     if not lists:
         return FolderSet(folder, **where)  # type: ignore[arg-type]
-    of_splits = {file: file.stem.lower() for file in lists}
-    if len(lists) > 1 and not set(of_splits.values()) <= SPLIT_WORDS:
-        names = listing([file.name for file in lists])
+    of_splits = {each.file: each.file.stem.lower() for each in lists}
+    if set(of_splits.values()) <= SPLIT_WORDS:
+        return ListSet(of_splits, **where, inside=foreign)  # type: ignore[arg-type]
+    if len(lists) > 1:
+        names = listing([each.file.name for each in lists])
         raise DataError(f"{folder} has several lists of images ({names}): type --dataset with the one to use")
-    named = len(lists) > 1 or of_splits[lists[0]] in SPLIT_WORDS
-    made = ListSet(of_splits if named else {lists[0]: ""}, **where, inside=foreign)  # type: ignore[arg-type]
-    return made
+    return lists[0]

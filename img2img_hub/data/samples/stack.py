@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import cast
 
 from img2img_hub.data.find.config import DataError
-from img2img_hub.data.samples.reading import Images
+from img2img_hub.data.samples.reading import Half, Images
 from img2img_hub.images.headers import HeaderError
 from img2img_hub.images.raster import AnyImage, Raster, RasterKind
 from img2img_hub.images.read import Decoded
@@ -156,3 +156,12 @@ class Stack:
 
     def where(self, row: int) -> str:
         return next(iter(self.parts.values())).where(row)
+
+
+def lists_of(images: Images) -> list[Images]:
+    """The lists that rows are read from: each of a stack, and of halves that of the whole images."""
+    if isinstance(images, Half):
+        return lists_of(images.both.images)
+    if isinstance(images, Stack):
+        return [each for part in images.parts.values() for each in lists_of(part)]
+    return [images]

@@ -30,7 +30,7 @@ from img2img_hub.files import sync, write_tensors, write_text
 from img2img_hub.networks import Network
 from img2img_hub.objectives.losses import ImagePool
 from img2img_hub.training.run.record import is_made, remove_made, strangers
-from img2img_hub.translation.checkpoint import MODEL_FILE
+from img2img_hub.translation.checkpoint import MODEL_FILE, STATE_FILE
 
 _PREFIX = "step-"
 
@@ -162,7 +162,7 @@ def _write(aside: Path, state: RunState, accelerator: Accelerator) -> None:
             own_state = optimizer.state_dict()
             write_tensors(aside / f"{name}.optimizer.safetensors", _flat(own_state.pop("state")))
             shared["optimizers"][name] = own_state
-        _save(shared, aside / "training_state.pt")
+        _save(shared, aside / STATE_FILE)
         write_text(aside / "run.json", json.dumps(state.settings, indent=2) + "\n")
         if state.translations:
             made = {"networks": _configs(state.networks), "translations": state.translations}
@@ -229,7 +229,7 @@ def _load(path: Path, own_path: Path, state: RunState, accelerator: Accelerator)
         network.load_state_dict(load_file(path / f"{name}.safetensors"))
     for name, average in state.averages.items():
         average.load_state_dict(load_file(path / f"{name}.ema.safetensors"))
-    shared = torch.load(path / "training_state.pt", map_location="cpu", weights_only=True)
+    shared = torch.load(path / STATE_FILE, map_location="cpu", weights_only=True)
     for name, optimizer in state.optimizers.items():
         own_state = shared["optimizers"][name]
         if "state" not in own_state:  # in the first version it stood there

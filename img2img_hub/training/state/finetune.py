@@ -24,6 +24,7 @@ from img2img_hub.networks import Network
 from img2img_hub.networks.base import commit_of, fetch
 from img2img_hub.training.run.same_settings import read_settings
 from img2img_hub.training.state.start_networks import Found, is_official, place_of
+from img2img_hub.translation.checkpoint import STATE_FILE
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
 
@@ -79,7 +80,7 @@ def initialise_from(
 
 def is_checkpoint(where: str) -> bool:
     """Whether it is one of a run's own, checkpoints/step-N."""
-    return Path(where, "training_state.pt").exists()
+    return Path(where, STATE_FILE).exists()
 
 
 def _from_checkpoint(networks: dict[str, nn.Module], checkpoint: Path) -> Start:

@@ -151,7 +151,7 @@ def as_found(
         if short is None or (isinstance(network, Network) and network.take_over(start.network) is not None):
             continue
         if getattr(family, side, short) != short:
-            if side not in _left_as_default(family, short, side):
+            if not _may_become(short, family=family, side=side):
                 continue
             kinds[side] = short
         prefix = PREFIX if side == "discriminator" else ""
@@ -169,22 +169,18 @@ def as_recorded(family: Family, architecture: Any, *, settings: Mapping[str, Any
         return family, architecture
     for side in ("generator", "discriminator"):
         short = settings["objective"].get(side)
-        if (
-            short is not None
-            and getattr(family, side, short) != short
-            and side in _left_as_default(family, short, side)
-        ):
+        if short is not None and getattr(family, side, short) != short and _may_become(short, family=family, side=side):
             kinds[side] = short
     recorded = settings["architecture"]
     unsaid = [item.name for item in fields(architecture) if getattr(architecture, item.name) is None]
     return replace(family, **kinds), replace(architecture, **{key: recorded.get(key) for key in unsaid})
 
 
-def _left_as_default(family: Family, short: str, side: str) -> tuple[str, ...]:
-    """The side, where the family has it as by default and may have the other kind of network."""
+def _may_become(short: str, *, family: Family, side: str) -> bool:
+    """Whether that kind of network can stand on a side of the family about which nobody has said anything."""
     default = {item.name: item.default for item in fields(family)}[side]
     allowed = get_args(get_type_hints(type(family)).get(side))
-    return (side,) if getattr(family, side) == default and (not allowed or short in allowed) else ()
+    return getattr(family, side) == default and (not allowed or short in allowed)
 
 
 def in_words(before: tuple[Family, Any], after: tuple[Family, Any]) -> str:
