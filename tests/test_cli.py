@@ -435,6 +435,14 @@ def test_a_hub_that_is_out_of_reach_is_said_with_the_models_name(alice: dict[str
     assert done.stderr.startswith("img2img_hub: error: model alice/model is not in the cache, and the Hub cannot be")
 
 
+def test_a_hub_that_does_not_answer_is_asked_once_for_a_model_that_nobody_has(alice, hub_server, here: Path):
+    hub_server.stop()
+    command = ["-m", "img2img_hub", "translate", "photos", "--model", "runs/mistyped", "--output", "out"]
+    done = run_client(command, alice, cwd=here, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("img2img_hub: error: model runs/mistyped is not in the cache, and the Hub cannot be")
+
+
 def test_a_pushed_direction_finds_its_way_back_by_id(alice: dict[str, str], here: Path, cyclegan: None):
     cli = ["-m", "img2img_hub"]
     for name in ("source2target", "target2source"):

@@ -1,5 +1,6 @@
 """The examples run: a few steps on the digits, and the whole notebook in a kernel of its own."""
 
+import hashlib
 import json
 import os
 import re
@@ -13,8 +14,8 @@ from accelerate.state import AcceleratorState
 from nbclient import NotebookClient
 from PIL import Image
 
-from examples import facades_dataset, masked_digits
-from img2img_hub import Translator
+from examples import draw_shapes, facades_dataset, masked_digits
+from img2img_hub import Translator, open_pairs
 from img2img_hub.images.palettes import read_palette, rgb
 from tests.runs import ROOT
 
@@ -77,6 +78,22 @@ def test_a_bad_option_is_said_before_any_picture_is_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match=r"masked_digits\.py: .*file"):
         masked_digits.main(["--output", str(tmp_path / "file")])
+
+
+def test_shapes_are_drawn_alike_everywhere_and_read_as_pairs(tmp_path):
+    draw_shapes.main(["--output", str(tmp_path)])
+    data = open_pairs(tmp_path, side_by_side=True)
+    assert (len(data.train), len(data.validation)) == (200, 12)
+    outline, painted = (
+        np.asarray(Image.open(tmp_path / "outlines/3.png")),
+        np.asarray(Image.open(tmp_path / "test/3.png")),
+    )
+    assert np.array_equal(outline, painted[:, :64])
+    assert set(np.unique(outline.reshape(-1, 3), axis=0).ravel()) == {0, 255}, "black on white"
+    assert np.array_equal(np.all(outline == 0, axis=2), np.all(painted[:, 64:] == 0, axis=2)), "partners"
+    assert len(np.unique(painted.reshape(-1, 3), axis=0)) > 2, "painted"
+    digest = hashlib.sha256(painted.tobytes()).hexdigest()
+    assert digest.startswith("b2f61a8657d1")
 
 
 def test_the_notebook_is_kept_without_outputs():

@@ -9,7 +9,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from img2img_hub.data.find.config import DataConfig
 from img2img_hub.families import FAMILIES
-from img2img_hub.networks.base import fetch
+from img2img_hub.networks.fetch import fetch
 from img2img_hub.translation.translator import Translator
 
 _NO_ANSWER: type[Exception] = HfHubHTTPError.__bases__[0]  # of the HTTP library, whichever the Hub client uses

@@ -8,17 +8,16 @@ the class's limits on the meta device, and the shapes are compared with the file
 
 import inspect
 import json
-import re
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from huggingface_hub import HfApi, ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub import HfApi, ModelCard, ModelCardData, PyTorchModelHubMixin
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from img2img_hub.files import write_tensors
+from img2img_hub.networks.fetch import commit_of, fetch
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -282,40 +281,6 @@ def _describe_mismatch(expected: dict[str, tuple], found: dict[str, tuple]) -> s
             f"{len(wrong)} have another shape (first: {name} is {found[name]}, config.json asks {expected[name]})"
         )
     return f"{WEIGHTS_FILE} does not fit config.json: " + "; ".join(parts)
-
-
-def fetch(where: str, filename: str, **download: Any) -> Path:
-    """The local path of a file of a model: in the folder `where`, or downloaded from the Hub repo `where`.
-
-    Raises:
-        ValueError: the folder or the repo lacks the file, or `where` is neither.
-        huggingface_hub.errors.HfHubHTTPError: what else the Hub answered.
-    """
-    if where and Path(where).is_dir():  # Path("") is the current folder
-        path = Path(where, filename)
-        if path.is_file():
-            return path
-        inside = sorted(child.parent.name for child in Path(where).glob(f"*/{filename}"))
-        hint = f"; name one of its folders: {', '.join(f'{where}/{name}' for name in inside)}" if inside else ""
-        raise ValueError(f"{where} has no {filename}, so it is no model folder of img2img_hub{hint}")
-    looks_local = where.startswith((".", "/", "~", "\\")) or where.count("/") > 1 or not where.strip()
-    if looks_local:
-        raise ValueError(f"there is no folder {where!r}; give a model folder or a Hub id such as user/model")
-    try:
-        return Path(hf_hub_download(where, filename, **download))
-    except EntryNotFoundError as error:
-        if type(error).__name__ == "LocalEntryNotFoundError":  # offline and not in the cache: say that, not "missing"
-            raise
-        raise ValueError(f"the Hub repo {where} has no {filename}, so it is no model of img2img_hub") from None
-
-
-def commit_of(path: Path) -> str | None:
-    """The commit that a file of `fetch`, from a repo's top, was downloaded from; None where it is of a folder.
-
-    With it as revision the other files come from the same state of the repo, whatever is pushed meanwhile.
-    """
-    snapshots, commit = path.parts[-3:-1] if len(path.parts) >= 3 else ("", "")
-    return commit if snapshots == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
 def _of_another(config: Any) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 from img2img_hub.errors import first_line, one_line
 from img2img_hub.files import cache_folder
 from img2img_hub.networks import Network
-from img2img_hub.networks.base import fetch
+from img2img_hub.networks.fetch import fetch
 from img2img_hub.runtimes.by_openvino import knows_bfloat16, open_openvino
 from img2img_hub.runtimes.export import (
     EXPORT_VERSION,

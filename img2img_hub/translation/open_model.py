@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from img2img_hub.networks import Generator, Network
-from img2img_hub.networks.base import commit_of, fetch
+from img2img_hub.networks.fetch import commit_of, fetch
 from img2img_hub.translation.checkpoint import is_checkpoint, open_checkpoint
 from img2img_hub.translation.settings import TranslationSettings, settings_for
 

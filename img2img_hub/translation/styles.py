@@ -13,7 +13,7 @@ import torch
 
 from img2img_hub.images.read import ImageLike
 from img2img_hub.networks import Network, StyleEncoder
-from img2img_hub.networks.base import fetch
+from img2img_hub.networks.fetch import fetch
 from img2img_hub.networks.style_encoder import STYLE_ENCODER
 from img2img_hub.translation.pixels import Pixels
 from img2img_hub.translation.settings import TranslationSettings

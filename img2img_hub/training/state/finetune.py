@@ -21,7 +21,7 @@ from img2img_hub.hub.privacy import ORIGIN, Origin, origin_of
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Network
-from img2img_hub.networks.base import commit_of, fetch
+from img2img_hub.networks.fetch import commit_of, fetch
 from img2img_hub.training.run.same_settings import read_settings
 from img2img_hub.training.state.start_networks import Found, is_official, place_of
 from img2img_hub.translation.checkpoint import STATE_FILE

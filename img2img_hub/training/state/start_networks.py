@@ -17,7 +17,7 @@ from torch import nn
 from img2img_hub.families import Family
 from img2img_hub.families.options import PREFIX
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Generator, Network
-from img2img_hub.networks.base import commit_of, fetch
+from img2img_hub.networks.fetch import commit_of, fetch
 from img2img_hub.training.state.checkpoints import describe_last
 
 OFFICIAL = (".pth", ".pt")
