@@ -18,12 +18,16 @@ _TINY = {
     "fastcut": {"head_width": 8},
     "pix2pixhd": {"perceptual": "none"},
     "spade": {"perceptual": "none", "latent": 4},
+    "srgan": {"perceptual": "none", "scale": 2, "discriminator": "patch"},
+    "esrgan": {"perceptual": "none", "scale": 2, "discriminator": "patch"},
 }
-_SIDES = {"pix2pixhd": 32, "spade": 64}
+_SIDES = {"pix2pixhd": 32, "spade": 64, "srgan": 16, "esrgan": 16}
 _SMALL = {
     "pix2pix": {"noise_channels": 1},
     "pix2pixhd": {"blocks": 1, "discriminator_scales": 1},
     "spade": {"hidden": 8},
+    "srgan": {"blocks": 1},
+    "esrgan": {"blocks": 1, "growth": 2},
 }
 
 PACKAGED: list[type[Family]] = [
@@ -33,6 +37,11 @@ PACKAGED: list[type[Family]] = [
 
 def tiny(family: type[Family], **knobs) -> Family:
     return family(**(_TINY.get(family.name, {}) | knobs))
+
+
+def of_pairs(family: Family) -> dict[str, bool]:
+    """What a DataConfig says of the tests' files of two halves: pairs or, to methods that enlarge, pictures."""
+    return {"side_by_side": family.paired and getattr(family, "scale", 1) == 1}
 
 
 def smallest_size(family: Family) -> int:

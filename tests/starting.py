@@ -11,15 +11,13 @@ from filelock import FileLock
 from img2img_hub import DataConfig, TrainConfig, train
 from img2img_hub.training.run.lock import FolderLock
 from tests.conftest import write_domains, write_pairs
-from tests.families import small, smallest_size
+from tests.families import of_pairs, small, smallest_size
 
 
 def train_tiny(family, place, output, *, architecture=None, data=None, **settings):
     """A tiny network for 6 steps on the CPU, by default of the data set in `place`; the run is in place/output."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    data = data or DataConfig(
-        dataset=str(place / ("pairs" if family.paired else "domains")), side_by_side=family.paired
-    )
+    data = data or DataConfig(dataset=str(place / ("pairs" if family.paired else "domains")), **of_pairs(family))
     settings = {
         "max_steps": 6,
         "image_size": smallest_size(family),

@@ -16,13 +16,13 @@ from img2img_hub.evaluation.metrics import METRICS, metric_names
 from img2img_hub.training.results.results import Results
 from img2img_hub.training.results.validation import MEASURED_ON_THE_WAY
 from img2img_hub.training.state.best import Best
-from tests.families import each_family, smallest_size, tiny
+from tests.families import each_family, of_pairs, smallest_size, tiny
 from tests.runs import TINY, TWO, checkpoints, lines, run, same_tensors
 
 pytest_plugins = ["tests.starting"]
 
 BEST = {"pix2pix": "ssim", "cyclegan": "swd_target", "cut": "swd_target", "fastcut": "swd_target"}
-BEST |= {"pix2pixhd": "ssim", "spade": "ssim"}
+BEST |= {"pix2pixhd": "ssim", "spade": "ssim", "srgan": "psnr_y", "esrgan": "ssim_y"}
 
 
 def measured(folder: Path, prefix: str) -> dict[int, dict[str, float]]:
@@ -39,8 +39,11 @@ def measured(folder: Path, prefix: str) -> dict[int, dict[str, float]]:
 def evaluated(folder: Path, family, paired_folder: Path, unpaired_folder: Path) -> dict[str, float]:
     """What a new evaluation finds of finished generators."""
     if family.paired:
-        data = open_data(DataConfig(dataset=str(paired_folder), side_by_side=True), paired=True, split="test")
-        return evaluate_paired(Translator.from_pretrained(folder), data, image_size=smallest_size(family))
+        config = DataConfig(dataset=str(paired_folder), **of_pairs(family))
+        data = open_data(config, paired=True, split="test", slots=family.slots)
+        translator = Translator.from_pretrained(folder)
+        size = None if translator.settings.crop == "native" else smallest_size(family)
+        return evaluate_paired(translator, data, image_size=size)
     data = open_data(DataConfig(dataset=str(unpaired_folder)), paired=False, split="test")
     there, *back = (Translator.from_pretrained(folder / part) for part in family.published)
     return evaluate_unpaired(there, back[0] if back else None, data, image_size=smallest_size(family))
@@ -69,7 +72,8 @@ def test_the_best_generators_stand_beside_the_last_with_true_cards(start, family
     folder = start(family, "run", eval_every=2, best_metric=metric, save_dtype="float16")
     validation = measured(folder, "validation")
     assert list(validation) == [2, 4, 6]
-    names = metric_names(paired=family.paired, cycles=family.has_cycles)
+    luma = family.name in ("srgan", "esrgan")
+    names = metric_names(paired=family.paired, cycles=family.has_cycles, luma=luma)
     assert all(tuple(numbers) == names for numbers in validation.values())
     assert {line["images"] for line in lines(folder) if "images" in line} == {3 if family.paired else 2}
     assert {line["split"] for line in lines(folder) if "split" in line} == {"test"}

@@ -321,7 +321,8 @@ def test_any_generator_and_discriminator_fit_any_family_that_takes_them(family, 
     networks = family.build(Architecture(width=2), in_channels=3, out_channels=3, image_size=96)
     assert isinstance(networks[next(iter(family.published.values()))], kind)
     outputs = Outputs(keep_graph=True, pools=family.make_pools(seed=0))
-    batch = {"source": torch.zeros(2, 3, 96, 96), "target": torch.zeros(2, 3, 96, 96)}
+    side = 96 * next(slot.scale for slot in family.slots if slot.name == "target")
+    batch = {"source": torch.zeros(2, 3, 96, 96), "target": torch.zeros(2, 3, side, side)}
     for phase in family.phases:
         terms = phase.loss(dict(networks), batch, outputs)
         assert all(value.ndim == 0 and value.isfinite() for value, _ in terms.values())

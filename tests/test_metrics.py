@@ -276,7 +276,9 @@ def test_sets_that_cannot_be_compared_are_refused():
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_says_which_way_is_better(name):
     metric = METRICS[name]
-    better, worse = (0.9, 0.1) if name in ("psnr", "ssim", "ms_ssim", *CLASS_METRICS) else (0.1, 0.9)
+    better, worse = (
+        (0.9, 0.1) if name in ("psnr", "ssim", "ms_ssim", "psnr_y", "ssim_y", *CLASS_METRICS) else (0.1, 0.9)
+    )
     assert metric.is_better(better, than=worse)
     assert not metric.is_better(worse, than=better)
     assert not metric.is_better(better, than=better)

@@ -42,6 +42,8 @@ NETWORKS = {
     "pix2pix": ("UNetGenerator", "PatchDiscriminator"),
     "pix2pixhd": ("CoarseToFineGenerator", "MultiScaleDiscriminator"),
     "spade": ("SpadeGenerator", "MultiScaleDiscriminator"),
+    "srgan": ("SRResNetGenerator", "PatchDiscriminator"),
+    "esrgan": ("RRDBGenerator", "PatchDiscriminator"),
 }
 
 
@@ -66,9 +68,10 @@ def test_a_run_leaves_what_it_promises(finished, family):
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["step-3.png", "step-6.png"]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-4", "step-6"], "the last two are kept"
     assert [line["step"] for line in lines(folder) if "learning_rate" in line] == [2, 4, 6]
-    terms = {"pix2pix": "l1", "pix2pixhd": "feature_matching", "spade": "feature_matching"}
+    terms = {"pix2pix": "l1", "pix2pixhd": "feature_matching", "spade": "feature_matching", "esrgan": "pixel"}
     if family.paired:
-        assert {"generator/adversarial", f"generator/{terms[family.name]}"} <= lines(folder)[0].keys()
+        named = {"adversarial", *filter(None, [terms.get(family.name)])}
+        assert {f"generator/{name}" for name in named} <= lines(folder)[0].keys()
 
 
 @each_family
@@ -76,13 +79,12 @@ def test_both_players_are_optimised_as_the_papers_do(start, family):
     folder = start(family, "run", max_steps=2)
     optimizers = torch.load(folder / "checkpoints/step-2/training_state.pt", weights_only=True)["optimizers"]
     assert optimizers.keys() == {"generator", "discriminator"}
-    two_scales = family.name == "spade"
-    for name, optimizer in optimizers.items():
-        (group,) = optimizer["param_groups"]
-        betas = (0.0, 0.9) if two_scales else (0.5, 0.999)
+    betas = {"spade": (0.0, 0.9), "srgan": (0.9, 0.999), "esrgan": (0.9, 0.99)}.get(family.name, (0.5, 0.999))
+    rates = {"srgan": (1e-4, 1e-4), "esrgan": (1e-4, 1e-4), "spade": (1e-4, 4e-4)}.get(family.name, (2e-4, 2e-4))
+    for name, rate in zip(("generator", "discriminator"), rates, strict=True):
+        (group,) = optimizers[name]["param_groups"]
         assert (group["betas"], group["weight_decay"], group["amsgrad"]) == (betas, 0, False)
-        # Of the last of two steps: both count as flat.
-        assert group["lr"] == ({"generator": 1e-4, "discriminator": 4e-4}[name] if two_scales else 2e-4)
+        assert group["lr"] == rate, "of the last of two steps: both count as flat"
 
 
 def test_directions_of_a_cycle_name_each_other(finished):

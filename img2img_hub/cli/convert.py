@@ -2,6 +2,7 @@
 
 python -m img2img_hub convert latest_net_G.pth --output models/facades
 python -m img2img_hub convert models/facades --to_official checkpoints/facades/latest_net_G.pth
+python -m img2img_hub convert realesr-general-x4v3.pth --interpolate realesr-general-wdn-x4v3.pth 0.3 --output models/x4
 """
 
 from pathlib import Path
@@ -22,13 +23,14 @@ def convert(
     edges: bool | None = None,
     unknown: bool | None = None,
     features: int | None = None,
-    family: Literal["pix2pix", "cyclegan", "cut", "fastcut", "pix2pixhd", "spade"] | None = None,
+    family: Literal["pix2pix", "cyclegan", "cut", "fastcut", "pix2pixhd", "spade", "srgan", "esrgan"] | None = None,
     norm_statistics: Literal["image", "running"] | None = None,
     working_size: int | None = None,
+    interpolate: Annotated[tuple[Path, float] | None, tyro.conf.arg(metavar="CHECKPOINT SHARE")] = None,
     overwrite: bool = False,
 ) -> int:
-    """Turn a .pth of the original code (pix2pix and CycleGAN, CUT, pix2pixHD, SPADE) into a model, or a model into such
-    a .pth.
+    """Turn a .pth of the original code (pix2pix and CycleGAN, CUT, pix2pixHD, SPADE, ESRGAN and Real-ESRGAN) into a
+    model, or a model into such a .pth.
 
     Architecture, width, channels and norm are read off the file's names and shapes; no code in it is run.
 
@@ -46,11 +48,13 @@ def convert(
         unknown: Of such a map (SPADE): whether the channel behind the classes is of pixels of no class.
         features: How many channels of pix2pixHD's source are an encoder's features; default: none.
         family: The method it was trained by; default: pix2pix for a U-Net, cyclegan for a ResNet, cut for
-            an antialiased one, pix2pixhd and spade for theirs.
+            an antialiased one, pix2pixhd and spade for theirs, esrgan for an RRDBNet and Real-ESRGAN's compact network.
         norm_statistics: What batch norm uses; default: image, each image's own, as test.py does without --eval; for
-            SPADE running.
+            SPADE and super-resolution running.
         working_size: Side of the training images in pixels; default: the U-Net's own size, 256 for a ResNet; 512 to
-            2048 for pix2pixHD, 256 or 512 for SPADE.
+            2048 for pix2pixHD, 256 or 512 for SPADE, for super-resolution 256 over its scale.
+        interpolate: Another .pth of the same network and its share in each weight, 0 to 1: 0.3 is 70 % of the first one
+            and 30 % of this.
         overwrite: Replace the files of a model that is there already.
     """
     if (output is None) == (to_official is None):
@@ -65,6 +69,7 @@ def convert(
         "family": family,
         "norm_statistics": norm_statistics,
         "working_size": working_size,
+        "interpolate": interpolate,
     }
     if output is not None:
         return _from_official(Path(source), output, push_to_hub=push_to_hub, overwrite=overwrite, wishes=wishes)
@@ -105,7 +110,7 @@ def _from_official(source: Path, output: Path, *, push_to_hub: str | None, overw
     print(f"{'written':18}{output}")
     if converted.settings is None:
         what = type(network).__name__
-        what = f"{'an' if what[0] in 'AEIOU' else 'a'} {what}"
+        what = f"{'an' if what[0] in 'AEIO' else 'a'} {what}"
         print(f"{'note':18}{what} translates nothing: it stands in training/ of its generator, to train on")
     if push_to_hub is not None:
         url = push_folder(output, push_to_hub, commit_message=f"Convert {source.name} of the original code")

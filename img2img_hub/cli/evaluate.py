@@ -24,7 +24,7 @@ def evaluate(
     *,
     model: str,
     split: str = "test",
-    image_size: int | None = None,
+    image_size: int | Literal["native"] | None = None,
     limit: int | None = None,
     metrics: Literal["auto", "paired", "unpaired"] = "auto",
     extra_metrics: tuple[Literal["lpips", "fid", "kid"], ...] = (),
@@ -47,7 +47,8 @@ def evaluate(
     Args:
         model: Hub id (user/model) or folder of a generator.
         split: Split, or subfolder, of the data set.
-        image_size: Pixels; all images are resized to image_size × image_size. Default: the size of training.
+        image_size: Pixels; all images are resized to image_size × image_size. native: each keeps its size and shape.
+            Default: as in training.
         limit: Measure only the first so many pairs, or images a side.
         metrics: Which numbers; auto: those of the family that the model was trained by.
         extra_metrics: Beside those: lpips (pairs only), fid, kid. They need pip install
@@ -71,7 +72,7 @@ def evaluate(
 
     check_free(output, overwrite=overwrite)
     check_sheet(sheet, overwrite=overwrite)
-    if image_size is not None and not 11 <= image_size <= 8192:
+    if isinstance(image_size, int) and not 11 <= image_size <= 8192:
         raise ValueError(f"--image_size is {image_size}: type 11 (the window of SSIM) to 8192 pixels")
 
     from img2img_hub.data.find.sources import UnpairedData, open_data
@@ -100,10 +101,12 @@ def evaluate(
     one_way = paired or (reverse is None and family is not None and not any(way.back for way in family.directions))
     back = None if one_way else _load_reverse(translator, reverse, **how)
     _check_that_they_fit(translator, back)
-    size = image_size or translator.settings.working_size
+    settings = translator.settings
+    wanted = image_size or ("native" if settings.crop == "native" else settings.working_size)
+    size = None if wanted == "native" else int(wanted)
     if difference := difference_from_training(translator, data, revision=revision):
         warnings.warn(difference, stacklevel=2)
-    bands = (translator.settings.source_channels, translator.settings.target_channels)
+    bands = (settings.source_channels, settings.target_channels)
     opening = partial(
         open_data, data, paired=paired, slots=translator.slots, in_channels=bands[0], out_channels=bands[1]
     )
@@ -118,7 +121,7 @@ def evaluate(
     perceptual = Perceptual(
         extra_metrics,
         features=perceptual_features,
-        image_size=size,
+        image_size=size or settings.working_size,
         bands=bands if back is not None else bands[1:],
         device=translator.device,
     )
@@ -153,7 +156,7 @@ def evaluate(
         "model": model,
         "dataset": opened.id,
         "split": split,
-        "image_size": size,
+        "image_size": wanted,
         "num_images": num_images(opened, limit),
         "norm_statistics": translator.settings.norm_statistics,
         "backend": backend,

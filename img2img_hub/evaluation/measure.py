@@ -34,7 +34,7 @@ from img2img_hub.evaluation.measured_images import (
     where_known,
 )
 from img2img_hub.evaluation.perceptual import Perceptual
-from img2img_hub.evaluation.sheets import sample_sheet
+from img2img_hub.evaluation.sheets import alike, sample_sheet
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.translation.translator import Translator
 
@@ -62,7 +62,7 @@ def evaluate_paired(
     translator: Translator,
     data: ImageData,
     *,
-    image_size: int,
+    image_size: int | None,
     limit: int | None = None,
     seed: int = 0,
     perceptual: Perceptual | None = None,
@@ -73,18 +73,21 @@ def evaluate_paired(
 
     The first four are means over the images; swd_target is the sliced Wasserstein distance (`metrics.PatchSample`)
     between all outputs and all targets. `perceptual` adds "pd_lite0" and "lpips" (means, too), "fd_lite0_target",
-    "fid_target" and their like. Both images are resized to image_size × image_size (bicubic), the output is rounded
-    to 8 bits.
+    "fid_target" and their like. Both images are resized to image_size × image_size (bicubic), or keep their own size;
+    the output is rounded to 8 bits.
 
     Of rasters 0 and 1 are the ends of each band's range in training, and outputs are rounded to their own type: l1
     times a band's range is the error in its units. Pixels without data, in source or target, are left out of l1 and
     psnr; the others, which compare neighbourhoods, take them as equal.
 
+    Of a model that makes pictures larger "psnr_y" and "ssim_y" are beside them, as in tables of super-resolution
+    (`metrics.luma`): of luminance, without as many pixels at each edge as the scale.
+
     Of a model that makes label maps these are of the classes' colours, and beside them are "pixel_accuracy",
     "class_accuracy" and "mean_iou" of the classes themselves (`metrics.of_classes`).
 
     Args:
-        image_size: pixels, 11 or more.
+        image_size: pixels of a source a side, 11 or more; None for each image's own size.
         limit: take only the first so many pairs.
         seed: of the patches and directions of the sliced Wasserstein distance.
         share: this process's part, where several measure together.
@@ -96,7 +99,8 @@ def evaluate_paired(
     if not isinstance(data, PairedData):
         raise ValueError("L1, PSNR and SSIM need pairs of images, and these data are unpaired")
     count, share, perceptual = _count(len(data), limit), share or Share(), perceptual or Perceptual()
-    sets = _Sets(made=count, real=count, seed=seed, perceptual=perceptual)
+    varied = image_size is None
+    sets = _Sets(made=count, real=count, seed=seed, perceptual=perceptual, varied=varied)
     rows, family, slot = [], family_of(translator), translator.settings.output
     counts = []  # of the classes of label maps
     for index in tqdm(share.places(count), desc="evaluating", unit="image", disable=not progress):
@@ -117,6 +121,10 @@ def evaluate_paired(
             "ms_ssim": by_scales.item(),
             **perceptual.compare(output, wanted),
         }
+        if enlarges_pictures(translator):
+            border = translator.network.scale
+            row["psnr_y"] = min(metrics.psnr_y(output, wanted, border=border).item(), MAX_PSNR)
+            row["ssim_y"] = metrics.ssim_y(output, wanted, border=border).item()
         if family.metrics:
             row |= family.measure(*as_tensors(translator, image, made), wanted.float() * 2 - 1)
         rows.append(row)
@@ -142,7 +150,7 @@ def evaluate_unpaired(
     target2source: Translator | None,
     data: ImageData,
     *,
-    image_size: int,
+    image_size: int | None,
     limit: int | None = None,
     seed: int = 0,
     perceptual: Perceptual | None = None,
@@ -157,7 +165,8 @@ def evaluate_unpaired(
     "fd_lite0_target", "kd_lite0_target", "fid_target" … and the like of the sources.
 
     Args:
-        image_size: pixels, 7 or more; all images are resized to image_size × image_size (bicubic).
+        image_size: pixels, 7 or more; all images are resized to image_size × image_size (bicubic). None: each at its
+            own size.
         limit: take only the first so many images of each side.
         seed: of the patches and directions of the sliced Wasserstein distance.
         share: this process's part, where several measure together.
@@ -171,9 +180,10 @@ def evaluate_unpaired(
     share, perceptual = share or Share(), perceptual or Perceptual()
     num_source, num_target = _count(data.num_source, limit), _count(data.num_target, limit)
     # Translated sources are target images, and as many as there are sources.
-    sets = {"target": _Sets(made=num_source, real=num_target, seed=seed, perceptual=perceptual)}
+    of_all: dict[str, Any] = {"seed": seed, "perceptual": perceptual, "varied": image_size is None}
+    sets = {"target": _Sets(made=num_source, real=num_target, **of_all)}
     if target2source is not None:
-        sets["source"] = _Sets(made=num_target, real=num_source, seed=seed, perceptual=perceptual)
+        sets["source"] = _Sets(made=num_target, real=num_source, **of_all)
     cycle: dict[str, list[float]] = {"source": [], "target": []}
     both = (
         ("source", "target", num_source, data.source, source2target, target2source),
@@ -215,7 +225,7 @@ def draw_samples(
     translator: Translator,
     data: ImageData,
     *,
-    image_size: int,
+    image_size: int | None,
     reverse: Translator | None = None,
     count: int = 6,
     backwards: bool = False,
@@ -245,10 +255,19 @@ def draw_samples(
         sources, own = shown_sources(source, translator), shown_by_family(translator, source, row[1])
         others = zip(row[1:], ("target", "target" if paired else "source"), strict=False)
         output, *rest = (shown(image, translator, side) for image, side in others)
-        rows.append([*sources.values(), *own.values(), output, *rest])
+        cells = [*sources.values(), *own.values(), output, *rest]
+        rows.append(cells if image_size is not None else alike(cells, size=output.size))
     titles = [name or (names[1] if backwards else names[0]) for name in sources]
+    if image_size is None and translator.network.scale > 1:
+        titles = [f"{title}, enlarged" for title in titles]
     titles += [*own, "output", names[1] if paired else "back again"]
     return sample_sheet(rows, titles=titles[: len(rows[0])])
+
+
+def enlarges_pictures(translator: Translator) -> bool:
+    """Whether "psnr_y" and "ssim_y" are measured: rasters' bands are no red, green and blue."""
+    settings = translator.settings
+    return translator.network.scale > 1 and settings.source_values is None and settings.target_values is None
 
 
 def num_images(data: ImageData, limit: int | None = None) -> int:
@@ -270,10 +289,12 @@ _Part = dict[str, tuple[dict[int, list[Tensor]], dict[int, dict[str, Tensor]]]]
 class _Sets:
     """Made and real images of one kind, as samples for the distances between them."""
 
-    def __init__(self, *, made: int, real: int, seed: int, perceptual: Perceptual) -> None:
+    def __init__(self, *, made: int, real: int, seed: int, perceptual: Perceptual, varied: bool) -> None:
         perceptual.notes(min(made, real))  # refuses sets that have no distance
         self.perceptual = perceptual
-        self.samples = {kind: metrics.PatchSample(n, seed=seed) for kind, n in (("made", made), ("real", real))}
+        self.samples = {
+            kind: metrics.PatchSample(n, seed=seed, varied=varied) for kind, n in (("made", made), ("real", real))
+        }
         self.features: dict[str, dict[int, dict[str, Tensor]]] = {"made": {}, "real": {}}
 
     def add(self, kind: str, image: Tensor, *, index: int) -> None:

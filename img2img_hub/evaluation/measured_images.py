@@ -25,10 +25,11 @@ from img2img_hub.images.values import BandValues
 from img2img_hub.translation.translator import Translator
 
 
-def prepared(image: AnyImage, translator: Translator, side: str, image_size: int) -> AnyImage:
+def prepared(image: AnyImage, translator: Translator, side: str, image_size: int | None) -> AnyImage:
     """An image of that side of the translator at that size, a target at so many times it as the translator makes, of
-    the bands and type that the translator has there."""
-    size = (image_size * (translator.network.scale if side == "target" else 1),) * 2
+    the bands and type that the translator has there; None for the image's own size."""
+    scale = translator.network.scale if side == "target" else 1
+    size = image.size if image_size is None else (image_size * scale,) * 2
     values, decoded = _values(translator, side), Decoded.of(image)
     if values is None:
         bands = translator.network.in_channels if side == "source" else translator.network.out_channels

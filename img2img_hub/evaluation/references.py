@@ -32,7 +32,7 @@ def reference_distances(
     data: ImageData,
     *,
     training: ImageData | None,
-    image_size: int,
+    image_size: int | None,
     perceptual: Perceptual,
     cycles: bool = False,
     limit: int | None = None,
@@ -107,13 +107,14 @@ def _spread(indices: list[int], count: int) -> list[int]:
     return [indices[place] for place in np.linspace(0, len(indices) - 1, count).round().astype(int)]
 
 
-def _real(image: AnyImage, *, translator: Translator, side: Side, image_size: int) -> Tensor:
+def _real(image: AnyImage, *, translator: Translator, side: Side, image_size: int | None) -> Tensor:
     return unit(prepared(image, translator, side, image_size), translator, side)
 
 
-def _as_shown(image: AnyImage, *, translator: Translator, side: Side, image_size: int) -> Tensor | None:
+def _as_shown(image: AnyImage, *, translator: Translator, side: Side, image_size: int | None) -> Tensor | None:
     """An input as a picture of the output's size, (1, 3, H, W) in [0, 1]; None where it is several."""
     image = prepared(image, translator, side, image_size)
-    size = (image_size * (translator.network.scale if side == "source" else 1),) * 2
+    scale = translator.network.scale if side == "source" else 1
+    size = image.width * scale, image.height * scale
     parts = list(shown_sources(image, translator).values() if side == "source" else [shown(image, translator, side)])
     return unit_of_picture(resized(parts[0].convert("RGB"), size)) if len(parts) == 1 else None

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 MARGIN = 8  # pixels around the sheet and above the first row
 GAP = 4  # pixels between cells
+LARGEST = 480  # pixels of a cell a side, where images are not of one size
 INK = (32, 32, 32)
 
 
@@ -52,6 +53,17 @@ def sample_sheet(rows: list[list[Image.Image]], *, titles: list[str]) -> Image.I
             top += height + GAP
         left += width + GAP
     return sheet
+
+
+def alike(images: list[Image.Image], *, size: tuple[int, int]) -> list[Image.Image]:
+    """Images of one place at one size, that of the largest, of which the middle is left where it is too large for a
+    cell: what there is to see is seen pixel by pixel."""
+    width, height = (min(side, LARGEST) for side in size)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    box = (left, top, left + width, top + height)
+    return [
+        (image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)).crop(box) for image in images
+    ]
 
 
 def first_pair(sheet: Image.Image, *, size: int, paired: bool) -> tuple[Image.Image, Image.Image] | None:

@@ -5,13 +5,14 @@
 Each knob is off, or as the paper of the family has it, by default.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, get_args
 
 from torch import Tensor, nn
 
 from img2img_hub.families.base import Batch, Family, Networks, Outputs, Phase, Terms
 from img2img_hub.families.options import PREFIX, arguments_for
+from img2img_hub.images.resize import Size, in_words, sides
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Discriminator, Generator, UNetGenerator
 from img2img_hub.networks.encoders import LEVELS
 from img2img_hub.objectives.augment import augment, parse_policy
@@ -24,6 +25,8 @@ class AdversarialFamily(Family):
     """A generator against a discriminator."""
 
     network_defaults: ClassVar[dict[str, Any]]  # of generator and discriminator alike, as far as they know them
+    # Whether a discriminator learns by the half of its loss where its paper says nothing else.
+    halved: ClassVar[bool] = True
     scales_summed: ClassVar[bool] = False  # whether losses of several scales are summed, not averaged
     # What options of the networks are where nobody says it and no network alone can, for help texts.
     follows: ClassVar[dict[str, str]] = {
@@ -96,7 +99,7 @@ class AdversarialFamily(Family):
         image does to its batch-mates.
         """
         kind = self.adversarial_loss
-        half, summed = 1.0 if kind in UNHALVED else 0.5, self.scales_summed
+        half, summed = 0.5 if self.halved and kind not in UNHALVED else 1.0, self.scales_summed
         if self.lambda_r1:
             real = real.detach().requires_grad_(True)
         seen_fake, seen_real = self.shown(fake, condition=condition), self.shown(real, condition=condition)
@@ -119,25 +122,37 @@ class AdversarialFamily(Family):
 
     # --- building ---------------------------------------------------------------------------
 
+    def _choices(self, knob: str) -> tuple[str, ...]:
+        return get_args(next(item.type for item in fields(self) if item.name == knob))
+
     def make_generator(
-        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int, **given: Any
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size, **given: Any
     ) -> Generator:
         """The generator of the family's name for it; `given` are arguments that no flag has."""
-        arguments = arguments_for(GENERATORS, self.generator, architecture=architecture, defaults=self.network_defaults)
+        arguments = arguments_for(
+            GENERATORS,
+            self.generator,
+            architecture=architecture,
+            defaults=self.network_defaults,
+            among=self._choices("generator"),
+        )
         network = GENERATORS[self.generator]
         encoder = arguments.get("encoder", "unet")
         if network is UNetGenerator:
             arguments.setdefault("levels", unet_levels(image_size) if encoder == "unet" else LEVELS)
         made = network(in_channels=in_channels, out_channels=out_channels, **arguments, **given)
-        if image_size % made.multiple or image_size < made.min_size:
+        if any(side % made.multiple or side < made.min_size for side in sides(image_size)):
             raise ValueError(
-                f"--image_size {image_size} does not fit the generator, which needs a multiple of {made.multiple} "
-                f"and at least {made.min_size}"
+                f"--image_size {in_words(image_size)} does not fit the generator, which needs a multiple of "
+                f"{made.multiple} and at least {made.min_size}"
                 + (" (or fewer --levels)" if network is UNetGenerator and encoder == "unet" else "")
             )
         return made
 
-    def make_discriminator(self, architecture: Any, *, in_channels: int, image_size: int) -> Discriminator:
+    def make_discriminator(
+        self, architecture: Any, *, in_channels: int, image_size: int | Size, **given: Any
+    ) -> Discriminator:
+        """The discriminator of the family's name for it; `given` as of `make_generator`."""
         norm = architecture.norm or self.network_defaults["norm"]
         if self.adversarial_loss == "wgangp":
             if architecture.discriminator_norm == "batch":
@@ -149,24 +164,31 @@ class AdversarialFamily(Family):
         defaults = {**self.network_defaults, "norm": norm}
         defaults |= {"width": architecture.width} if architecture.width else {}
         arguments = arguments_for(
-            DISCRIMINATORS, self.discriminator, architecture=architecture, defaults=defaults, prefix=PREFIX
+            DISCRIMINATORS,
+            self.discriminator,
+            architecture=architecture,
+            defaults=defaults,
+            prefix=PREFIX,
+            among=self._choices("discriminator"),
         )
-        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments)
-        if image_size < made.min_size:
+        made = DISCRIMINATORS[self.discriminator](in_channels=in_channels, **arguments, **given)
+        if min(sides(image_size)) < made.min_size:
             raise ValueError(
-                f"--image_size {image_size} is too small for the discriminator, which needs {made.min_size} pixels or "
-                "more: use a larger one, or fewer --discriminator_layers"
+                f"--image_size {in_words(image_size)} is too small for the discriminator, which needs {made.min_size} "
+                "pixels or more: use a larger one, or fewer --discriminator_layers"
                 + (" or --discriminator_scales" if self.discriminator == "multiscale" else "")
             )
         return made
 
 
-def unet_levels(image_size: int) -> int:
-    """How deep a U-Net can go for square images of that side: down to one pixel, at most the paper's 8 levels."""
-    levels = min(8, (image_size & -image_size).bit_length() - 1)
+def unet_levels(image_size: int | Size) -> int:
+    """How deep a U-Net can go for images of that size: down to one pixel, at most the paper's 8 levels."""
+    both = sides(image_size)
+    levels = min(8, *((side & -side).bit_length() - 1 for side in both))
     if levels < 4:
+        near = in_words([max(16, round(side / 16) * 16) for side in both])
         raise ValueError(
-            f"--image_size {image_size} can be halved only {levels} times, which is too few for a U-Net: "
-            f"use a multiple of 16, such as {max(16, round(image_size / 16) * 16)}, or give --levels"
+            f"--image_size {in_words(image_size)} can be halved only {levels} times, which is too few for a U-Net: "
+            f"use a multiple of 16, such as {near}, or give --levels"
         )
     return levels

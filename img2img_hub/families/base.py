@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 from torch import Tensor, nn
 
+from img2img_hub.images.resize import Size
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Network
 from img2img_hub.networks.blocks import NormStatistics
@@ -152,7 +153,9 @@ class Family:
     def phases(self) -> tuple[Phase, ...]:
         raise NotImplementedError
 
-    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+    def build(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size
+    ) -> dict[str, Network]:
         """Make the networks, on the CPU, initialised. Raises ValueError for options that do not fit together."""
         raise NotImplementedError
 

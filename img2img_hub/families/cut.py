@@ -15,6 +15,7 @@ from torch import Tensor
 
 from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
+from img2img_hub.images.resize import Size
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Network, ResNetGenerator
 from img2img_hub.networks.blocks import initialise_xavier
@@ -72,7 +73,9 @@ class CUT(AdversarialFamily):
         if not self.nce_temperature > 0:
             raise ValueError(f"--nce_temperature must be above 0, got {self.nce_temperature}")
 
-    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+    def build(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size
+    ) -> dict[str, Network]:
         if in_channels != out_channels:
             raise ValueError(
                 f"{self.title} compares outputs ({out_channels} channels) with sources ({in_channels} channels) by the "

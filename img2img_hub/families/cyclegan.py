@@ -10,6 +10,7 @@ import torch
 
 from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
+from img2img_hub.images.resize import Size
 from img2img_hub.networks import Network
 from img2img_hub.objectives.calls import call_each
 from img2img_hub.objectives.losses import AdversarialLoss, ImagePool, fooling, l1, with_data
@@ -63,7 +64,9 @@ class CycleGAN(AdversarialFamily):
         if self.pool_size < 0:
             raise ValueError(f"--pool_size must be 0 or more, got {self.pool_size}")
 
-    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+    def build(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size
+    ) -> dict[str, Network]:
         if self.lambda_identity and in_channels != out_channels:
             raise ValueError(
                 f"the identity loss feeds targets ({out_channels} channels) to a generator of sources ({in_channels} "

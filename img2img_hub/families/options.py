@@ -7,15 +7,18 @@ None means: as the family, the image size or the network itself has it.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from functools import cache
 from typing import Any
 
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network
 
-# Channels come from the data, features and styles from the family, not from a flag.
-_GIVEN = ("in_channels", "out_channels", "feature_channels", "styles", "latent", "latent_side")
+# Channels come from the data, features, styles and the scale from the family, not from a flag.
+_GIVEN = (
+    *("in_channels", "out_channels", "feature_channels", "styles", "latent", "latent_side"),
+    *("scale", "unshuffle", "crop"),
+)
 PREFIX = "discriminator_"
 
 
@@ -69,9 +72,18 @@ Architecture.__doc__ = _Docstring()  # type: ignore[assignment]
 
 
 def arguments_for(
-    networks: Mapping[str, type[Network]], name: str, *, architecture: Any, defaults: dict[str, Any], prefix: str = ""
+    networks: Mapping[str, type[Network]],
+    name: str,
+    *,
+    architecture: Any,
+    defaults: dict[str, Any],
+    prefix: str = "",
+    among: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Arguments for the network `name`: what was asked for, else `defaults`, as far as that network knows them.
+
+    Args:
+        among: the networks to choose from, for messages; all of them where none are named.
 
     Raises:
         ValueError: an unknown name, or an option that only another network has.
@@ -87,6 +99,7 @@ def arguments_for(
         key = option.name.removeprefix(prefix)
         if key not in known:
             owners = [short for short, other in networks.items() if key in inspect.signature(other).parameters]
+            owners = [short for short in owners if short in among] or owners
             flag = (prefix or "generator_")[:-1]
             raise ValueError(
                 f"--{option.name} belongs to --{flag} {' or '.join(owners)}, but --{flag} is {name}: "

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from img2img_hub.families.adversarial import AdversarialFamily
 from img2img_hub.families.base import Batch, Networks, Terms
+from img2img_hub.images.resize import Size, in_words, sides
 from img2img_hub.networks import Network, ProjectedDiscriminator
 from img2img_hub.networks.base import Stages
 from img2img_hub.objectives.losses import Logits, feature_matching, fooling, with_data
-from img2img_hub.objectives.perceptual import describe_perceptual, make_perceptual
+from img2img_hub.objectives.perceptual import PHOTOGRAPHS, Layers, describe_perceptual, make_perceptual
 from img2img_hub.objectives.projected import CHANNELS, ThroughEye, make_eye
 
 PROJECTED = "projected"
@@ -58,13 +59,19 @@ class PairedAdversarialFamily(AdversarialFamily):
             self.leave_out(PROJECTED)
 
     @property
+    def vgg19_layers(self) -> Layers:
+        """Where VGG19 compares, if it is the one that looks."""
+        return PHOTOGRAPHS
+
+    @property
     def looks_perceptually(self) -> bool:
         return self.lambda_perceptual > 0 and self.perceptual != "none"
 
     def make_helpers(self) -> Networks:
         helpers: Networks = {}
         if self.looks_perceptually:
-            helpers["perceptual"] = make_perceptual(self.perceptual, normalise=self.perceptual_normalise)
+            normalise = self.perceptual_normalise
+            helpers["perceptual"] = make_perceptual(self.perceptual, normalise=normalise, layers=self.vgg19_layers)
         if self.projected != "none":
             helpers[EYE] = make_eye(self.projected)
         return helpers
@@ -96,12 +103,13 @@ class PairedAdversarialFamily(AdversarialFamily):
         """The names of all discriminators."""
         return self.directions[0].judges
 
-    def make_projected(self, *, image_size: int) -> dict[str, Network]:
+    def make_projected(self, *, image_size: int | Size) -> dict[str, Network]:
         """The discriminator by --projected, by its name; {} for none."""
         if self.projected == "none":
             return {}
-        if image_size < 64:
-            raise ValueError(f"--image_size {image_size} is too small for --projected, which needs 64 pixels or more")
+        if min(sides(image_size)) < 64:
+            said = in_words(image_size)
+            raise ValueError(f"--image_size {said} is too small for --projected, which needs 64 pixels or more")
         return {PROJECTED: ProjectedDiscriminator(channels=CHANNELS, width=self.projected_width)}
 
     def projected_terms(self, networks: Networks, *, real: Tensor, fake: Tensor) -> Terms:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.families.paired import PROJECTED, PairedAdversarialFamily, seen_of, valid_of
+from img2img_hub.images.resize import Size
 from img2img_hub.networks import Network
 from img2img_hub.objectives.losses import AdversarialLoss, l1
 
@@ -42,7 +43,9 @@ class Pix2Pix(PairedAdversarialFamily):
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the target (section 3.1)."""
 
-    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+    def build(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size
+    ) -> dict[str, Network]:
         self.check_perceptual(out_channels)
         return {
             "generator": self.make_generator(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.families.paired import PROJECTED, PairedAdversarialFamily, seen_of
+from img2img_hub.images.resize import Size
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import CoarseToFineGenerator, InstanceEncoder, Network
 from img2img_hub.networks.base import Stages
@@ -92,7 +93,9 @@ class Pix2PixHD(PairedAdversarialFamily):
         if self.fix_global_epochs < 0:
             raise ValueError(f"--fix_global_epochs must be 0 or more, got {self.fix_global_epochs}")
 
-    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+    def build(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size
+    ) -> dict[str, Network]:
         self.check_perceptual(out_channels)
         enhancers = self.network_defaults["enhancers"] if architecture.enhancers is None else architecture.enhancers
         outer = WIDTH // 2 if enhancers else WIDTH  # the paper's, also of two enhancers

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from img2img_hub.families.base import Batch, Direction, Networks, Outputs, Phase, Terms
 from img2img_hub.families.paired import PROJECTED, PairedAdversarialFamily, seen_of
+from img2img_hub.images.resize import Size, sides
 from img2img_hub.networks import Discriminator, Network, StyleEncoder
 from img2img_hub.networks.base import Stages
 from img2img_hub.networks.blocks import NormStatistics, initialise_xavier
@@ -80,16 +81,23 @@ class Spade(PairedAdversarialFamily):
 
     # --- building ---------------------------------------------------------------------------
 
-    def build(self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int) -> dict[str, Network]:
+    def build(
+        self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size
+    ) -> dict[str, Network]:
         self.check_perceptual(out_channels)
-        multiple = MULTIPLES.get(architecture.depth or "normal", image_size)  # what is no depth, the generator refuses
+        side, other = sides(image_size)
+        if self.latent and side != other:
+            raise ValueError(
+                f"--image_size {side} {other} is no square, and the noise of --latent becomes one: drop one of them"
+            )
+        multiple = MULTIPLES.get(architecture.depth or "normal", side)  # what is no depth, the generator refuses
         generator = self.make_generator(
             architecture,
             in_channels=in_channels,
             out_channels=out_channels,
             image_size=image_size,
             latent=self.latent,
-            latent_side=max(image_size // multiple, 1),
+            latent_side=max(side // multiple, 1),
         )
         networks: dict[str, Network] = {
             "generator": generator,
@@ -103,11 +111,13 @@ class Spade(PairedAdversarialFamily):
             networks[STYLE_ENCODER] = StyleEncoder(in_channels=out_channels, latent=self.latent, **width)
         return networks
 
-    def make_discriminator(self, architecture: Any, *, in_channels: int, image_size: int) -> Discriminator:
+    def make_discriminator(
+        self, architecture: Any, *, in_channels: int, image_size: int | Size, **given: Any
+    ) -> Discriminator:
         """With instance norm, whatever the map steers in the generator, and weights as the others have them."""
         norm = architecture.discriminator_norm or "instance"
         made = super().make_discriminator(
-            replace(architecture, discriminator_norm=norm), in_channels=in_channels, image_size=image_size
+            replace(architecture, discriminator_norm=norm), in_channels=in_channels, image_size=image_size, **given
         )
         initialise_xavier(made.modules())
         return made

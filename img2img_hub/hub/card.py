@@ -23,6 +23,7 @@ from huggingface_hub.utils import validate_repo_id
 from img2img_hub.errors import one_line
 from img2img_hub.hub import front_matter
 from img2img_hub.hub.local_paths import shortened
+from img2img_hub.images.resize import sides
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 BEGIN = (
@@ -107,7 +108,7 @@ class CardFacts:
     epochs: float | None = None
     batch_size: int | None = None
     """Images a step, over all processes."""
-    image_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
     """Pixels, width and height of a training crop."""
     losses: str = ""
     """What is to be known of the losses beside the paper and the command line."""
@@ -270,7 +271,7 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
         "Parameters": f"{facts.parameters / 1e6:.3g} million" if facts.parameters is not None else "",
         "Steps": f"{steps} ({epochs})" if steps and epochs else steps or epochs,
         "Images a step": f"{facts.batch_size:,}" if facts.batch_size is not None else "",
-        "Image size": f"{facts.image_size} × {facts.image_size} pixels" if facts.image_size is not None else "",
+        "Image size": " × ".join(map(str, sides(facts.image_size))) + " pixels" if facts.image_size is not None else "",
         "Losses": facts.losses,
         "Time": _duration(facts.training_seconds) if facts.training_seconds is not None else "",
         "Hardware": facts.hardware,

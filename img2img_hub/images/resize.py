@@ -9,6 +9,7 @@ Everything that a network sees is resized here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -24,6 +25,31 @@ _MOST_BETWEEN = 2**26  # pixels
 _VALID_SHARE = 0.5  # of the data below a pixel of a resized image, for it to have data
 
 AnImage = TypeVar("AnImage", Image.Image, Raster, AnyImage)
+Size = tuple[int, int]
+"""Width and height, in pixels."""
+
+
+def sides(size: int | Sequence[int]) -> Size:
+    """Width and height of what is said by one number for a square, or by two."""
+    if isinstance(size, int):
+        return size, size
+    width, height = size
+    return int(width), int(height)
+
+
+def in_words(size: int | Sequence[int], *, between: str = " ") -> str:
+    """ "256" of a square, else "900 300", as it is typed."""
+    width, height = sides(size)
+    return str(width) if width == height else f"{width}{between}{height}"
+
+
+def held(size: Size, *, least: Size, shorter: int | None = None) -> Size:
+    """The size nearest to ``size``, of its shape, that ``least`` fits into; its shorter side is ``shorter`` pixels, if
+    that is said and large enough."""
+    width, height = size
+    factor = 1.0 if shorter is None else shorter / min(size)
+    factor = max(factor, least[0] / width, least[1] / height)
+    return max(least[0], round(width * factor)), max(least[1], round(height * factor))
 
 
 def resized(image: AnImage, size: tuple[int, int]) -> AnImage:
@@ -36,12 +62,12 @@ def resized(image: AnImage, size: tuple[int, int]) -> AnImage:
     return replace(image, array=bands.transpose(1, 2, 0), valid=valid, georeference={})
 
 
-def training_array(image: AnyImage, *, load_size: int, kind: RasterKind | None = None) -> np.ndarray:
-    """``image`` at ``load_size`` x ``load_size``, as (channels, load_size, load_size) of its own type.
+def training_array(image: AnyImage, *, load_size: int | Size, kind: RasterKind | None = None) -> np.ndarray:
+    """``image`` at ``load_size``, for a square or (width, height), as (channels, height, width) of its own type.
 
     Of a kind of rasters with pixels without data, the last channel says where there is data, by 1.
     """
-    image = resized(image, (load_size, load_size))
+    image = resized(image, sides(load_size))
     if not isinstance(image, Raster):
         array = np.asarray(image)
         return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))

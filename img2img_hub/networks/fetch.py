@@ -55,6 +55,7 @@ def _knock(
     token: str | bool | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
+    **_others: Any,
 ) -> None:
     """Ask for a file that is not in the cache once, before the Hub's client asks for half a minute: what looks like an
     id is often a folder that was mistyped. Raises what `fetch` does."""

@@ -59,6 +59,13 @@ def fooling(logits: Logits, *, kind: AdversarialLoss, summed: bool = False) -> T
     return adversarial(logits, real=True, kind="wgangp" if kind == "hinge" else kind, summed=summed)
 
 
+def relativistic(logits: Tensor, others: Tensor, *, real: bool, kind: AdversarialLoss = "vanilla") -> Tensor:
+    """As `adversarial`, of how much more real than the mean of the `others`, which are of the other kind, each of the
+    `logits` is: the relativistic average discriminator (Jolicoeur-Martineau 2018; ESRGAN, arXiv 1809.00219, section
+    3.2)."""
+    return adversarial(logits - others.mean(), real=real, kind=kind)
+
+
 def feature_matching(fake: Stages, real: Stages) -> Tensor:
     """L1 between what a discriminator's stages make of fakes and of their targets, from which nothing is learnt: the
     mean over each stage, summed over stages, averaged over scales (pix2pixHD, arXiv 1711.11585, equation 4; SPADE)."""

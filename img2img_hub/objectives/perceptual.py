@@ -6,6 +6,7 @@ What looks is chosen by name, and nothing else is taken in its place: "vgg19" of
 downloaded once; "lite0" or "lite1", small networks whose weights come as packages; or a file with VGG19's weights.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,20 +24,37 @@ LITE_SCALE = 1 / 8
 """Their features are large: with this two photographs of different things are about 1 apart."""
 
 
+@dataclass(frozen=True)
+class Layers:
+    """Where VGG19's features are compared, and how."""
+
+    taps: tuple[str, ...] = vgg19.TAPS
+    weights: tuple[float, ...] = WEIGHTS
+    squared: bool = False
+    """By the mean squared difference in the place of the mean absolute one."""
+    normalise: bool = False
+
+
+PHOTOGRAPHS = Layers()
+"""As pix2pixHD and SPADE compare."""
+
+
 class PerceptualLoss(nn.Module):
-    """The weighted sum of the mean absolute differences between features of two images, a scalar.
+    """The weighted sum of the mean absolute, or squared, differences between features of two images, a scalar.
 
     In float32 under autocast, too. From the second image, the target, nothing is learnt.
 
     Args:
         extractor: (N, 1 or 3, H, W) in [-1, 1] -> as many features as there are weights.
         weights: one a feature.
+        squared: whether differences are.
     """
 
-    def __init__(self, extractor: nn.Module, weights: tuple[float, ...]) -> None:
+    def __init__(self, extractor: nn.Module, weights: tuple[float, ...], *, squared: bool = False) -> None:
         super().__init__()
         self.extractor = extractor
         self.weights = weights
+        self.distance = F.mse_loss if squared else F.l1_loss
 
     def forward(self, made: Tensor, target: Tensor) -> Tensor:
         """Of (N, 1 or 3, H, W) images in [-1, 1], of 16 pixels a side or more."""
@@ -44,15 +62,16 @@ class PerceptualLoss(nn.Module):
             with torch.no_grad():
                 wanted = self.extractor(target.float())
             found = self.extractor(made.float())
-            parts = [F.l1_loss(one, two) for one, two in zip(found, wanted, strict=True)]
+            parts = [self.distance(one, two) for one, two in zip(found, wanted, strict=True)]
             return torch.stack([weight * part for weight, part in zip(self.weights, parts, strict=True)]).sum()
 
 
-def make_perceptual(name: str, *, normalise: bool = False) -> PerceptualLoss:
+def make_perceptual(name: str, *, normalise: bool = False, layers: Layers = PHOTOGRAPHS) -> PerceptualLoss:
     """The loss that looks by `name`: "vgg19", "lite0", "lite1" or the path of a file with VGG19's weights.
 
     Args:
         normalise: show VGG19 images as ImageNet's were shown to it, see `Vgg19`. The others always see them so.
+        layers: of VGG19; the others compare as ever.
 
     Raises:
         ValueError: weights that cannot be had, with the ways out.
@@ -66,9 +85,9 @@ def make_perceptual(name: str, *, normalise: bool = False) -> PerceptualLoss:
             f"--perceptual takes vgg19, lite0, lite1, none or the path of a file with VGG19's weights, and "
             f"{name!r:.200} is none of them"
         )
-    return PerceptualLoss(
-        vgg19.load_vgg19(_vgg19_file() if name == "vgg19" else Path(name), normalise=normalise), WEIGHTS
-    )
+    file = _vgg19_file() if name == "vgg19" else Path(name)
+    network19 = vgg19.load_vgg19(file, taps=layers.taps, normalise=normalise or layers.normalise)
+    return PerceptualLoss(network19, layers.weights, squared=layers.squared)
 
 
 def _vgg19_file() -> Path:

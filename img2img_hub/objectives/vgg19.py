@@ -26,7 +26,8 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet'
 
 
 def _places() -> dict[str, int]:
-    """{"relu1_1": 0, …}: the number in torchvision's `features` of the convolution before each ReLU."""
+    """{"relu1_1": 0, …}: the number in torchvision's `features` of the convolution before each ReLU; what it is before
+    it is called conv1_1 and so on."""
     places, place = {}, 0
     for block, (_, count) in enumerate(_BLOCKS, start=1):
         for number in range(1, count + 1):
@@ -40,12 +41,13 @@ PLACES = _places()
 
 
 class Vgg19(nn.Module):
-    """(N, 1 or 3, H, W) in [-1, 1] -> the features behind the ReLUs named by `taps`, in their order, (N, C, h, w) each.
+    """(N, 1 or 3, H, W) in [-1, 1] -> the features behind the ReLUs (relu5_4), or before them (conv5_4), named by
+    `taps`, in their order, (N, C, h, w) each.
 
     It ends at the last of them: 13 convolutions and 12,944,960 parameters at relu5_1, which halves 4 times.
 
     Args:
-        taps: of relu1_1, relu1_2, relu2_1 … relu5_4.
+        taps: of relu1_1, relu1_2, relu2_1 … relu5_4, conv1_1 … conv5_4.
         normalise: shift and scale to ImageNet's mean and deviation first, as the weights were trained; the code of
             pix2pixHD and SPADE does not.
         channels: of the convolutions, if they are others than the paper's.
@@ -58,10 +60,11 @@ class Vgg19(nn.Module):
         self, taps: Sequence[str] = TAPS, *, normalise: bool = False, channels: Sequence[int] | None = None
     ) -> None:
         super().__init__()
-        if unknown := [tap for tap in taps if tap not in PLACES]:
+        behind = [tap.replace("conv", "relu") for tap in taps]
+        if unknown := [tap for tap, name in zip(taps, behind, strict=True) if name not in PLACES]:
             raise ValueError(f"VGG19 has the layers {', '.join(PLACES)}, got {unknown[0]!r}")
         self.taps = tuple(taps)
-        last = max(PLACES[tap] for tap in taps)
+        last = max(PLACES[name] for name in behind)
         self.layers = tuple(name for name, place in PLACES.items() if place <= last)
         widths = channels or [width for width, count in _BLOCKS for _ in range(count)]
         self.features = nn.ModuleDict()
@@ -81,7 +84,10 @@ class Vgg19(nn.Module):
         for name in self.layers:
             if name.endswith("_1") and name != "relu1_1":
                 values = F.max_pool2d(values, 2)
-            values = F.relu(self.features[str(PLACES[name])](values))
+            values = self.features[str(PLACES[name])](values)
+            if (before := name.replace("relu", "conv")) in self.taps:
+                found[before] = values
+            values = F.relu(values)
             if name in self.taps:
                 found[name] = values
         return [found[tap] for tap in self.taps]

@@ -3,27 +3,46 @@
     python -m img2img_hub convert latest_net_G.pth --output models/facades
 
 The file tells the network (official/file.py). What it does not tell is taken from the papers: U-Nets are pix2pix's,
-ResNets are CycleGAN's, antialiased ones are CUT's. What the channels of a label map are, no paper tells: that is asked.
+ResNets are CycleGAN's, antialiased ones are CUT's, RRDBNets ESRGAN's. What the channels of a label map are, no paper
+tells: that is asked.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from img2img_hub.data.samples.kinds import values_of
 from img2img_hub.families import FAMILIES
 from img2img_hub.hub.card import CardFacts, render_model_card
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
-from img2img_hub.networks import CoarseToFineGenerator, Generator, Network, SpadeGenerator, UNetGenerator
+from img2img_hub.networks import (
+    CoarseToFineGenerator,
+    CompactGenerator,
+    Generator,
+    ModifiedSRResNetGenerator,
+    Network,
+    RRDBGenerator,
+    SpadeGenerator,
+    UNetGenerator,
+)
 from img2img_hub.networks.blocks import Norm, NormStatistics
 from img2img_hub.networks.spade import Depth
 from img2img_hub.networks.style_encoder import STYLE_ENCODER
-from img2img_hub.official.file import CUT_SOURCE, HD_SOURCE, SOURCE, SPADE_SOURCE, read_official
+from img2img_hub.official.file import (
+    CUT_SOURCE,
+    HD_SOURCE,
+    SOURCE,
+    SPADE_SOURCE,
+    SR_SOURCE,
+    read_official,
+)
+from img2img_hub.official.interpolate import interpolate as mix
 from img2img_hub.translation.settings import SETTINGS_FILE, TranslationSettings
 
-Method = Literal["pix2pix", "cyclegan", "cut", "fastcut", "pix2pixhd", "spade"]
+Method = Literal["pix2pix", "cyclegan", "cut", "fastcut", "pix2pixhd", "spade", "srgan", "esrgan"]
+SUPER_RESOLUTION = (RRDBGenerator, CompactGenerator, ModifiedSRResNetGenerator)
 SPADE_LICENSE = "cc-by-nc-sa-4.0"
 FILES = ("config.json", "model.safetensors", SETTINGS_FILE, "README.md")  # of a converted generator
 
@@ -40,6 +59,8 @@ class Converted:
     """What it was trained with, in the words of its card, and whether somebody said so; "" without settings."""
     notes: tuple[str, ...]
     """What was dropped, filled in or assumed on the way, each one sentence without its full stop."""
+    mixed: tuple[Path, float] | None = None
+    """Another checkpoint whose weights are in it, and their share."""
 
 
 class Said(TypedDict, total=False):
@@ -54,6 +75,7 @@ class Said(TypedDict, total=False):
     family: Method | None
     norm_statistics: NormStatistics | None
     working_size: int | None
+    interpolate: tuple[str | Path, float] | None
 
 
 def convert_official(
@@ -68,6 +90,7 @@ def convert_official(
     family: Method | None = None,
     norm_statistics: NormStatistics | None = None,
     working_size: int | None = None,
+    interpolate: tuple[str | Path, float] | None = None,
 ) -> Converted:
     """Read a checkpoint of the original code and settle how it wants to be used.
 
@@ -77,24 +100,30 @@ def convert_official(
         edges: of a source of classes, whether its last channel marks where instances border (pix2pixHD, SPADE).
         unknown: of such a source, whether the channel behind the classes is of pixels of no class (SPADE).
         family: the method it was trained by. None: pix2pix for a U-Net, cyclegan for a ResNet, cut for an antialiased
-            one, pix2pixhd and spade for theirs.
-        norm_statistics: what batch norm normalises with. None: "running" for SPADE, else "image", as the originals'
-            test.py do.
+            one, pix2pixhd and spade for theirs, esrgan for an RRDBNet and the compact network, srgan for MSRResNet.
+        norm_statistics: what batch norm normalises with. None: "running" for SPADE and super-resolution, else "image",
+            as the originals' test.py do.
         working_size: side of the training images in pixels. None: 2**levels for a U-Net (256 for unet_256), 512 for
             pix2pixHD's global generator and twice that with each enhancer, 512 for SPADE of another depth than
-            "normal", else 256.
+            "normal", for super-resolution 256 pixels of the output, else 256.
+        interpolate: another checkpoint of the same architecture and its share, from 0 to 1, in each weight: what is
+            between two models, such as a general one and its twin that removes less noise.
 
     Raises:
         ValueError: the file is refused (see `read_official`), or an argument does not fit it, or is lacking.
     """
-    official = read_official(path, dropout=dropout, norm=norm, depth=depth, features=features)
+    shape: dict[str, Any] = {"dropout": dropout, "norm": norm, "depth": depth, "features": features}
+    official = read_official(path, **shape)
     network, notes = official.network, list(official.notes)
-    wishes = {"family": family, "norm_statistics": norm_statistics, "working_size": working_size}
-    wishes |= {"edges": edges, "unknown": unknown}
+    wishes: dict[str, Any] = {"family": family, "norm_statistics": norm_statistics, "working_size": working_size}
+    wishes |= {"edges": edges, "unknown": unknown, "interpolate": " ".join(map(str, interpolate or ())) or None}
     if not isinstance(network, Generator):
         if given := [f"{key} {value}" for key, value in wishes.items() if value is not None]:
             raise ValueError(f"{path} is a {type(network).__name__}, to which {given[0]} says nothing: leave it out")
         return Converted(network=network, settings=None, method="", notes=tuple(notes))
+    if interpolate is not None:
+        other = Path(interpolate[0])
+        notes += mix(official, read_official(other, **shape), share=interpolate[1], where=(Path(path), other))
     said = family is not None
     if family is None:
         family = _family_of(network)
@@ -113,6 +142,7 @@ def convert_official(
             norm_statistics=norm_statistics or FAMILIES[family].norm_statistics or "image",
             working_size=working_size,
             resize="fit" if network.knows_one_size else "native",
+            crop="native" if isinstance(network, SUPER_RESOLUTION) else "resize",
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -122,7 +152,8 @@ def convert_official(
             "of photos"
         )
     method = FAMILIES[family].title + ("" if said else ", as its network suggests (the file does not tell)")
-    return Converted(network=network, settings=settings, method=method, notes=tuple(notes))
+    mixed = None if interpolate is None else (Path(interpolate[0]), float(interpolate[1]))
+    return Converted(network=network, settings=settings, method=method, notes=tuple(notes), mixed=mixed)
 
 
 def _family_of(network: Network) -> Method:
@@ -130,6 +161,9 @@ def _family_of(network: Network) -> Method:
         UNetGenerator: "pix2pix",
         CoarseToFineGenerator: "pix2pixhd",
         SpadeGenerator: "spade",
+        RRDBGenerator: "esrgan",
+        CompactGenerator: "esrgan",
+        ModifiedSRResNetGenerator: "srgan",
     }
     return of_class.get(type(network), "cut" if network.config.get("antialias") else "cyclegan")
 
@@ -139,6 +173,8 @@ def _size_of(network: Generator) -> int:
         return network.multiple
     if isinstance(network, CoarseToFineGenerator):
         return 512 * 2 ** int(network.config["enhancers"])
+    if isinstance(network, SUPER_RESOLUTION):
+        return 256 // network.scale
     return 512 if network.config.get("depth", "normal") != "normal" else 256
 
 
@@ -216,11 +252,15 @@ def save_converted(converted: Converted, folder: str | Path, *, checkpoint: str 
 
 def _card(converted: Converted, settings: TranslationSettings, *, name: str, checkpoint: Path) -> str:
     """Where it comes from and what was assumed; nothing was measured, so there are no numbers."""
-    network, family = converted.network, FAMILIES[settings.family]
-    with checkpoint.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    network = converted.network
     spade, hd = isinstance(network, SpadeGenerator), isinstance(network, CoarseToFineGenerator)
     source = SPADE_SOURCE if spade else HD_SOURCE if hd else CUT_SOURCE if network.config.get("antialias") else SOURCE
+    source = SR_SOURCE if isinstance(network, SUPER_RESOLUTION) else source
+    files, whose = _said_of(checkpoint), "The weights are the file's own, in float32."
+    if converted.mixed is not None:
+        other, share = converted.mixed
+        files += f" and {_said_of(other)}"
+        whose = f"Each weight is {1 - share:.6g} of the first one's and {share:.6g} of the second one's, in float32."
     limits = "The file tells neither the data of the training nor its license, and nothing was measured here."
     if spade:
         limits += (
@@ -230,17 +270,23 @@ def _card(converted: Converted, settings: TranslationSettings, *, name: str, che
     notes = "".join(f"\n- {note[0].upper()}{note[1:]}." for note in converted.notes)
     facts = CardFacts(
         model_name=name,
-        family=family.name,
+        family=settings.family,
         method=converted.method,
         architecture=network.config,
         parameters=network.parameter_count,
         weights=(
-            f"Converted from `{checkpoint.name}` (SHA-256 `{digest}`), a checkpoint of the layout of the [original "
-            f"PyTorch code]({source}). The weights are the file's own, in float32.\n{notes}"
+            f"Converted from {files}, {'a checkpoint' if converted.mixed is None else 'checkpoints'} of the layout of "
+            f"the [original PyTorch code]({source}). {whose}\n{notes}"
         ).strip(),
         norm_statistics=settings.norm_statistics if network.config.get("norm") == "batch" else "",
         license=SPADE_LICENSE if spade else "",
         limitations=limits,
-        citation=family.paper,
+        citation=FAMILIES[settings.family].paper,
+        scale=getattr(network, "scale", 1),
     )
     return render_model_card(facts)
+
+
+def _said_of(checkpoint: Path) -> str:
+    with checkpoint.open("rb") as file:
+        return f"`{checkpoint.name}` (SHA-256 `{hashlib.file_digest(file, 'sha256').hexdigest()}`)"

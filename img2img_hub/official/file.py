@@ -1,9 +1,9 @@
-"""Checkpoints of the papers' own PyTorch code (pix2pix and CycleGAN, CUT, pix2pixHD, SPADE): read and write them.
+"""Checkpoints of the papers' own PyTorch code (pix2pix, CycleGAN, CUT, pix2pixHD, SPADE, ESRGAN): read and write them.
 
     python -c "from img2img_hub.official.file import read_official as r; print(r('latest_net_G.pth').network.config)"
 
-Such a file is a bare state dict: names and shapes are all that it says about its network (layouts.py). A file
-from anywhere is data, never code: it is unpickled as tensors and nothing else.
+Such a file is a state dict, bare or under a name: names and shapes are all that it says about its network
+(layouts.py). A file from anywhere is data, never code: it is unpickled as tensors and nothing else.
 """
 
 import io
@@ -27,12 +27,14 @@ from img2img_hub.networks.spade import Depth
 from img2img_hub.official.gaugan import BARE_NORM
 from img2img_hub.official.layout import Layout, State
 from img2img_hub.official.layouts import LAYOUTS, find_layout, layout_of, original_names
+from img2img_hub.official.super_resolution import KEYS
 
 SOURCE = "https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix"
 CUT_SOURCE = "https://github.com/taesungp/contrastive-unpaired-translation"
 
 HD_SOURCE = "https://github.com/NVIDIA/pix2pixHD"
 SPADE_SOURCE = "https://github.com/NVlabs/SPADE"
+SR_SOURCE = "https://github.com/XPixelGroup/BasicSR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ def read_official(
             contradicts what the file shows, or one that is lacking.
     """
     path = Path(path)
-    tensors = _read_tensors(path)
+    tensors, taken = _read_tensors(path)
     try:
         found, notes = _clean(tensors)
         layout = find_layout(found)
@@ -78,7 +80,7 @@ def read_official(
         network, filled = _load(layout, arguments, state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return Official(network=network, notes=(*notes, *mended, *more, *filled))
+    return Official(network=network, notes=(*taken, *notes, *mended, *more, *filled))
 
 
 def to_official(network: Network) -> OrderedDict[str, Tensor]:
@@ -114,15 +116,19 @@ def save_official(network: Network, path: str | Path) -> None:
     Folders are made if need be. Written under another name, then renamed: an interrupted run leaves no half file.
     """
     path, content = Path(path), io.BytesIO()
-    torch.save(to_official(network), content)  # not to the disk: where that is full, torch's own message says nothing
+    tensors, layout = to_official(network), layout_of(network)
+    assert layout is not None
+    # Not to the disk: where that is full, torch's own message says nothing.
+    torch.save({layout.under: tensors} if layout.under else tensors, content)
     write_bytes(path, content.getbuffer())
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """{name: tensor} of a file that holds that and nothing else; nothing in it is run."""
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """{name: tensor} of a file that holds that and nothing else, or holds it under one of `KEYS`; and notes. Nothing in
+    it is run."""
     if not path.is_file():
         what = "is a folder: name the .pth file in it" if path.is_dir() else "does not exist: check the spelling"
         raise ValueError(f"{path} {what}")
@@ -142,6 +148,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
                 f"{path} cannot be read as tensors ({type(error).__name__}): it is damaged, cut short or no PyTorch "
                 "checkpoint; get it anew"
             ) from None
+    notes = []
+    if isinstance(content, Mapping) and (held := [key for key in KEYS if isinstance(content.get(key), Mapping)]):
+        if len(held) > 1:
+            notes.append(f"its {held[0]}, the running averages of the weights, were taken, and its {held[1]} left out")
+        content = content[held[0]]
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path} holds no named tensors but a {type(content).__name__} ({content!s:.60})")
     for name, value in content.items():
@@ -152,7 +163,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             )
         if value.is_meta:
             raise ValueError(f"{path} holds {name!r:.60} without its values (a meta tensor): whoever made it has them")
-    return dict(content)
+    return dict(content), notes
 
 
 def _is_plain_tensor(value: Any) -> bool:

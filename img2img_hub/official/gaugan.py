@@ -17,7 +17,14 @@ from torch.nn import functional as F
 
 from img2img_hub.networks import MultiScaleDiscriminator, Network, SpadeGenerator, StyleEncoder
 from img2img_hub.networks.blocks import Norm
-from img2img_hub.official.layout import Layout, State, has_norm_weights, largest_numbers, layer_and_place
+from img2img_hub.official.layout import (
+    Layout,
+    State,
+    former_spectral,
+    has_norm_weights,
+    largest_numbers,
+    layer_and_place,
+)
 
 BARE_NORM = ".param_free_norm"
 """The end of the name of a batch norm that has no weight, but running averages."""
@@ -40,11 +47,6 @@ _OURS = {
     "beta": "mlp_beta",
     "mean": "fc_mu",
     "log_variance": "fc_var",
-}
-_SPECTRAL = {
-    "parametrizations.weight.original": "weight_orig",
-    "parametrizations.weight.0._u": "weight_u",
-    "parametrizations.weight.0._v": "weight_v",
 }
 
 
@@ -80,12 +82,6 @@ class _Gaugan(Layout):
     def order(self, theirs: str) -> Any:
         words = theirs.split(".")
         return [(1, _ORDER.index(word)) if word in _ORDER else (0, int(re.sub(r"\D", "", word))) for word in words]
-
-    def spectral(self, ours: str) -> str:
-        """The end of a name of ours as the original's."""
-        for end, theirs in _SPECTRAL.items():
-            ours = ours.replace(end, theirs)
-        return ours
 
 
 def _right_vector(weight: Tensor, u: Tensor, computed: Tensor | None) -> Tensor:
@@ -143,7 +139,7 @@ class SpadeGeneratorLayout(_Gaugan):
         return found, []
 
     def name(self, ours: str, network: Network) -> str:
-        part, *rest = self.spectral(ours).split(".")
+        part, *rest = former_spectral(ours).split(".")
         if part == "blocks":
             part = _BLOCKS[int(rest.pop(0))]
         return ".".join(_OURS.get(word, word) for word in (part, *rest))
@@ -178,7 +174,7 @@ class SpadeJudges(_Gaugan):
         return super()._norm_of(state, wanted or (None if has_norm_weights(state) else "instance"))
 
     def name(self, ours: str, network: Network) -> str:
-        _, scale, _, place, what = self.spectral(ours).split(".")
+        _, scale, _, place, what = former_spectral(ours).split(".")
         layer, inside = layer_and_place(int(place))
         last = layer == network.config["layers"] + 1
         return f"discriminator_{scale}.model{layer}.{'' if layer == 0 or last else '0.'}{inside}.{what}"
@@ -203,7 +199,7 @@ class StyleEncoderLayout(_Gaugan):
         return {}, []
 
     def name(self, ours: str, network: Network) -> str:
-        part, *rest = self.spectral(ours).split(".")
+        part, *rest = former_spectral(ours).split(".")
         if part == "layers":
             return f"layer{int(rest[0]) // 3 + 1}.0.{rest[-1]}"
         return ".".join(_OURS.get(word, word) for word in (part, *rest))

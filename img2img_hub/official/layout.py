@@ -22,6 +22,12 @@ ORIGINAL_DROPOUT = 0.5  # the only probability that the original code knows
 
 State = Mapping[str, Tensor]
 
+_SPECTRAL = {
+    "parametrizations.weight.original": "weight_orig",
+    "parametrizations.weight.0._u": "weight_u",
+    "parametrizations.weight.0._v": "weight_v",
+}
+
 
 class Layout:
     """One architecture in a state dict of the original."""
@@ -30,6 +36,8 @@ class Layout:
     mark: ClassVar[str]
     """A weight that tells it from the other layouts, with its kernel."""
     kernel: ClassVar[tuple[int, ...]]
+    under: ClassVar[str] = ""
+    """By what name the original's files hold the state dict; "" where it is all that they hold."""
     always_biased: ClassVar[tuple[int, ...]] = (-1,)
     """The convolutions that no norm follows, as far as the original gives them a bias whatever the norm."""
 
@@ -144,6 +152,13 @@ class Layout:
         if self.norm_bias(state) in state:
             return "instance", []
         return "none", ["neither norm weights nor their biases are in the file: it was trained without norm"]
+
+
+def former_spectral(ours: str) -> str:
+    """The end of a name of ours as PyTorch's former spectral norm has it."""
+    for end, theirs in _SPECTRAL.items():
+        ours = ours.replace(end, theirs)
+    return ours
 
 
 def has_norm_weights(state: State) -> bool:

@@ -2,7 +2,8 @@
 
     python -c "from img2img_hub.official.layouts import *; print(original_names(PixelDiscriminator()))"
 
-The layouts of pix2pix, CycleGAN and CUT, and of all the list. Those of pix2pixHD and SPADE have files of their own.
+The layouts of pix2pix, CycleGAN and CUT, and of all the list. Those of pix2pixHD, SPADE and
+super-resolution have files of their own.
 """
 
 import re
@@ -20,6 +21,7 @@ from img2img_hub.networks.blocks import Norm
 from img2img_hub.official.gaugan import SpadeGeneratorLayout, SpadeJudges, StyleEncoderLayout
 from img2img_hub.official.layout import ORIGINAL_DROPOUT, Layout, State, places_of
 from img2img_hub.official.pix2pixhd import CoarseToFine, InstanceEncoderLayout, ScalesApart, ScalesByLayer
+from img2img_hub.official.super_resolution import LAYOUTS_OF_SUPER_RESOLUTION
 
 _FEWEST_LEVELS = 5  # of an original U-Net: its code puts four around the innermost whatever it is told
 
@@ -160,6 +162,7 @@ class Heads(Layout):
 LAYOUTS: tuple[Layout, ...] = (
     *(UNet(), CoarseToFine(), InstanceEncoderLayout(), ResNet(), Patch(), Pixel(), Heads()),
     *(ScalesByLayer(), ScalesApart(), SpadeGeneratorLayout(), SpadeJudges(), StyleEncoderLayout()),
+    *LAYOUTS_OF_SUPER_RESOLUTION,
 )
 
 

@@ -28,18 +28,24 @@ from img2img_hub.training.state.checkpoints import describe_last
 
 def open_samples(data: ImageData | StreamedData, *, config: TrainConfig) -> TrainingDataset:
     """Jittered samples of the data; its length is that of an epoch, 0 for a stream that does not tell."""
-    load_size = config.jitter_size
-    jitter: Any = {"image_size": config.image_size, "load_size": load_size, "flip": config.flip, "seed": config.seed}
+    jitter: Any = {
+        "image_size": config.crop_size,
+        "load_size": config.jitter_size,
+        "flip": config.flip,
+        "seed": config.seed,
+        "native": config.crop == "native",
+    }
     if isinstance(data, StreamedData):
         return StreamedDataset(data, **jitter)
-    cache = open_cache(data, load_size=load_size, folder=config.cache_dir) if config.cache else None
+    keeps = config.cache and not jitter["native"]
+    cache = open_cache(data, load_size=jitter["load_size"], folder=config.cache_dir) if keeps else None
     return TrainingDataset(data, cache=cache, **jitter)
 
 
 def stop_cropping(dataset: TrainingDataset, *, config: TrainConfig, from_sample: int) -> None:
     """From this sample of the run on, resize images straight to the training size."""
-    kept = config.cache and not isinstance(dataset, StreamedDataset) and config.jitter_size != config.image_size
-    cache = open_cache(dataset.data, load_size=config.image_size, folder=config.cache_dir) if kept else None
+    kept = config.cache and not isinstance(dataset, StreamedDataset) and dataset.load_size != dataset.image_size
+    cache = open_cache(dataset.data, load_size=dataset.image_size, folder=config.cache_dir) if kept else None
     dataset.stop_cropping(from_sample=from_sample, cache=cache)
 
 

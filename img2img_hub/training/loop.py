@@ -98,7 +98,7 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
 
     # Networks, the same on every rank, and one optimizer a phase.
     channels = {"in_channels": train_data.in_channels, "out_channels": train_data.out_channels}
-    shape = {**channels, "image_size": config.image_size}
+    shape: dict[str, Any] = {**channels, "image_size": config.image_size}
     fresh = config.init_from is not None and checkpoint is None  # a checkpoint has all that it would bring
     networks: dict[str, nn.Module] = {}
     with suppress(ValueError) if fresh else nullcontext():  # what starts from other networks may get their shape yet
@@ -120,7 +120,9 @@ def _train(folder: RunFolder, accelerator: Accelerator) -> int | None:
     if batch_norm and accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
     plan = Plan.make(family, config, num_samples=len(dataset) or None, world_size=accelerator.num_processes)
-    if not family.jitter_in_decay and config.load_size is None:  # one that was given is the scale to train at
+    if (
+        not family.jitter_in_decay and config.load_size is None and config.crop == "resize"
+    ):  # one that was given is the scale to train at
         flat = plan.steps_before_decay(config) * plan.samples_per_step
         stop_cropping(dataset, config=config, from_sample=flat)
     averages = make_averages(family, config, networks=networks, accelerator=accelerator)

@@ -25,6 +25,7 @@ FORMAT_VERSION = 2  # 1 knew no inputs
 _FORMER = {"value_min": 0, "value_max": 255}  # before there were rasters, every file had these
 
 Resize = Literal["native", "fit"]
+Crop = Literal["resize", "native"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,9 @@ class TranslationSettings:
     resize: Resize = "native"
     """The better default: "native" pads an image and keeps its resolution, "fit" resizes it to
     working_size × working_size, as in training, and the result back."""
+    crop: Crop = "resize"
+    """What it was trained on: "resize", images squeezed to squares; "native", crops of images as they are, whose
+    own size is the one to measure it at."""
     reverse: str | None = None
     """The translator of the opposite direction: a Hub id, or the name of a folder beside this one."""
 
@@ -110,6 +114,7 @@ class TranslationSettings:
         _check_choice("norm_statistics", self.norm_statistics, get_args(NormStatistics))
         _check_whole("working_size", self.working_size, allowed=range(1, 8193))
         _check_choice("resize", self.resize, get_args(Resize))
+        _check_choice("crop", self.crop, get_args(Crop))
         if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
             raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
 
@@ -132,7 +137,9 @@ class TranslationSettings:
         for side in ("source_values", "target_values"):
             values: BandValues | None = getattr(self, side)
             known[side] = None if values is None else values.to_dict()
-        known.pop("output")  # which former versions refuse, like all that they do not know
+        for key in ("output", "crop"):  # which former versions refuse, like all that they do not know
+            if known[key] == getattr(type(self), key):
+                known.pop(key)
         return known if self.output is None else known | {"output": _said_of(self.output)}
 
     @classmethod

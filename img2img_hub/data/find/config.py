@@ -17,6 +17,8 @@ MAX_TARGET_CLASSES = 255
 """Of a label map that is made: a PNG with a palette holds so many, and what is of no class."""
 AUTO = "auto"
 """In the place of a palette's file: read it off the images."""
+Smaller = Literal["bicubic", "real"]
+"""How a source is made smaller than its target; data/samples/degradation.py does it."""
 Corruption = Literal["box", "free_form", "grayscale"]
 """What sources made of their targets lack; data/samples/masks.py does it."""
 
@@ -100,6 +102,10 @@ class DataConfig:
     corrupt: tuple[Corruption, ...] = ()
     """Pairs of one set of pictures, the targets: sources are made of them with a box or free-form strokes covered, or
     without colour (inpainting, repair, colourisation); several words add up."""
+    degradation: Literal["bicubic", "real", "none"] | None = None
+    """Of methods that enlarge: how the small pictures are made of one set of large ones. bicubic (papers); real, with
+    blur, noise and JPEG (Real-ESRGAN); none: the data are pairs of two sizes. Default: bicubic, where no source_column
+    is named."""
     in_channels: int | None = None
     """Bands of the sources: 1 reads pictures as grey; one more than colours, such as 4, takes alpha as a band. Default:
     what the files hold, 3 for 8-bit pictures."""
@@ -157,6 +163,11 @@ class DataConfig:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         self._check_kinds()
         self._check_that_they_agree()
+
+    def shrinks(self, scale: int) -> Smaller | None:
+        """How sources are made smaller than targets of `scale` times their size; None where they are in the data."""
+        said = self.degradation or ("none" if self.source_column or self.side_by_side else "bicubic")
+        return None if scale == 1 or said == "none" else said
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -49,6 +49,10 @@ class Needs:
             raise DataError(f"--columns names {unknown[0]}, which this method does not read: it reads {names}")
         if config.corrupt and (extras or target.scale != 1 or inputs != [SOURCE]):
             raise DataError("--corrupt makes sources of targets, which this method does not take: leave it out")
+        if config.degradation is not None and target.scale == 1:
+            raise DataError(
+                "--degradation is of methods that enlarge, and this one makes no larger images: leave it out"
+            )
         if inputs != [SOURCE]:
             config, sources = _declared(config, inputs)
         else:

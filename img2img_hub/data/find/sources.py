@@ -29,6 +29,7 @@ from img2img_hub.data.samples.kinds import KindError, side_kind
 from img2img_hub.data.samples.masks import Corrupter
 from img2img_hub.data.samples.opened import About, ImageData, PairedData, UnpairedData, problems
 from img2img_hub.data.samples.reading import Half, Images, SideBySide
+from img2img_hub.data.samples.smaller import Shrinker
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedData
 from img2img_hub.data.stream.waiting import say_it_shortly
@@ -223,7 +224,9 @@ def _find(
 ) -> tuple[Images, Images, dict[str, Stack], About]:
     """Sources and targets, what else training reads, and what is known of all."""
     first, config, where = opened[0], needs.config, split
-    corrupter = Corrupter(tuple(config.corrupt)) if config.corrupt else None
+    corrupter: Corrupter | Shrinker | None = Corrupter(tuple(config.corrupt)) if config.corrupt else None
+    if (how := config.shrinks(needs.target.scale)) is not None:
+        corrupter = Shrinker(how, needs.target.scale)
     if corrupter is not None:
         if channels[1] == 1 and "grayscale" in config.corrupt:
             raise DataError("--corrupt grayscale, but grey pictures have no colour to drop: type --out_channels 3")
@@ -279,7 +282,8 @@ def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, a
         if target_kind is not None:
             cure = ", or type --out_channels 3" if asked[1] is None and target_kind.bands != 3 else ""
             raise KindError(
-                f"{target.title} holds {target_kind.describe()}, and --corrupt takes 8-bit pictures: leave it out{cure}"
+                f"{target.title} holds {target_kind.describe()}, and {about.corrupter.flag} takes 8-bit pictures: "
+                f"leave it out{cure}"
             )
         return about
     in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")

@@ -42,10 +42,17 @@ class Corrupter:
 
     kinds: tuple[Corruption, ...]
 
+    flag = "--corrupt"
+
     @property
     def description(self) -> str:
         """ "a box covered and its colour dropped"."""
         return " and ".join(_IN_WORDS[kind] for kind in self.kinds)
+
+    @property
+    def as_source(self) -> str:
+        """What is said of each picture."""
+        return f"with {self.description} as its source"
 
     def channels(self, channels: int) -> int:
         """Bands of the source of a target with so many."""
@@ -66,6 +73,10 @@ class Corrupter:
         if mask is not None:
             source.paste((COVERED,) * len(source.getbands()), mask=mask)
         return source
+
+    def whole(self, target: Image.Image) -> Image.Image:
+        """What of a picture has a source: all of it."""
+        return target
 
     def _mask(self, width: int, height: int, random: np.random.Generator) -> Image.Image | None:
         """A picture of mode "1", white where something is covered; None where nothing ever is."""

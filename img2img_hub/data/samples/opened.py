@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import Image
 
-from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.kinds import side_values
 from img2img_hub.data.samples.masks import Corrupter
 from img2img_hub.data.samples.reading import Images
-from img2img_hub.data.samples.stack import Stack
+from img2img_hub.data.samples.smaller import Shrinker
+from img2img_hub.data.samples.stack import Stack, check_sizes, extra_images
 from img2img_hub.images.raster import AnyImage, RasterKind
+from img2img_hub.images.resize import Size
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 
@@ -49,7 +50,7 @@ class About:
     """Where targets are class numbers, what they are."""
     scale: int = 1
     """The targets' pixels for one of the sources, a side."""
-    corrupter: Corrupter | None = None
+    corrupter: Corrupter | Shrinker | None = None
     """What makes sources of targets, where there is one set of pictures."""
     notes: tuple[str, ...] = ()
     """What else there is to say: how partners were found, and how many images were left out."""
@@ -68,6 +69,10 @@ class Side(NamedTuple):
     """None for 8-bit pictures. Rasters with pixels without data have these as one more channel, 1 for data."""
     scale: int = 1
     """Its pixels for one of the sources."""
+
+    def size_of(self, sources: Size) -> Size:
+        """Of its images, (width, height) where the sources have this."""
+        return sources[0] * self.scale, sources[1] * self.scale
 
     @classmethod
     def of(cls, images: Images, rows: np.ndarray, *, bands: int, kind: RasterKind | None, scale: int = 1) -> Side:
@@ -163,7 +168,7 @@ class PairedData(_Opened):
     @property
     def description(self) -> str:
         if self.corrupter is not None:
-            made = f"each with {self.corrupter.description} as its source"
+            made = f"each {self.corrupter.as_source}"
             return f"{len(self)} pictures: {self._target.title}, {made}{self._notes}"
         others = "".join(f", {images.title} ({name})" for name, images in self._extras.items())
         pairs = f"{self._source.title} (source) and {self._target.title} (target){others}"
@@ -194,7 +199,8 @@ class PairedData(_Opened):
     def target(self, index: int) -> AnyImage:
         """Target ``index``, "RGB" or, with ``out_channels=1``, "L", or a raster."""
         about = self.about
-        return self._target.read(int(self._rows[index]), channels=about.out_channels, kind=about.target_kind)
+        target = self._target.read(int(self._rows[index]), channels=about.out_channels, kind=about.target_kind)
+        return target if self.corrupter is None else self.corrupter.whole(cast(Image.Image, target))
 
     def pair(self, index: int) -> tuple[AnyImage, AnyImage]:
         """Source and target ``index``. Raises DataError where their sizes differ."""
@@ -224,24 +230,6 @@ class PairedData(_Opened):
             about=replace(self.about, split=split or self.split),
             extras=self._extras,
         )
-
-
-def check_sizes(source: AnyImage, other: AnyImage, *, scale: int, where: tuple[str, str]) -> None:
-    """Refuse a partner that is not ``scale`` times as large. Raises DataError that names both."""
-    if other.size == (source.width * scale, source.height * scale):
-        return
-    sizes = [f"{name} is {image.width}x{image.height}" for name, image in zip(where, (source, other), strict=True)]
-    if scale == 1:
-        raise DataError(f"a pair has two sizes: {', '.join(sizes)}: resize or delete them")
-    raise DataError(f"{', '.join(sizes)}, which is not {scale} times the size: resize or delete them")
-
-
-def extra_images(extras: Mapping[str, Stack], row: Any, source: AnyImage, *, where: str) -> Iterator[AnyImage]:
-    """What else training reads of a row. Raises DataError where one is of another size than the source's and its."""
-    for images in extras.values():
-        image = images.read(row, channels=images.channels, kind=images.whole)
-        check_sizes(source, image, scale=images.scale, where=(where, images.where(row)))
-        yield image
 
 
 def _of_stack(images: Stack, rows: np.ndarray) -> Side:

@@ -6,10 +6,10 @@ python -m img2img_hub check-data --dataset rooms --source_column rgb depth --tar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.reading import Half, Images
@@ -165,3 +165,21 @@ def lists_of(images: Images) -> list[Images]:
     if isinstance(images, Stack):
         return [each for part in images.parts.values() for each in lists_of(part)]
     return [images]
+
+
+def check_sizes(source: AnyImage, other: AnyImage, *, scale: int, where: tuple[str, str]) -> None:
+    """Refuse a partner that is not ``scale`` times as large. Raises DataError that names both."""
+    if other.size == (source.width * scale, source.height * scale):
+        return
+    sizes = [f"{name} is {image.width}x{image.height}" for name, image in zip(where, (source, other), strict=True)]
+    if scale == 1:
+        raise DataError(f"a pair has two sizes: {', '.join(sizes)}: resize or delete them")
+    raise DataError(f"{', '.join(sizes)}, which is not {scale} times the size: resize or delete them")
+
+
+def extra_images(extras: Mapping[str, Stack], row: Any, source: AnyImage, *, where: str) -> Iterator[AnyImage]:
+    """What else training reads of a row. Raises DataError where one is of another size than the source's and its."""
+    for images in extras.values():
+        image = images.read(row, channels=images.channels, kind=images.whole)
+        check_sizes(source, image, scale=images.scale, where=(where, images.where(row)))
+        yield image

@@ -25,6 +25,9 @@ from torch.utils.data import Dataset, Sampler
 from img2img_hub.data.cache.resized import ResizedImages
 from img2img_hub.data.find.sources import ImageData, PairedData
 from img2img_hub.data.samples.masks import Corrupter
+from img2img_hub.data.samples.native import NativeImages
+from img2img_hub.data.samples.smaller import Shrinker
+from img2img_hub.images.resize import Size, sides
 
 # The first number of every seed, so that no two kinds of draw share a stream of random numbers.
 _JITTER_STREAM, _ORDER_STREAM = 1, 2
@@ -40,46 +43,57 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
     Beside rasters that have pixels without data, which are 0 in all bands, stands "source_valid" or "target_valid",
     (1, H, W), 1 where there is data and 0 elsewhere.
 
-    As both papers do: resize to ``load_size`` x ``load_size`` (bicubic), crop ``image_size`` x ``image_size`` at
-    random, flip left-right every other time. All images of a pair get the same draw, each at its scale; a source that
-    is made of its target (``DataConfig.corrupt``) is made of the crop, anew every time. Without pairs the source goes
-    by index, the target is drawn at random, and each has a draw of its own; an epoch is as long as the longer side.
+    As both papers do: resize to ``load_size`` (bicubic), crop ``image_size`` at random, flip left-right every other
+    time. With ``native`` images keep their shape and, without a ``load_size``, their resolution. All images of a pair
+    get the same draw, each at its scale; a source that is made of its target (``DataConfig.corrupt``) is made of the
+    crop, anew every time. Without pairs the source goes by index, the target is drawn at random, and each has a draw of
+    its own; an epoch is as long as the longer side.
 
     Args:
         data: what ``open_data`` gave.
-        image_size: pixels, width and height of a sample.
-        load_size: pixels, size before the crop; equal to ``image_size`` for no crop.
+        image_size: pixels of a sample, of a square or (width, height); of a target so many times as its scale says.
+        load_size: pixels, size before the crop; equal to ``image_size`` for no crop. With ``native`` that of the
+            shorter side, or None for images as they are.
         flip: whether to mirror left-right with probability one half.
         seed: 0 or more.
         cache: what ``open_cache`` gave for the same data and ``load_size``; None to decode every image anew. The
             samples are the same to the last bit.
+        native: crop images at their own shape.
     """
 
     def __init__(
         self,
         data: ImageData,
         *,
-        image_size: int,
-        load_size: int,
+        image_size: int | Size,
+        load_size: int | Size | None,
         flip: bool,
         seed: int,
         cache: ResizedImages | None = None,
+        native: bool = False,
     ) -> None:
-        if image_size < 1 or load_size < image_size:
+        self.image_size, self.native = sides(image_size), native
+        self.load_size = None if load_size is None else sides(load_size)
+        if min(self.image_size) < 1 or not (native or (self.load_size and _fits(self.image_size, self.load_size))):
             raise ValueError(
                 f"load_size {load_size} is smaller than image_size {image_size}, so that no crop fits: "
-                f"use a load_size of {max(image_size, 1)} or more"
+                f"use a load_size of {image_size} or more"
             )
-        if cache is not None and (cache.data is not data or cache.load_size != load_size):
+        if cache is not None and (native or cache.data is not data or cache.load_size != self.load_size):
             raise ValueError("cache is of other data or another load_size: give it the open_cache of these")
         self.data = data
-        self.images = cache or ResizedImages(data, load_size=load_size)
-        self.image_size = image_size
-        self.load_size = load_size
+        self.images = cache or self._images()
         self.flip = flip
         self.seed = seed
         self._values, self._scales = data.values_by_slot, data.scales  # read now, not in every worker
-        self._uncropped, self._uncropped_from = self.images, sys.maxsize
+        self._uncropped: ResizedImages | NativeImages = self.images
+        self._uncropped_from = sys.maxsize
+
+    def _images(self) -> ResizedImages | NativeImages:
+        if not self.native:
+            assert self.load_size is not None
+            return ResizedImages(self.data, load_size=self.load_size)
+        return NativeImages(self.data, least=self.image_size, shorter=self.load_size and min(self.load_size))
 
     def stop_cropping(self, *, from_sample: int, cache: ResizedImages | None = None) -> None:
         """From the epoch on that begins with this sample of the run, or as the next one, resize images straight to
@@ -107,9 +121,9 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         return source | self._side("target", images.target(target_index), random)
 
     def _row(
-        self, row: Sequence[np.ndarray], random: np.random.Generator, corrupter: Corrupter | None
+        self, row: Sequence[np.ndarray], random: np.random.Generator, corrupter: Corrupter | Shrinker | None
     ) -> dict[str, Tensor]:
-        draw = self._draw(row[0], random)
+        draw = self._draw(row[0], random, scale=self._scales["target"] if corrupter is not None else 1)
         if corrupter is not None:
             wanted = self._side("target", row[1], draw)
             return {"source": corrupter.of_sample(wanted["target"], random)} | wanted
@@ -125,8 +139,9 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         if isinstance(draw, np.random.Generator):
             draw = self._draw(pixels, draw)
         values, scale = self._values[name], self._scales.get(name, 1)
-        left, top, side, mirror = scale * draw[0], scale * draw[1], scale * self.image_size, draw[2]
-        window = pixels[:, top : top + side, left : left + side]
+        left, top, mirror = scale * draw[0], scale * draw[1], draw[2]
+        width, height = scale * self.image_size[0], scale * self.image_size[1]
+        window = pixels[:, top : top + height, left : left + width]
         if values is None:
             return {name: _picture(window, mirror=mirror)}
         window = window[:, :, ::-1] if mirror else window
@@ -155,9 +170,20 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
             batch[name] = values.joined(seen, numbers, valid=None if valid is None else valid > 0)
         return batch
 
-    def _draw(self, pixels: np.ndarray, random: np.random.Generator) -> tuple[int, int, bool]:
-        left, top = (int(value) for value in random.integers(pixels.shape[-1] - self.image_size + 1, size=2))
+    def _draw(self, pixels: np.ndarray, random: np.random.Generator, *, scale: int = 1) -> tuple[int, int, bool]:
+        """Where a crop begins, in pixels of a source; scale: those of `pixels` for one of these."""
+        across, down = (
+            whole // scale - own + 1 for whole, own in zip(pixels.shape[:0:-1], self.image_size, strict=True)
+        )
+        if across == down:  # in one go, as runs of square images have always drawn
+            left, top = (int(value) for value in random.integers(across, size=2))
+        else:
+            left, top = int(random.integers(across)), int(random.integers(down))
         return left, top, bool(random.random() < 0.5) and self.flip
+
+
+def _fits(inner: Size, outer: Size) -> bool:
+    return inner[0] <= outer[0] and inner[1] <= outer[1]
 
 
 def _picture(window: np.ndarray, *, mirror: bool) -> Tensor:

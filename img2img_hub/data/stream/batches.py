@@ -10,22 +10,27 @@ Samples travel to the worker processes as what they are asked for by: encoded, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from img2img_hub.data.samples.native import native_arrays
 from img2img_hub.data.samples.transforms import Steps, TrainingDataset
 from img2img_hub.data.stream.streaming import Sample, StreamedData
+from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.resize import training_array
 
 _STREAM_JITTER = 5  # the first number of the seed; transforms.py, sources.py and streaming.py have the other streams
 _READ_AHEAD = 64  # samples, so that training need not wait while the next part of a file is fetched
+_NOTHING = SimpleNamespace(description="")
 _PATIENCE = 5.0  # seconds for a read under way to end
 
 
@@ -38,8 +43,11 @@ class StreamedDataset(TrainingDataset):
 
     data: StreamedData  # type: ignore[assignment]
 
-    def __init__(self, data: StreamedData, *, image_size: int, load_size: int, flip: bool, seed: int) -> None:
-        super().__init__(data, image_size=image_size, load_size=load_size, flip=flip, seed=seed)  # type: ignore[arg-type]
+    def __init__(self, data: StreamedData, **jitter: Any) -> None:
+        super().__init__(data, **jitter)  # type: ignore[arg-type]
+
+    def _images(self) -> Any:
+        return _NOTHING  # is kept
 
     def __len__(self) -> int:
         """Samples in an epoch; 0 where that is not known."""
@@ -48,14 +56,36 @@ class StreamedDataset(TrainingDataset):
     def __getitem__(self, sample: Sample) -> dict[str, Tensor]:  # type: ignore[override]
         random = np.random.default_rng([_STREAM_JITTER, self.seed, sample[0]])
         images = self.data.images(sample)
-        size = self.image_size if sample[0] >= self._uncropped_from else self.load_size
+        uncropped = sample[0] >= self._uncropped_from
+        scales = list(self.data.scales.values())
         if self.data.corrupter is not None:
-            return self._row([training_array(images[1], load_size=size)] * 2, random, self.data.corrupter)
-        of_each = zip(images, self.data.kinds, self.data.scales.values(), strict=True)
-        row = [training_array(image, load_size=size * scale, kind=kind) for image, kind, scale in of_each]
+            (target,) = self._arrays(images[1:], [None], [self.data.scales["target"]], uncropped=uncropped)
+            return self._row([target, target], random, self.data.corrupter)
         if self.data.paired:
+            row = self._arrays(images, self.data.kinds, scales, uncropped=uncropped)
             return self._row(row, random, self.data.corrupter)
-        return self._side("source", row[0], random) | self._side("target", row[1], random)
+        each = zip(images, self.data.kinds, strict=True)
+        source, target = (self._arrays([image], [kind], [1], uncropped=uncropped)[0] for image, kind in each)
+        return self._side("source", source, random) | self._side("target", target, random)
+
+    def _arrays(
+        self,
+        images: Sequence[AnyImage],
+        kinds: Sequence[RasterKind | None],
+        scales: Sequence[int],
+        *,
+        uncropped: bool,
+    ) -> Sequence[np.ndarray]:
+        """The pixels of images of one row."""
+        if self.native:
+            shorter = self.load_size and min(self.load_size)
+            return native_arrays(images, kinds, scales, least=self.image_size, shorter=shorter)
+        size = self.image_size if uncropped or self.load_size is None else self.load_size
+        of_each = zip(images, kinds, scales, strict=True)
+        return [
+            training_array(image, load_size=(size[0] * scale, size[1] * scale), kind=kind)
+            for image, kind, scale in of_each
+        ]
 
     def stop_cropping(self, *, from_sample: int, cache: object = None) -> None:
         """As of TrainingDataset, from this sample of the run on."""

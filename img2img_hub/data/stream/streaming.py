@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from img2img_hub.data.find.config import DataError, reason
-from img2img_hub.data.samples.opened import About, ImageData, check_sizes, extra_images
+from img2img_hub.data.samples.opened import About, ImageData
 from img2img_hub.data.samples.reading import Images
-from img2img_hub.data.samples.stack import Stack
+from img2img_hub.data.samples.stack import Stack, check_sizes, extra_images
 from img2img_hub.data.stream.columns import Row, StreamedColumn, cell, columns_of
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.values import BandValues
@@ -77,7 +77,7 @@ class StreamedData:
     def description(self) -> str:
         count = "" if self.num_samples is None else f"{self.num_samples} "
         if self.corrupter is not None:
-            made = f"each with {self.corrupter.description} as its source"
+            made = f"each {self.corrupter.as_source}"
             return f"a stream of {count}pictures: {self._target.title}, {made}"
         what = "pairs" if self.paired else "unpaired images"
         return f"a stream of {count}{what}: {self._source.title} (source) and {self._target.title} (target)"

@@ -1,5 +1,5 @@
-"""Numbers that compare images: with their targets (fidelity.py), as sets (wasserstein.py), or by what a network sees in
-them (features.py); and label maps by their classes (classes.py).
+"""Numbers that compare images: with their targets (fidelity.py, and luma.py as tables of super-resolution do), as sets
+(wasserstein.py), or by what a network sees in them (features.py); and label maps by their classes (classes.py).
 
     python -c "import torch, img2img_hub.evaluation.metrics as m; print(m.ssim(*torch.rand(2, 1, 3, 64, 64)))"
 
@@ -10,6 +10,7 @@ number of a card comes out again on any machine. The networks are in evaluation/
 from img2img_hub.evaluation.metrics.classes import CLASS_METRICS, confusion, of_classes
 from img2img_hub.evaluation.metrics.features import feature_difference, frechet_distance, kernel_distance
 from img2img_hub.evaluation.metrics.fidelity import l1, ms_ssim, psnr, ssim, ssim_and_ms_ssim
+from img2img_hub.evaluation.metrics.luma import psnr_y, ssim_y
 from img2img_hub.evaluation.metrics.table import METRICS, Metric, metric_names, ordered
 from img2img_hub.evaluation.metrics.wasserstein import PatchSample, sliced_wasserstein
 
@@ -28,7 +29,9 @@ __all__ = [
     "of_classes",
     "ordered",
     "psnr",
+    "psnr_y",
     "sliced_wasserstein",
     "ssim",
     "ssim_and_ms_ssim",
+    "ssim_y",
 ]

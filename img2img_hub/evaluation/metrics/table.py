@@ -23,6 +23,7 @@ class _Metrics(dict[str, Metric]):
         raise KeyError(name)
 
 
+_LUMA = "luminance of BT.601, border cropped"  # and so no number of RGB: tables of super-resolution are of it
 _TARGET, _SOURCE = "translated sources against real targets", "translated targets against real sources"
 
 
@@ -41,6 +42,8 @@ METRICS = _Metrics(
         "psnr": Metric("PSNR", "dB", higher_is_better=True, digits=2),
         "ssim": Metric("SSIM", "at most 1", higher_is_better=True),
         "ms_ssim": Metric("MS-SSIM", "0–1", higher_is_better=True),
+        "psnr_y": Metric("PSNR-Y", f"dB, {_LUMA}", higher_is_better=True, digits=2),
+        "ssim_y": Metric("SSIM-Y", f"at most 1, {_LUMA}", higher_is_better=True),
         "lpips": Metric("LPIPS", "AlexNet"),
         "cycle_l1_source": Metric("cycle L1, source", "there and back, values in 0–1"),
         "cycle_l1_target": Metric("cycle L1, target", "there and back, values in 0–1"),
@@ -67,7 +70,7 @@ def ordered(extra: Iterable[str]) -> list[str]:
 
 
 def metric_names(
-    *, paired: bool, cycles: bool = True, extra: Iterable[str] = (), own: Iterable[str] = ()
+    *, paired: bool, cycles: bool = True, extra: Iterable[str] = (), own: Iterable[str] = (), luma: bool = False
 ) -> tuple[str, ...]:
     """What an evaluation gives, in its order, where `extra` (some of lpips, fid, kid, pd_lite0, fd_lite0, kd_lite0)
     could be loaded; pd_lite0 is of pairs alone.
@@ -75,6 +78,7 @@ def metric_names(
     Args:
         cycles: unpaired data are translated there and back; without it nothing is made of targets.
         own: the family's (`Family.metrics`), which pairs have.
+        luma: whether pictures are made larger, of which pairs have PSNR-Y and SSIM-Y.
 
     Raises:
         ValueError: lpips without pairs.
@@ -89,5 +93,6 @@ def metric_names(
     of_pairs = [kind for kind in extra if kind == "lpips" or kind.startswith("pd_")]
     kinds = ("swd", *(kind for kind in extra if kind not in of_pairs))
     first = ["l1", "psnr", "ssim", "ms_ssim"] if paired else ["cycle_l1_source", "cycle_l1_target"] if cycles else []
+    first += ["psnr_y", "ssim_y"] if paired and luma else []
     sets = (f"{kind}_{side}" for side in sides for kind in kinds)
     return (*first, *(of_pairs if paired else ()), *sets, *(own if paired else ()))

@@ -52,13 +52,16 @@ class PatchSample:
     Args:
         num_images: how many images will be added.
         seed: of the positions and directions.
+        varied: images may have several sizes; levels that not all of them have are left out. Positions are drawn for
+            each image by itself, so that a number is another one than without.
     """
 
-    def __init__(self, num_images: int, *, seed: int = 0) -> None:
+    def __init__(self, num_images: int, *, seed: int = 0, varied: bool = False) -> None:
         if num_images < 1:
             raise ValueError("the sliced Wasserstein distance needs at least one image in each set")
         self.seed = seed
         self.num_images = num_images
+        self.varied = varied
         # Rounded up; the surplus is dropped at random in the end.
         self._per_image = min(PATCHES_PER_IMAGE, -(-MAX_PATCHES // num_images))
         self._shape: tuple[int, ...] = ()
@@ -79,13 +82,16 @@ class PatchSample:
             raise ValueError(
                 f"a (C, H, W) image of at least {PATCH}×{PATCH} pixels is needed, got {tuple(image.shape)}"
             )
-        if self._shape and tuple(image.shape) != self._shape:
+        if self._shape and tuple(image.shape) != self._shape and not self.varied:
             raise ValueError(f"all images of a set must have one shape: {self._shape} and now {tuple(image.shape)}")
         index = self._drawn if index is None else index
         if index < self._drawn:
             raise ValueError(f"images must be added in their order, got {index} after {self._drawn - 1}")
         self._shape = tuple(image.shape)
         pyramid = _laplacian_pyramid(image.detach().cpu().double()[None])
+        if self.varied:
+            self._generator = torch.Generator().manual_seed((self.seed * 1_000_003 + index) % 2**63)
+            self._drawn = index
         while self._drawn <= index:
             positions = [[self._draw(side) for side in level.shape[-2:]] for level in pyramid]
             self._drawn += 1
@@ -99,12 +105,13 @@ class PatchSample:
 
     def distance(self, other: "PatchSample") -> float:
         """The sliced Wasserstein distance to another set of images of the same shape."""
-        if self._shape != other._shape or not self._shape:
+        if (self._shape != other._shape and not self.varied) or not self._shape:
             raise ValueError(f"two sets of images of the same shape are needed, got {self._shape} and {other._shape}")
         if self.seed != other.seed:
             raise ValueError(f"two sets sampled with the same seed are needed, got {self.seed} and {other.seed}")
         distances = []
-        for level in range(len(next(iter(self.patches.values())))):
+        levels = min(len(patches) for sample in (self, other) for patches in sample.patches.values())
+        for level in range(levels):
             generator = torch.Generator().manual_seed(self.seed)
             first, second = self._level(level), other._level(level)
             count = min(len(first), len(second))

@@ -81,7 +81,8 @@ class Generators:
             source_values=source_values,
             target_values=target_values,
             norm_statistics=self._norm_statistics(network),
-            working_size=self.config.working_size or self.config.image_size,
+            working_size=self.config.seen_size,
+            crop="native" if self.config.measures_natively else "resize",
             resize="fit" if network.knows_one_size else "native",
             reverse=reverse,
         )

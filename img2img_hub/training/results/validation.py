@@ -48,7 +48,8 @@ class Evaluation:
         self.accelerator = accelerator
         self.train_data = run.train_data
         self.data = run.validation_data
-        self.size = config.working_size or config.image_size  # as `evaluate` takes it of the finished generator
+        # As `evaluate` takes it of the finished generator.
+        self.size = None if config.measures_natively else config.seen_size
         cycles = self.family.has_cycles
         self._check_names()
         # Weights are downloaded now, not after hours: by one process of a machine, then found by the others.
@@ -56,7 +57,7 @@ class Evaluation:
             self.perceptual = Perceptual(
                 config.extra_metrics,
                 features=config.perceptual_features,
-                image_size=self.size,
+                image_size=self.size or config.seen_size,
                 bands={self.train_data.out_channels} | ({self.train_data.in_channels} if cycles else set()),
                 device=accelerator.device,
             )
@@ -69,7 +70,8 @@ class Evaluation:
     def _metric_names(self, extra: Sequence[str]) -> tuple[str, ...]:
         family = self.family
         own = (*family.metrics, *(CLASS_METRICS if self.train_data.about.output is not None else ()))
-        return metric_names(paired=family.paired, cycles=family.has_cycles, extra=extra, own=own)
+        luma = self.train_data.about.scale > 1
+        return metric_names(paired=family.paired, cycles=family.has_cycles, extra=extra, own=own, luma=luma)
 
     def _check_names(self) -> None:
         config, best = self.config, self.config.best_metric

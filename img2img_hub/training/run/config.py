@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 import tyro
 
 from img2img_hub.families import Family
+from img2img_hub.images.resize import Size, sides
+from img2img_hub.translation.settings import Crop
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
 MixedPrecision = Literal["no", "bf16", "fp16"]
@@ -32,6 +34,8 @@ RUN_DEFAULTS = {
     "num_epochs": 200,
     "decay_epochs": 100,
     "batch_size": 1,
+    "image_size": 256,
+    "crop": "resize",
     "learning_rate": 2e-4,
     "adam_beta1": 0.5,
     "adam_beta2": 0.999,
@@ -56,13 +60,17 @@ class TrainConfig:
     """Images a process and micro-batch."""
     gradient_accumulation_steps: int = 1
     """Micro-batches a step; multiplies the batch size at the same memory."""
-    image_size: int = 256
-    """Pixels, width and height of a training crop."""
+    image_size: int | tuple[int, int] = OF_THE_FAMILY
+    """Pixels of a training crop, of the source where the target is larger: of a square, or WIDTH HEIGHT."""
+    crop: Crop = OF_THE_FAMILY
+    """What crops are of: resize, images squeezed to load_size, whatever their shape (papers); native, images as they
+    are, or, with load_size, with so many pixels at the shorter side. Then validation is at their own shape, too."""
     load_size: int | None = None
-    """Pixels, size before the random crop (None: 286/256 of image_size, as both papers have it)."""
+    """Pixels, size before the random crop, of the shorter side where image_size is no square (None: 286/256 of
+    image_size, as both papers have it; with native crops the image's own)."""
     working_size: Free[int | None] = None
-    """Pixels a side at which finished generators see a whole image (None: image_size). Where small crops of large
-    images are trained on, give load_size, for objects have that scale in training."""
+    """Pixels a side at which finished generators see a whole image (None: image_size, its longer side). Where small
+    crops of large images are trained on, give load_size, for objects have that scale in training."""
     cache: Free[bool] = True
     """Decode and resize every image once and keep the pixels in a file that is mapped into memory."""
     cache_dir: Free[str | None] = None
@@ -181,7 +189,6 @@ class TrainConfig:
             "learning_rate_warmup_steps": 0,
             "batch_size": 1,
             "gradient_accumulation_steps": 1,
-            "image_size": 16,
             "seed": 0,
             "num_workers": 0,
             "log_steps": 1,
@@ -204,7 +211,9 @@ class TrainConfig:
             raise ValueError(f"--cpu_threads {self.cpu_threads} is in threads; more than 1024 are refused")
         if self.seed >= 2**31:
             raise ValueError(f"--seed must be below 2147483648, got {self.seed}")
-        choices = {"save_dtype": SaveDtype, "learning_rate_policy": LearningRatePolicy}
+        choices: dict[str, Any] = {"save_dtype": SaveDtype, "learning_rate_policy": LearningRatePolicy}
+        if self.crop is not OF_THE_FAMILY:
+            choices["crop"] = Crop
         if self.mixed_precision is not None:
             choices["mixed_precision"] = MixedPrecision
         for name, kind in choices.items():
@@ -223,14 +232,10 @@ class TrainConfig:
             )
         if not self.output_dir.strip():
             raise ValueError("--output_dir is empty: name the folder that the run writes to")
-        for name in ("image_size", "load_size", "working_size"):
+        for name in ("load_size", "working_size"):
             if (getattr(self, name) or 0) > 8192:
                 raise ValueError(f"--{name} {getattr(self, name)} is in pixels a side; more than 8192 is refused")
-        if self.load_size is not None and self.load_size < self.image_size:
-            raise ValueError(
-                f"--load_size {self.load_size} is smaller than --image_size {self.image_size}: no crop fits; "
-                "give a load_size of at least image_size"
-            )
+        self._check_image_size()
         for name in ("learning_rate", "discriminator_learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -250,10 +255,29 @@ class TrainConfig:
         if self.push_every is not None and not self.push_to_hub:
             raise ValueError(f"--push_every {self.push_every} does nothing without --push_to_hub: add it")
 
+    def _check_image_size(self) -> None:
+        size = self.image_size
+        if size is OF_THE_FAMILY:
+            return
+        both = (size,) if isinstance(size, int) else tuple(size)  # a list out of a JSON file
+        said = " ".join(map(str, both))
+        if len(both) not in (1, 2) or not all(isinstance(side, int) for side in both):
+            raise ValueError(f"--image_size takes one number, or WIDTH HEIGHT, got {said}")
+        if min(both) < 16:
+            raise ValueError(f"--image_size must be 16 or more, got {said}")
+        if max(both) > 8192:
+            raise ValueError(f"--image_size {said} is in pixels a side; more than 8192 is refused")
+        object.__setattr__(self, "image_size", both[0] if len(set(both)) == 1 else both)
+        if self.load_size is not None and self.load_size < min(both):
+            raise ValueError(
+                f"--load_size {self.load_size} is smaller than --image_size {said}: no crop fits; "
+                "give a load_size of at least image_size"
+            )
+
     @classmethod
     def defaults_of(cls, family: Family | type[Family], *, num_epochs: int | None = None) -> dict[str, Any]:
         """What fields are in a run of this family that are not given; num_epochs: where this is."""
-        own = RUN_DEFAULTS | family.run_defaults
+        own: dict[str, Any] = RUN_DEFAULTS | family.run_defaults
         if num_epochs is not None:
             own["decay_epochs"] = round(num_epochs * own["decay_epochs"] / own["num_epochs"])
         return own
@@ -264,9 +288,29 @@ class TrainConfig:
         return replace(self, **{key: value for key, value in own.items() if getattr(self, key) is OF_THE_FAMILY})
 
     @property
-    def jitter_size(self) -> int:
-        """Pixels a side before the random crop; 286 for the papers' 256."""
-        return self.load_size or round(self.image_size * 286 / 256)
+    def crop_size(self) -> Size:
+        """Width and height of a crop."""
+        return sides(self.image_size)
+
+    @property
+    def jitter_size(self) -> Size | None:
+        """Width and height before the random crop, 286 for the papers' 256; None for images as they are."""
+        shorter = min(self.crop_size)
+        if self.crop == "native":
+            return None if self.load_size is None else sides(self.load_size)
+        load_size = self.load_size or round(shorter * 286 / 256)
+        width, height = (round(side * load_size / shorter) for side in self.crop_size)
+        return width, height
+
+    @property
+    def measures_natively(self) -> bool:
+        """Whether validation images keep their size and shape."""
+        return self.crop == "native" or len(set(self.crop_size)) > 1
+
+    @property
+    def seen_size(self) -> int:
+        """Pixels a side at which finished generators see a whole image that is fitted to them."""
+        return self.working_size or max(self.crop_size)
 
     @property
     def decays(self) -> bool:

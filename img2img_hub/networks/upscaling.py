@@ -1,0 +1,54 @@
+"""What networks of super-resolution have in common: their range of values, their scales, how they enlarge and start.
+
+python -c "from img2img_hub.networks.upscaling import shuffles; print(shuffles(8), shuffles(3))"
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from img2img_hub.errors import is_whole
+
+
+def to_unit(image: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1], which the papers' networks read and most of them give."""
+    return image * 0.5 + 0.5
+
+
+def from_unit(image: Tensor) -> Tensor:
+    """[0, 1] -> [-1, 1]. Nothing is cut off: a value beyond must keep its gradient."""
+    return image * 2 + -1  # no difference, which `strips.recording` does not know
+
+
+def check_scale(scale: int, known: tuple[int, ...]) -> None:
+    """Refuse a scale that an architecture does not have, whatever a config.json says. Raises ValueError."""
+    if not is_whole(scale) or scale not in known:
+        *most, last = map(str, known)
+        raise ValueError(f"scale must be {', '.join(most)} or {last}, got {scale!r:.60}")
+
+
+def check_same_bands(network: nn.Module, *, in_channels: int, out_channels: int) -> None:
+    """Refuse other bands in the output than in the source, which is added to it. Raises ValueError."""
+    if in_channels != out_channels:
+        raise ValueError(
+            f"a {type(network).__name__} adds the enlarged source to what it makes, so that both have the same bands, "
+            f"got in_channels {in_channels} and out_channels {out_channels}: make them equal, or take an RRDBGenerator"
+        )
+
+
+def shuffles(scale: int) -> tuple[int, ...]:
+    """By what an image is enlarged one after the other: 2, 4 and 8 by twos, 3 by itself."""
+    return (2,) * (scale.bit_length() - 1) if scale & (scale - 1) == 0 else (scale,)
+
+
+def initialise_kaiming(layers: Iterable[nn.Module], *, times: float) -> None:
+    """Weights of convolutions after He et al. 2015, `times` as wide, biases 0: residual branches then begin as next to
+    nothing (ESRGAN, arXiv 1809.00219, section 3.1). Nothing is drawn on the meta device."""
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
+            nn.init.kaiming_normal_(layer.weight)
+            with torch.no_grad():
+                layer.weight.mul_(times)
+                if layer.bias is not None:
+                    layer.bias.zero_()
