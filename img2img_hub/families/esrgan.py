@@ -1,5 +1,5 @@
-"""ESRGAN and Real-ESRGAN: larger pictures, sharper than SRGAN's, also of those that are blurred, noisy or JPEGs (Wang et
-al. 2018, arXiv 1809.00219; 2021, arXiv 2107.10833).
+"""ESRGAN and Real-ESRGAN: larger pictures, sharper than SRGAN's, also of those that are blurred, noisy or JPEGs (Wang
+et al. 2018, arXiv 1809.00219; 2021, arXiv 2107.10833).
 
     accelerate launch train_accelerate.py esrgan --dataset photos --stage pixels --output_dir runs/rrdb
     accelerate launch train_accelerate.py esrgan --dataset photos --init_from runs/rrdb --output_dir runs/esrgan
@@ -34,7 +34,8 @@ class ESRGAN(SRGAN):
     run_defaults: ClassVar[dict[str, Any]] = SRGAN.run_defaults | {"image_size": 32, "adam_beta2": 0.99}
 
     generator: Literal["srresnet", "msrresnet", "rrdb", "compact"] = "rrdb"
-    """rrdb (paper); compact: Real-ESRGAN's small one, for CPUs; srresnet, msrresnet: SRGAN's, with norms and without."""
+    """rrdb (paper); compact: Real-ESRGAN's small one, for CPUs; srresnet and msrresnet: SRGAN's, with norms or
+    without."""
     real: bool = False
     """As Real-ESRGAN learns (with --degradation real): no relativistic verdicts, five layers of VGG19, and pixels and
     layers against a sharpened target. It wants --discriminator unet, --lambda_pixel 1 and --lambda_adversarial 0.1."""

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.config import RUN_DEFAULTS, TrainConfig
 
 
 def _marked(mark: str) -> set[str]:
@@ -49,6 +49,8 @@ def other_settings(
     free = {"data": free_data, "training": FREE}
     for part, config in made_by.items():
         defaults = {item.name: item.default for item in fields(config)}
+        if part == "training":  # before a family could say otherwise, these were all families'
+            defaults |= {key: value for key, value in RUN_DEFAULTS.items() if key in defaults}
         defaults |= {key: list(value) for key, value in defaults.items() if isinstance(value, tuple)}  # as in JSON
         for key in sorted((before[part].keys() | now[part].keys()) - free.get(part, set())):
             new = now[part].get(key)
