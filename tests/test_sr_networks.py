@@ -423,3 +423,15 @@ def test_a_config_that_cannot_be_built_is_refused(make, changes, says, tmp_path)
         Network.from_pretrained(tmp_path)
     assert "\n" not in str(refusal.value)
     assert str(refusal.value).startswith(f"{tmp_path}: ")
+
+
+def test_a_deep_compact_network_begins_near_its_source_and_its_first_layer_learns():
+    torch.manual_seed(0)
+    network = CompactGenerator(blocks=32)
+    source = torch.rand(1, 3, 16, 16) * 2 - 1
+    made = network(source)
+    nearest = F.interpolate(source, scale_factor=4, mode="nearest")
+    assert 0.001 < (made - nearest).abs().mean() < 0.5
+    (made - nearest - 0.1).square().mean().backward()
+    first, last = network.layers[0].weight.grad, network.layers[-1].weight.grad
+    assert first.abs().mean() > 0.01 * last.abs().mean(), "a signal that comes through"
