@@ -148,8 +148,10 @@ def evaluate(
             print(f"{'floor':18}none, by the images of --train_split {data.train_split}: {explained(error)}")
             references = against(training=None)
     for key, value in numbers.items():
-        metric = METRICS[key]
-        beside = {name: references[f"{key}_{name}"] for name in REFERENCES if f"{key}_{name}" in references}
+        if key.endswith(tuple(f"_{name}" for name in REFERENCES)):
+            continue
+        metric, known = METRICS[key], numbers | references
+        beside = {name: known[f"{key}_{name}"] for name in REFERENCES if f"{key}_{name}" in known}
         words = ", ".join(f"{name} {number:.{metric.digits}f}" for name, number in beside.items())
         print(f"{f'{metric.title} ':18}{value:.{metric.digits}f}  ({metric.meaning}{words and f'; {words}'})")
     report = {

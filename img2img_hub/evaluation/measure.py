@@ -36,6 +36,7 @@ from img2img_hub.evaluation.measured_images import (
 from img2img_hub.evaluation.perceptual import Perceptual
 from img2img_hub.evaluation.sheets import alike, sample_sheet
 from img2img_hub.images.raster import AnyImage, Raster
+from img2img_hub.images.resize import resized
 from img2img_hub.translation.translator import Translator
 
 MAX_PSNR = 100.0  # dB, what an output equal to its target counts in the mean, where it would be infinite
@@ -123,8 +124,10 @@ def evaluate_paired(
         }
         if enlarges_pictures(translator):
             border = translator.network.scale
-            row["psnr_y"] = min(metrics.psnr_y(output, wanted, border=border).item(), MAX_PSNR)
-            row["ssim_y"] = metrics.ssim_y(output, wanted, border=border).item()
+            bicubic = unit(resized(prepared(image, translator, "target", None), real.size), translator, "target")
+            for name, made_larger in (("", output), ("_bicubic", bicubic)):
+                row[f"psnr_y{name}"] = min(metrics.psnr_y(made_larger, wanted, border=border).item(), MAX_PSNR)
+                row[f"ssim_y{name}"] = metrics.ssim_y(made_larger, wanted, border=border).item()
         if family.metrics:
             row |= family.measure(*as_tensors(translator, image, made), wanted.float() * 2 - 1)
         rows.append(row)

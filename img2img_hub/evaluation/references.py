@@ -24,7 +24,9 @@ from img2img_hub.images.resize import resized
 from img2img_hub.translation.translator import Translator
 
 Side = Literal["source", "target"]
-REFERENCES = ("floor", "ceiling")
+_OF_DISTANCES = ("floor", "ceiling")
+REFERENCES = (*_OF_DISTANCES, "bicubic")
+"""What stands beside a number, under its name and this."""
 
 
 def reference_distances(
@@ -81,7 +83,7 @@ def reference_distances(
     results: dict[str, float] = {}
     for side in own:
         whole = {name: {k: v for part in parts for k, v in part[side][name].items()} for name in own[side]}
-        for name in REFERENCES:
+        for name in _OF_DISTANCES:
             if len(whole[name]) > 1:
                 distances = perceptual.distances(whole[name], whole["real"])
                 results |= {f"{kind}_{side}_{name}": value for kind, value in distances.items()}

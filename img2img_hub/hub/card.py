@@ -51,6 +51,7 @@ _NORM_TEXTS = {
 _READING = {
     "floor": "Floor: real images of training in the place of what the model makes.",
     "ceiling": "Ceiling: the inputs as they are.",
+    "bicubic": "Bicubic: the inputs enlarged by Pillow's bicubic filter.",
     "lite0": "Numbers of lite0 are of EfficientNet-Lite0's features and do not compare with the FID and KID of papers.",
 }
 """How the numbers are to be read that have this in them."""
@@ -122,6 +123,8 @@ class CardFacts:
     norm_statistics: str = ""
     """"image" or "running" (translation.json), or a sentence of your own."""
     working_size: int | None = None
+    crops: bool = False
+    """Whether it was trained on crops of images as they are."""
     """Pixels, side of the images it was trained on."""
     values: str = ""
     """Of a translator of rasters: bands, types and ranges of values, in a sentence or two."""

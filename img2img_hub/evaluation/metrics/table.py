@@ -78,7 +78,8 @@ def metric_names(
     Args:
         cycles: unpaired data are translated there and back; without it nothing is made of targets.
         own: the family's (`Family.metrics`), which pairs have.
-        luma: whether pictures are made larger, of which pairs have PSNR-Y and SSIM-Y.
+        luma: whether pictures are made larger, of which pairs have PSNR-Y and SSIM-Y, with those of bicubic enlargement
+            beside them.
 
     Raises:
         ValueError: lpips without pairs.
@@ -93,6 +94,6 @@ def metric_names(
     of_pairs = [kind for kind in extra if kind == "lpips" or kind.startswith("pd_")]
     kinds = ("swd", *(kind for kind in extra if kind not in of_pairs))
     first = ["l1", "psnr", "ssim", "ms_ssim"] if paired else ["cycle_l1_source", "cycle_l1_target"] if cycles else []
-    first += ["psnr_y", "ssim_y"] if paired and luma else []
+    first += ["psnr_y", "ssim_y", "psnr_y_bicubic", "ssim_y_bicubic"] if paired and luma else []
     sets = (f"{kind}_{side}" for side in sides for kind in kinds)
     return (*first, *(of_pairs if paired else ()), *sets, *(own if paired else ()))

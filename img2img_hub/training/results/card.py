@@ -93,6 +93,7 @@ def write_card(
         weights=weights,
         norm_statistics=translator.settings.norm_statistics if translator.network.config.get("norm") == "batch" else "",
         working_size=translator.settings.working_size,
+        crops=translator.settings.crop == "native",
         values=_values(translator),
         endings=_endings(translator),
         inputs=_inputs(translator),
