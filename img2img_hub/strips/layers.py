@@ -142,6 +142,42 @@ class PixelShuffle(Layer):
 
 
 @dataclass(eq=False, kw_only=True)
+class PixelUnshuffle(Layer):
+    """The way back: blocks of ``factor`` × ``factor`` pixels become channels."""
+
+    factor: int
+
+    def needs(self, rows: Rows) -> Rows:
+        return rows[0] * self.factor, rows[1] * self.factor
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        return F.pixel_unshuffle(inputs[0], self.factor)
+
+
+@dataclass(eq=False, kw_only=True)
+class Bilinear(Layer):
+    """A whole number of times larger, each pixel between the two rows and columns that its middle lies between."""
+
+    def needs(self, rows: Rows) -> Rows:
+        upper, _ = self._between(rows)
+        last = self.inputs[0].height - 1
+        return int(upper.clamp(0, last)[0]), int((upper + 1).clamp(0, last)[-1]) + 1
+
+    def compute(self, inputs: Sequence[Tensor], rows: Rows) -> Tensor:
+        (x,) = inputs
+        x = F.interpolate(x, size=(x.shape[-2], self.width), mode="bilinear", align_corners=False)
+        upper, share = self._between(rows)
+        first, last = self.needs(rows)[0], self.inputs[0].height - 1
+        above, below = (x.index_select(2, (each.clamp(0, last) - first).to(x.device)) for each in (upper, upper + 1))
+        return torch.lerp(above, below, share.to(x)[:, None])
+
+    def _between(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """For each row the one above its middle, which may lie outside, and the share of the one below."""
+        middle = (torch.arange(*rows) + 0.5) * (self.inputs[0].height / self.height) - 0.5
+        return middle.floor().long(), middle - middle.floor()
+
+
+@dataclass(eq=False, kw_only=True)
 class Nearest(Layer):
     """A whole number of times smaller or larger, by leaving out or repeating pixels."""
 

@@ -193,7 +193,7 @@ class Engine:
     def fits(self, height: int, width: int, *, images: int = 1) -> bool:
         """Whether so many images of that size go through the network at once, in the memory that there is."""
         pixels = images * self._padded_pixels(height, width)
-        return pixels <= _ALWAYS_FITS or pixels * self.bytes_a_pixel <= self._budget()
+        return pixels * self.scale**2 <= _ALWAYS_FITS or pixels * self.bytes_a_pixel <= self._budget()
 
     def translate_rows(
         self, read: Callable[[int, int], Tensor], write: Callable[[int, Tensor], None], *, height: int, width: int
