@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
-from img2img_hub.demo.requests import most_pixels, native_pixels, too_large
+from img2img_hub.demo.requests import enlarges, most_pixels, native_pixels, too_large
 from img2img_hub.demo.speed import fastest
 from img2img_hub.demo.texts import say
 from img2img_hub.demo.uploads import received, size_of
@@ -35,7 +35,7 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
     (width, height), pixels = size, size[0] * size[1]
     if line := too_large(translator, width, height, "native", "beyond_native", request):
         return f"<p>{line}</p>"
-    if pixels <= translator.settings.working_size**2:
+    if pixels <= translator.settings.working_size**2 and not enlarges(translator):
         return ""
     if (seconds := _seconds(translator, height, width)) is not None:
         fits = translator.engine.fits(height, width)
@@ -54,6 +54,8 @@ def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> A
         translator = models.translator(key)
     except LOAD_ERRORS:
         return gr.skip()
+    if enlarges(translator):
+        return "native"
     size = _size(upload)
     if size is not None and native_pixels(translator, *size) > most_pixels(translator, "native"):
         return "fit"

@@ -39,6 +39,7 @@ from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Input, Translator
 
 MAX_NATIVE_PIXELS = 4_000_000  # a network's feature maps take several hundred bytes a pixel of its input
+MAX_ENLARGED_PIXELS = 16_000_000  # of what a model makes that enlarges, most of whose maps have the input's size
 RUN_ERRORS: tuple[type[Exception], ...] = (*LOAD_ERRORS, MemoryError)
 _RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)  # no file of Windows can have such a name
 
@@ -133,7 +134,14 @@ def check_size(translator: Translator, picture: Picture, resize: Resize, request
 
 def most_pixels(translator: Translator, resize: Resize) -> int:
     """Of a picture, so that what the model makes of it, so many times the size, is not more than this page holds."""
+    if enlarges(translator):
+        return MAX_ENLARGED_PIXELS // translator.engine.scale**2
     return (MAX_NATIVE_PIXELS if resize == "native" else MAX_PIXELS) // translator.engine.scale**2
+
+
+def enlarges(translator: Translator) -> bool:
+    """Whether a picture becomes larger as it is, so that there is no resolution to choose."""
+    return translator.engine.scale > 1 and not translator.settings.resizes
 
 
 def native_pixels(translator: Translator, width: int, height: int) -> int:
@@ -147,6 +155,8 @@ def too_large(
 ) -> str:
     """Why a picture is more than this page computes with this model, as `text` says it; "" where it is not."""
     limit = most_pixels(translator, resize)
+    if enlarges(translator):
+        resize, text = "native", "too_large_fit_one" if text.endswith("_one") else "too_large_fit"
     pixels = native_pixels(translator, width, height) if resize == "native" else width * height
     if pixels <= limit:
         return ""
@@ -237,7 +247,9 @@ def done_line(
 ) -> str:
     """One line of HTML: how long it took, by what, at which size."""
     fitted = say("fitted", request, pixels=translator.settings.working_size)
-    how = fitted if resize == "fit" else say("at_native", request)
+    how = fitted if resize == "fit" and translator.settings.resizes else say("at_native", request)
+    if enlarges(translator):
+        how = say("enlarged", request, scale=translator.engine.scale)
     size = f"{result.width} × {result.height} px"
     return status_line(say("done", request, seconds=seconds, device=device_name(translator), size=size, how=how))
 

@@ -30,7 +30,7 @@ from img2img_hub.demo.cycle import build_cycle, directions
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
-from img2img_hub.demo.requests import check_request, check_style, done_line, run, runner_of, translating
+from img2img_hub.demo.requests import check_request, check_style, done_line, enlarges, run, runner_of, translating
 from img2img_hub.demo.several import build_several, show_inputs, when_clicked
 from img2img_hub.demo.speed import fastest, is_making
 from img2img_hub.demo.texts import T
@@ -229,6 +229,8 @@ def translate_upload(
 
 def _resize_choices(translator: Translator) -> list[tuple[str, str]]:
     size = translator.settings.working_size
+    if enlarges(translator):
+        return [(f"{T('enlarges')} ({translator.engine.scale}×)", "native")]
     return [(f"{T('fit')} ({size} px)", "fit"), (str(T("native")), "native")]
 
 

@@ -126,7 +126,7 @@ def translate_folder(
         seats = number_of_seats(translator, images=len(plan.jobs), batch_size=batch_size)
     crew = _Crew(translator, partners=partners, resize=resize, seed=seed, seats=seats if seed is None else 1)
     resize = resize or translator.settings.resize
-    fit = translator.settings.working_size if resize == "fit" else None
+    fit = translator.settings.working_size if resize == "fit" and translator.settings.resizes else None
     failures = dict(plan.problems)
     with tqdm(total=len(plan.jobs), desc="translating", unit="image", disable=progress is not True) as bar:
         done = 0

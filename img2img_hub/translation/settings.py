@@ -118,6 +118,11 @@ class TranslationSettings:
         if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
             raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
 
+    @property
+    def resizes(self) -> bool:
+        """Whether "fit" is something else than "native": not of a model that was trained on images as they are."""
+        return self.crop == "resize"
+
     def slots(self, *, scale: int = 1) -> tuple[Slot, ...]:
         """What the generator reads, and what it makes: "target", of `scale` times the size."""
         target = replace(self.output or Slot(name="target"), scale=scale)

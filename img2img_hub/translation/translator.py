@@ -212,8 +212,9 @@ class Translator:
                 of them. A model of rasters takes arrays (H, W, C) in units and tensors (C, H, W) in [-1, 1]. A model of
                 label maps takes arrays and tensors (H, W) of class numbers, too, and one of several images
                 (`settings.inputs`) takes them by name: {"rgb": "a.png", "depth": "a.tif"}.
-            resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back;
-                None: what the repo says is better.
+            resize: "native" keeps the resolution, "fit" works at the trained size and resizes the result back, but for
+                models that were trained on crops of images as they are, which do that; None: what the repo says is
+                better.
             seed: None: the one deterministic translation. A number: dropout and noise act as in training and a style is
                 drawn, the same for the same number; each image of a list gets the same draw as if it were alone.
             style: a photo to take the style of, see `with_style`.
@@ -232,6 +233,7 @@ class Translator:
         resize = resize or self.settings.resize
         if resize not in get_args(Resize):
             raise ValueError(f"resize must be 'native' or 'fit', got {resize!r}")
+        resize = resize if self.settings.resizes else "native"
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         styled = self if style is None else self.with_style(style)
