@@ -70,7 +70,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
         ("resize", "crop", "resize must be 'native' or 'fit', got 'crop'"),
         ("reverse", 7, "reverse must be null, a Hub id or a folder's name, got 7"),
         ("reverse", "", "reverse must be null"),
-        ("colour", "blue", "unknown key colour; this version knows family, format_version"),
+        ("colour", "blue", "unknown key colour; this version knows crop, family, format_version"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_key(tmp_path: Path, key: str, value: object, message: str) -> None:

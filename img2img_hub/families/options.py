@@ -17,7 +17,7 @@ from img2img_hub.networks import DISCRIMINATORS, GENERATORS, Network
 # Channels come from the data, features, styles and the scale from the family, not from a flag.
 _GIVEN = (
     *("in_channels", "out_channels", "feature_channels", "styles", "latent", "latent_side"),
-    *("scale", "unshuffle", "crop"),
+    *("scale", "unshuffle", "crop", "context_channels"),
 )
 PREFIX = "discriminator_"
 

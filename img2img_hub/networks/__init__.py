@@ -6,6 +6,8 @@ python -c "from img2img_hub import UNetGenerator; print(UNetGenerator(width=16).
 from img2img_hub.networks.base import Discriminator, Generator, Network
 from img2img_hub.networks.coarse_to_fine import CoarseToFineGenerator
 from img2img_hub.networks.compact import CompactGenerator
+from img2img_hub.networks.context_unet import ContextUNetGenerator
+from img2img_hub.networks.dilated_resnet import DilatedResNetGenerator
 from img2img_hub.networks.heads import PatchHeads
 from img2img_hub.networks.instance_encoder import InstanceEncoder
 from img2img_hub.networks.modified_srresnet import ModifiedSRResNetGenerator
@@ -18,6 +20,7 @@ from img2img_hub.networks.spade import SpadeGenerator
 from img2img_hub.networks.srgan_discriminator import SRGANDiscriminator
 from img2img_hub.networks.srresnet import SRResNetGenerator
 from img2img_hub.networks.style_encoder import StyleEncoder
+from img2img_hub.networks.two_branch import TwoBranchDiscriminator
 from img2img_hub.networks.unet import UNetGenerator
 from img2img_hub.networks.unet_discriminator import UNetDiscriminator
 
@@ -31,6 +34,8 @@ GENERATORS: dict[str, type[Generator]] = {
     "msrresnet": ModifiedSRResNetGenerator,
     "rrdb": RRDBGenerator,
     "compact": CompactGenerator,
+    "dilated": DilatedResNetGenerator,
+    "context_unet": ContextUNetGenerator,
 }
 DISCRIMINATORS: dict[str, type[Discriminator]] = {
     "patch": PatchDiscriminator,
@@ -38,6 +43,7 @@ DISCRIMINATORS: dict[str, type[Discriminator]] = {
     "multiscale": MultiScaleDiscriminator,
     "srgan": SRGANDiscriminator,
     "unet": UNetDiscriminator,
+    "two_branch": TwoBranchDiscriminator,
 }
 
 __all__ = [
@@ -45,6 +51,8 @@ __all__ = [
     "GENERATORS",
     "CoarseToFineGenerator",
     "CompactGenerator",
+    "ContextUNetGenerator",
+    "DilatedResNetGenerator",
     "Discriminator",
     "Generator",
     "InstanceEncoder",
@@ -61,6 +69,7 @@ __all__ = [
     "SRResNetGenerator",
     "SpadeGenerator",
     "StyleEncoder",
+    "TwoBranchDiscriminator",
     "UNetDiscriminator",
     "UNetGenerator",
 ]

@@ -249,6 +249,7 @@ class Convolution(Layer):
     stride: int
     padding: int
     groups: int = 1
+    dilation: int = 1
 
     def needs(self, rows: Rows) -> Rows:
         first, last = self._window(rows)
@@ -258,12 +259,13 @@ class Convolution(Layer):
         first, last = self._window(rows)
         above, below = max(-first, 0), max(last - self.inputs[0].height, 0)
         x = F.pad(inputs[0], (0, 0, above, below)) if above or below else inputs[0]
-        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=(0, self.padding), groups=self.groups)
+        border = (0, self.padding)
+        return F.conv2d(x, self.weight, self.bias, self.stride, border, self.dilation, self.groups)
 
     def _window(self, rows: Rows) -> Rows:
         """The rows under the kernel, beyond the image too."""
         first, last = (row * self.stride - self.padding for row in (rows[0], rows[1] - 1))
-        return first, last + self.weight.shape[2]
+        return first, last + self.dilation * (self.weight.shape[2] - 1) + 1
 
 
 @dataclass(eq=False, kw_only=True)

@@ -154,15 +154,16 @@ def _with_kernel(
     output_padding: Any = None,
 ) -> StandIn:
     """A convolution; with `output_padding` a transposed one."""
-    _only(x, dilation, 1)
-    stride, padding, kernel = _only(x, stride), _only(x, padding), weight.shape[2]
+    stride, padding, dilation, kernel = _only(x, stride), _only(x, padding), _only(x, dilation), weight.shape[2]
     sides = x.layer.height, x.layer.width
     own = {"weight": weight, "bias": bias, "stride": stride, "padding": padding, "groups": groups}
     if output_padding is None:
         channels, inner = weight.shape[:2]
-        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in sides)
+        seen = dilation * (kernel - 1) + 1
+        height, width = ((side + 2 * padding - seen) // stride + 1 for side in sides)
         shape = {"channels": channels, "height": height, "width": width, "effort": inner * kernel**2}
-        return x.then(Convolution, **shape, **own)
+        return x.then(Convolution, **shape, **own, dilation=dilation)
+    _only(x, dilation, 1)
     extra = _only(x, output_padding)
     if extra > padding:
         raise NotByRows(x.layers)
