@@ -65,7 +65,7 @@ def test_a_shipped_model_is_complete_and_small(folder):
     assert (folder / "model.safetensors").stat().st_size <= 16_000_000
     assert json.loads((folder / "training_config.json").read_text())["family"] in FAMILIES
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"{round(network.parameter_count / 1e6, 2):g} million" in card
+    assert f"{network.parameter_count / 1e6:.3g} million" in card
     assert "train_accelerate.py" in card
 
 
