@@ -82,3 +82,15 @@ def test_by_programs(folder: Path, tmp_path: Path) -> None:
         pictures, _ = client.predict(["x2", "x4"], photo, "fit", api_name="/compare")
         sizes = [Image.open(each["image"]).size for each in pictures]
         assert sizes == [(60, 44), (120, 88), (240, 176)]
+
+
+def test_as_it_is_counts_as_native_also_where_nothing_is_enlarged(tmp_path: Path, monkeypatch) -> None:
+    CompactGenerator(scale=1, blocks=1, width=4).save_pretrained(tmp_path / "models/same")
+    TranslationSettings(family="pix2pix", working_size=32, crop="native").save(tmp_path / "models/same")
+    models = find_models(str(tmp_path / "models"))
+    monkeypatch.setattr(requests, "MAX_NATIVE_PIXELS", 3_000)
+    picture((60, 60)).save(tmp_path / "more.png")
+    with pytest.raises(gr.Error, match="The picture has"):
+        translate_upload(models, "same", as_upload(tmp_path / "more.png"), "fit")
+    assert default_resize(models, "same", as_upload(tmp_path / "more.png")) == "native"
+    assert [value for _, value in choose_model(models, "same")[2].choices] == ["native"]

@@ -271,3 +271,48 @@ def test_crops_that_are_no_squares_need_the_pooled_discriminator() -> None:
     with pytest.raises(ValueError, match=r"is no square, .* add --discriminator_pooling True"):
         SRGAN(scale=2).build(SMALL, **size)
     assert SRGAN(scale=2, discriminator_pooling=True).build(SMALL, **size)["discriminator"].config["crop"] == 0
+
+
+# --- what does not fit together ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"side_by_side": True}, "--side_by_side is of halves of one size, and this method enlarges: leave it out"),
+        (
+            {"source_column": "low", "target_column": "high", "degradation": "real"},
+            "--degradation real makes the sources of the targets, so --source_column has no use",
+        ),
+        ({"direction": "BtoA"}, r"--degradation bicubic \(by default\) makes .* so --direction BtoA has no use"),
+    ],
+)
+def test_nothing_is_said_of_sources_that_are_made(photos: Path, config, says) -> None:
+    with pytest.raises(DataError, match=says):
+        open_data(DataConfig(dataset=str(photos), **config), paired=True, split="train", slots=SRGAN().slots)
+
+
+def test_pictures_that_are_too_small_are_named_and_small_ones_are_measured(start, photos: Path) -> None:
+    Image.new("RGB", (3, 50)).save(photos / "train/9.png")
+    Image.new("RGB", (16, 9), "teal").save(photos / "val/1.png")
+    settings = {"architecture": SMALL, "max_steps": 6, "batch_size": 4, "image_size": 16}
+    with pytest.raises(ValueError, match=r"train/9\.png is 3x50, too small to be made 4 times smaller: leave it out"):
+        start(SRGAN(stage="pixels"), "broken", data=DataConfig(dataset=str(photos)), **settings)
+    (photos / "train/9.png").unlink()
+    folder = start(SRGAN(stage="pixels"), "run", data=DataConfig(dataset=str(photos)), **settings)
+    assert "final/psnr_y" in (folder / "metrics.jsonl").read_text()
+
+
+def test_a_size_that_the_papers_discriminator_does_not_take_is_said_by_its_flag() -> None:
+    with pytest.raises(ValueError, match=r"--image_size 24 makes crops of 72 pixels, .* such as 32, or add --discrim"):
+        SRGAN(scale=3).build(SMALL, in_channels=3, out_channels=3, image_size=24)
+    assert (
+        SRGAN(scale=3).build(SMALL, in_channels=3, out_channels=3, image_size=32)["discriminator"].config["crop"] == 96
+    )
+
+
+@pytest.mark.parametrize("knobs", [{"adversarial_loss": "wgangp"}, {"lambda_r1": 1.0}, {"label_smoothing": 0.1}])
+def test_relativistic_verdicts_leave_nothing_out_in_silence(knobs) -> None:
+    with pytest.raises(ValueError, match="relativistic verdicts are by --adversarial_loss vanilla or lsgan, without"):
+        ESRGAN(**knobs)
+    assert ESRGAN(real=True, **knobs).real

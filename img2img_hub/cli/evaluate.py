@@ -121,7 +121,7 @@ def evaluate(
     perceptual = Perceptual(
         extra_metrics,
         features=perceptual_features,
-        image_size=size or settings.working_size,
+        image_size=(size or settings.working_size) * translator.network.scale,
         bands=bands if back is not None else bands[1:],
         device=translator.device,
     )

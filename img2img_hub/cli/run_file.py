@@ -84,7 +84,7 @@ def _taken_out(words: list[str]) -> tuple[list[str], str | None]:
 
 def _read(file: Path) -> tuple[str | None, dict[str, Any]]:
     """The family that the file names, if it does, and flags with values."""
-    if not file.is_file():
+    if not file.exists():
         raise UsageError(f"there is no file {file}, which --config names: check the spelling of the path")
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))

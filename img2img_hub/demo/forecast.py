@@ -54,7 +54,7 @@ def default_resize(models: Models, key: str, upload: dict[str, Any] | None) -> A
         translator = models.translator(key)
     except LOAD_ERRORS:
         return gr.skip()
-    if enlarges(translator):
+    if not translator.settings.resizes:
         return "native"
     size = _size(upload)
     if size is not None and native_pixels(translator, *size) > most_pixels(translator, "native"):

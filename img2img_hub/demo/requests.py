@@ -136,6 +136,7 @@ def most_pixels(translator: Translator, resize: Resize) -> int:
     """Of a picture, so that what the model makes of it, so many times the size, is not more than this page holds."""
     if enlarges(translator):
         return MAX_ENLARGED_PIXELS // translator.engine.scale**2
+    resize = resize if translator.settings.resizes else "native"
     return (MAX_NATIVE_PIXELS if resize == "native" else MAX_PIXELS) // translator.engine.scale**2
 
 
@@ -155,8 +156,9 @@ def too_large(
 ) -> str:
     """Why a picture is more than this page computes with this model, as `text` says it; "" where it is not."""
     limit = most_pixels(translator, resize)
+    resize = resize if translator.settings.resizes else "native"
     if enlarges(translator):
-        resize, text = "native", "too_large_fit_one" if text.endswith("_one") else "too_large_fit"
+        text = "too_large_fit_one" if text.endswith("_one") else "too_large_fit"
     pixels = native_pixels(translator, width, height) if resize == "native" else width * height
     if pixels <= limit:
         return ""

@@ -231,6 +231,8 @@ def _resize_choices(translator: Translator) -> list[tuple[str, str]]:
     size = translator.settings.working_size
     if enlarges(translator):
         return [(f"{T('enlarges')} ({translator.engine.scale}×)", "native")]
+    if not translator.settings.resizes:
+        return [(str(T("native")), "native")]
     return [(f"{T('fit')} ({size} px)", "fit"), (str(T("native")), "native")]
 
 

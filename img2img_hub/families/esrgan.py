@@ -44,6 +44,16 @@ class ESRGAN(SRGAN):
     lambda_adversarial: float = 5e-3
     """Weight of fooling the discriminator (section 3.4)."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.real and (
+            self.adversarial_loss not in ("vanilla", "lsgan") or self.lambda_r1 or self.label_smoothing
+        ):
+            raise ValueError(
+                "relativistic verdicts are by --adversarial_loss vanilla or lsgan, without --lambda_r1 and "
+                "--label_smoothing: leave these out, or train by --real True or srgan"
+            )
+
     @property
     def vgg19_layers(self) -> Layers:
         """conv5_4, before the activation (section 3.3); of Real-ESRGAN five layers."""

@@ -132,6 +132,12 @@ class SRGAN(PairedAdversarialFamily):
                 "add --discriminator_pooling True"
             )
         crop = 0 if self.discriminator_pooling else width
+        if crop and (crop % 16 or not 32 <= crop <= 512):
+            raise ValueError(
+                f"--image_size {width // self.scale} makes crops of {crop} pixels, and the paper's discriminator is of "
+                "multiples of 16 from 32 to 512: give another --image_size, such as 32, or add --discriminator_pooling "
+                "True"
+            )
         return super().make_discriminator(
             architecture, in_channels=in_channels, image_size=image_size, crop=crop, **given
         )

@@ -62,6 +62,18 @@ class StandIn:
     def __mul__(self, other: StandIn | Tensor | float) -> StandIn:
         return self._with(other, torch.mul)
 
+    def __sub__(self, other: StandIn | Tensor | float) -> StandIn:
+        return self._with(other, torch.sub)
+
+    def __truediv__(self, other: StandIn | Tensor | float) -> StandIn:
+        return self._with(other, torch.div)
+
+    def __neg__(self) -> StandIn:
+        return self.then(Pointwise, function=torch.neg)
+
+    # Of a number before it alone: PyTorch's tensors call `__torch_function__`.
+    __radd__, __rmul__ = __add__, __mul__
+
     def _with(self, other: StandIn | Tensor | float, function: Callable[..., Tensor]) -> StandIn:
         """Of this and a number, or another of its shape; a tensor is what no image changes, such as a style's start."""
         if isinstance(other, int | float):
@@ -73,8 +85,19 @@ class StandIn:
             raise NotByRows(self.layers, function.__name__)
         return self.then(Pointwise, inputs=(self.layer, other.layer), function=function)
 
-    def add_(self, other: StandIn | Tensor | float) -> StandIn:
+    def add(self, other: StandIn | Tensor | float) -> StandIn:
         return self + other
+
+    def mul(self, other: StandIn | Tensor | float) -> StandIn:
+        return self * other
+
+    def sub(self, other: StandIn | Tensor | float) -> StandIn:
+        return self - other
+
+    def div(self, other: StandIn | Tensor | float) -> StandIn:
+        return self / other
+
+    add_, mul_, sub_, div_ = add, mul, sub, div
 
     def contiguous(self) -> StandIn:
         return self
@@ -118,5 +141,5 @@ def _refuse(name: str) -> Callable[..., StandIn]:
     return refused
 
 
-for _name in ("radd", "sub", "rsub", "rmul", "truediv", "rtruediv", "neg", "pow", "getitem"):
+for _name in ("rsub", "rtruediv", "pow", "getitem"):
     setattr(StandIn, f"__{_name}__", _refuse(_name))  # Python looks for operators in the class alone

@@ -280,7 +280,7 @@ class DataConfig:
         if self.sources:
             self._check_several_sources()
         if self.corrupt:
-            self._check_that_one_set_is_named()
+            self.check_that_one_set_is_named("--corrupt")
         for kind in ("split", "label"):
             source, target = getattr(self, f"source_{kind}"), getattr(self, f"target_{kind}")
             if (source is None) != (target is None) and self.target_dataset is None:
@@ -312,11 +312,12 @@ class DataConfig:
                 f"drop --direction and exchange the two names"
             )
 
-    def _check_that_one_set_is_named(self) -> None:
-        """With corrupt there is nothing to say of sources, nor of rasters."""
+    def check_that_one_set_is_named(self, by: str) -> None:
+        """Where sources are made `by` something of targets there is nothing to say of them, nor of rasters. Raises
+        DataError."""
         for name in ("no_data", "target_range"):
             if getattr(self, name) is not None:
-                raise DataError(f"--corrupt takes 8-bit pictures, and --{name} is for rasters: leave one of them out")
+                raise DataError(f"{by} takes 8-bit pictures, and --{name} is for rasters: leave one of them out")
         sources = ["target_dataset", "source_column", "source_split", "target_split", "source_label", "target_label"]
         sources += ["in_channels", "source_range"]
         named = [name for name in sources if getattr(self, name) is not None]
@@ -324,7 +325,7 @@ class DataConfig:
         named += ["direction BtoA"] if self.direction == "BtoA" else []
         if named:
             raise DataError(
-                f"--corrupt makes the sources of the targets, so --{named[0]} has no use: drop one; --target_column "
+                f"{by} makes the sources of the targets, so --{named[0]} has no use: drop one; --target_column "
                 f"names the column, or subfolder, of the pictures, --train_split the split"
             )
 

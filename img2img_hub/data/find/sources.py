@@ -281,9 +281,10 @@ def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, a
     if about.corrupter is not None:
         if target_kind is not None:
             cure = ", or type --out_channels 3" if asked[1] is None and target_kind.bands != 3 else ""
+            other = "leave it out" if config.corrupt else "bring pairs of two sizes, by --source_column"
             raise KindError(
                 f"{target.title} holds {target_kind.describe()}, and {about.corrupter.flag} takes 8-bit pictures: "
-                f"leave it out{cure}"
+                f"{other}{cure}"
             )
         return about
     in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.opened import ImageData, PairedData, Side
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.resize import Size, held, training_array
@@ -92,6 +93,11 @@ def native_arrays(
 ) -> tuple[np.ndarray, ...]:
     """Images of one row, the first of which says the shape, as (channels, height, width) each."""
     grid = images[0].width // scales[0], images[0].height // scales[0]
+    if 0 in grid:
+        width, height = images[0].size
+        raise DataError(
+            f"a picture of {width}x{height} is too small to be made {scales[0]} times smaller: leave it out"
+        )
     size = held(grid, least=least, shorter=shorter)
     return tuple(
         training_array(image, load_size=image.size if size == grid else (size[0] * scale, size[1] * scale), kind=kind)

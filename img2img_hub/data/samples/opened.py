@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from PIL import Image
 
+from img2img_hub.data.find.config import DataError
 from img2img_hub.data.samples.kinds import side_values
 from img2img_hub.data.samples.masks import Corrupter
 from img2img_hub.data.samples.reading import Images
@@ -200,7 +201,14 @@ class PairedData(_Opened):
         """Target ``index``, "RGB" or, with ``out_channels=1``, "L", or a raster."""
         about = self.about
         target = self._target.read(int(self._rows[index]), channels=about.out_channels, kind=about.target_kind)
-        return target if self.corrupter is None else self.corrupter.whole(cast(Image.Image, target))
+        if self.corrupter is None:
+            return target
+        if min(target.size) < about.scale:
+            raise DataError(
+                f"{self._target.where(int(self._rows[index]))} is {target.width}x{target.height}, too small to be made "
+                f"{about.scale} times smaller: leave it out"
+            )
+        return self.corrupter.whole(cast(Image.Image, target))
 
     def pair(self, index: int) -> tuple[AnyImage, AnyImage]:
         """Source and target ``index``. Raises DataError where their sizes differ."""

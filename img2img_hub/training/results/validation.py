@@ -57,7 +57,7 @@ class Evaluation:
             self.perceptual = Perceptual(
                 config.extra_metrics,
                 features=config.perceptual_features,
-                image_size=self.size or config.seen_size,
+                image_size=(self.size or config.seen_size) * run.train_data.about.scale,
                 bands={self.train_data.out_channels} | ({self.train_data.in_channels} if cycles else set()),
                 device=accelerator.device,
             )

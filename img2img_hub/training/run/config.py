@@ -64,10 +64,11 @@ class TrainConfig:
     """Pixels of a training crop, of the source where the target is larger: of a square, or WIDTH HEIGHT."""
     crop: Crop = OF_THE_FAMILY
     """What crops are of: resize, images squeezed to load_size, whatever their shape (papers); native, images as they
-    are, or, with load_size, with so many pixels at the shorter side. Then validation is at their own shape, too."""
+    are, or, with load_size, with so many pixels at the shorter side; then validation is at their own shape, too. Crops
+    that are no squares are native."""
     load_size: int | None = None
-    """Pixels, size before the random crop, of the shorter side where image_size is no square (None: 286/256 of
-    image_size, as both papers have it; with native crops the image's own)."""
+    """Pixels, size before the random crop, with native crops of the shorter side (None: 286/256 of image_size, as both
+    papers have it; with native crops the image's own)."""
     working_size: Free[int | None] = None
     """Pixels a side at which finished generators see a whole image (None: image_size, its longer side). Where small
     crops of large images are trained on, give load_size, for objects have that scale in training."""
@@ -268,6 +269,11 @@ class TrainConfig:
         if max(both) > 8192:
             raise ValueError(f"--image_size {said} is in pixels a side; more than 8192 is refused")
         object.__setattr__(self, "image_size", both[0] if len(set(both)) == 1 else both)
+        if len(set(both)) > 1 and self.crop == "resize":
+            raise ValueError(
+                f"--image_size {said} is no square, and --crop resize squeezes to squares: leave --crop out, and "
+                "crops are of images as they are"
+            )
         if self.load_size is not None and self.load_size < min(both):
             raise ValueError(
                 f"--load_size {self.load_size} is smaller than --image_size {said}: no crop fits; "
@@ -285,6 +291,8 @@ class TrainConfig:
     def of(self, family: Family) -> Self:
         """These settings, and the family's where there are none. Raises ValueError as a new config does."""
         own = self.defaults_of(family, num_epochs=self.num_epochs)
+        if self.image_size is not OF_THE_FAMILY and len(set(self.crop_size)) > 1:
+            own["crop"] = "native"
         return replace(self, **{key: value for key, value in own.items() if getattr(self, key) is OF_THE_FAMILY})
 
     @property
@@ -298,14 +306,12 @@ class TrainConfig:
         shorter = min(self.crop_size)
         if self.crop == "native":
             return None if self.load_size is None else sides(self.load_size)
-        load_size = self.load_size or round(shorter * 286 / 256)
-        width, height = (round(side * load_size / shorter) for side in self.crop_size)
-        return width, height
+        return sides(self.load_size or round(shorter * 286 / 256))
 
     @property
     def measures_natively(self) -> bool:
         """Whether validation images keep their size and shape."""
-        return self.crop == "native" or len(set(self.crop_size)) > 1
+        return self.crop == "native"
 
     @property
     def seen_size(self) -> int:
