@@ -12,7 +12,7 @@ from img2img_hub.cli import main
 from img2img_hub.data.find.damage import _wrong, refuse_damaged, without_bad
 from img2img_hub.data.find.sources import open_train_and_validation
 from tests.conftest import write_domains, write_pairs
-from tests.families import each_family, small
+from tests.families import each_family, of_pairs, small
 from tests.opening import message
 from tests.runs import PLAIN, TWO, checkpoints, files, lines, run
 
@@ -108,7 +108,7 @@ def test_a_run_without_the_bad_ones_counts_them_in_its_card(start, family, tmp_p
     (write_pairs if family.paired else write_domains)(root)
     bad = sorted((root / ("train" if family.paired else "trainA")).iterdir())[1]
     damage(bad, "inside")
-    data = DataConfig(dataset=str(root), side_by_side=family.paired, skip_bad=True)
+    data = DataConfig(dataset=str(root), **of_pairs(family), skip_bad=True)
     folder = start(family, "run", data=data, max_steps=1)
     card = next(folder.rglob("README.md")).read_text()
     assert f"1 {'pair' if family.paired else 'image'} that cannot be used left out" in card

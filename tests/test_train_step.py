@@ -148,6 +148,7 @@ def test_freed_memory_stays_with_the_process():
 
 def test_every_family_says_what_a_compiler_cannot_do():
     for family in PACKAGED:
-        assert not family().differentiates_twice  # type: ignore[call-arg]
-        assert family(adversarial_loss="wgangp").differentiates_twice  # type: ignore[call-arg]
-        assert family(lambda_r1=1.0).differentiates_twice  # type: ignore[call-arg]
+        plain = {"real": True} if family.name == "esrgan" else {}  # whose relativistic verdicts take neither
+        assert not family(**plain).differentiates_twice  # type: ignore[call-arg]
+        assert family(adversarial_loss="wgangp", **plain).differentiates_twice  # type: ignore[call-arg]
+        assert family(lambda_r1=1.0, **plain).differentiates_twice  # type: ignore[call-arg]

@@ -23,7 +23,6 @@ from huggingface_hub.utils import validate_repo_id
 from img2img_hub.errors import one_line
 from img2img_hub.hub import front_matter
 from img2img_hub.hub.local_paths import shortened
-from img2img_hub.images.resize import sides
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 BEGIN = (
@@ -274,7 +273,7 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
         "Parameters": f"{facts.parameters / 1e6:.3g} million" if facts.parameters is not None else "",
         "Steps": f"{steps} ({epochs})" if steps and epochs else steps or epochs,
         "Images a step": f"{facts.batch_size:,}" if facts.batch_size is not None else "",
-        "Image size": " × ".join(map(str, sides(facts.image_size))) + " pixels" if facts.image_size is not None else "",
+        "Image size": _size(facts.image_size) if facts.image_size is not None else "",
         "Losses": facts.losses,
         "Time": _duration(facts.training_seconds) if facts.training_seconds is not None else "",
         "Hardware": facts.hardware,
@@ -282,6 +281,11 @@ def _training_table(facts: CardFacts) -> list[tuple[str, str]]:
         "PyTorch": facts.torch_version,
     }
     return [(name, value) for name, value in rows.items() if value]
+
+
+def _size(size: int | tuple[int, int]) -> str:
+    width, height = (size, size) if isinstance(size, int) else size
+    return f"{width} × {height} pixels"
 
 
 def _metric_row(metric: CardMetric) -> tuple[str, ...]:

@@ -49,13 +49,6 @@ class Needs:
             raise DataError(f"--columns names {unknown[0]}, which this method does not read: it reads {names}")
         if config.corrupt and (extras or target.scale != 1 or inputs != [SOURCE]):
             raise DataError("--corrupt makes sources of targets, which this method does not take: leave it out")
-        if target.scale > 1 and config.side_by_side:
-            raise DataError(
-                "--side_by_side is of halves of one size, and this method enlarges: leave it out, and whole pictures "
-                "are made smaller, or bring pairs of two sizes by --source_column and --target_column"
-            )
-        if (how := config.shrinks(target.scale)) is not None:
-            config.check_that_one_set_is_named(f"--degradation {how}" + ("" if config.degradation else " (by default)"))
         if config.degradation is not None and target.scale == 1:
             raise DataError(
                 "--degradation is of methods that enlarge, and this one makes no larger images: leave it out"
@@ -64,6 +57,13 @@ class Needs:
             config, sources = _declared(config, inputs)
         else:
             sources = {}
+        if target.scale > 1 and config.side_by_side:
+            raise DataError(
+                "--side_by_side is of halves of one size, and this method enlarges: leave it out, and whole pictures "
+                "are made smaller, or bring pairs of two sizes by --source_column and --target_column"
+            )
+        if (how := config.shrinks(target.scale)) is not None:
+            config.check_that_one_set_is_named(f"--degradation {how}" + ("" if config.degradation else " (by default)"))
         known, said = set(config.sources) or {"source", *filter(None, [config.source_name])}, _said(config)
         if foreign := sorted(set(said) - known - set(extras)):
             raise DataError(
