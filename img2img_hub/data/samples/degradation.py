@@ -1,7 +1,7 @@
 """Pictures made smaller, as super-resolution learns from: by a plain bicubic, or as photographs of the world go bad.
 
     python -c "import numpy as np; from PIL import Image; from img2img_hub.data.samples.degradation import *; \\
-        large = Image.open('photo.png', formats=("JPEG",)).convert('RGB').resize((512, 384)); \\
+        large = Image.open('photo.png').convert('RGB').resize((512, 384)); \\
         Degradation(kind='real', scale=4).of_image(large, random=np.random.default_rng(0)).save('small.png')"
 
 "real" is the second-order degradation of Real-ESRGAN (Wang et al. 2021, arXiv 2107.10833): twice blur, resize, noise
