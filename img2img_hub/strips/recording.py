@@ -10,6 +10,7 @@ consists of the operations below is covered, without a second description that c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import add, mul, sub, truediv
 from typing import Any
 
 import torch
@@ -85,19 +86,8 @@ class StandIn:
             raise NotByRows(self.layers, function.__name__)
         return self.then(Pointwise, inputs=(self.layer, other.layer), function=function)
 
-    def add(self, other: StandIn | Tensor | float) -> StandIn:
+    def add_(self, other: StandIn | Tensor | float) -> StandIn:
         return self + other
-
-    def mul(self, other: StandIn | Tensor | float) -> StandIn:
-        return self * other
-
-    def sub(self, other: StandIn | Tensor | float) -> StandIn:
-        return self - other
-
-    def div(self, other: StandIn | Tensor | float) -> StandIn:
-        return self / other
-
-    add_, mul_, sub_, div_ = add, mul, sub, div
 
     def contiguous(self) -> StandIn:
         return self
@@ -134,6 +124,15 @@ class StandIn:
             raise
 
 
+def _method(operation: Callable[[Any, Any], StandIn], name: str) -> Callable[..., StandIn]:
+    def called(self: StandIn, other: StandIn | Tensor | float, **options: object) -> StandIn:
+        if options:  # alpha, rounding_mode …
+            raise NotByRows(self.layers, name)
+        return operation(self, other)
+
+    return called
+
+
 def _refuse(name: str) -> Callable[..., StandIn]:
     def refused(self: StandIn, *_: object) -> StandIn:
         raise NotByRows(self.layers, name)
@@ -141,5 +140,7 @@ def _refuse(name: str) -> Callable[..., StandIn]:
     return refused
 
 
+for _name, _operation in (("add", add), ("sub", sub), ("mul", mul), ("div", truediv)):
+    setattr(StandIn, _name, _method(_operation, _name))
 for _name in ("rsub", "rtruediv", "pow", "getitem"):
     setattr(StandIn, f"__{_name}__", _refuse(_name))  # Python looks for operators in the class alone
