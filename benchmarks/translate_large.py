@@ -2,6 +2,7 @@
 
     python -m benchmarks.translate_large
     python -m benchmarks.translate_large --tiles exact --memory 1
+    python -m benchmarks.translate_large --scale 4          # 8192² made of 2048² by a compact network
     python -m benchmarks.translate_large --quality          # what fast costs in fidelity, on 1024×768
     python -m benchmarks.translate_large --quality --data a.jpg --model model_cards/facades-label2photo --sheet s.png
 
@@ -28,6 +29,7 @@ from benchmarks.harness import Case, cores, report
 from img2img_hub import Network, ResNetGenerator, Translator
 from img2img_hub.images.picture import to_image, to_tensor
 from img2img_hub.images.read import read_image
+from img2img_hub.networks import CompactGenerator
 from img2img_hub.networks.blocks import set_norm_statistics
 from img2img_hub.translation.engine import Engine
 
@@ -40,6 +42,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="an image, enlarged to each size (default: synthetic)")
     parser.add_argument("--small", type=int, default=2048, help="side of the small image")
     parser.add_argument("--large", type=int, default=8192, help="side of the large image")
+    parser.add_argument("--scale", type=int, default=1, help="sides are the output's, of a network that enlarges")
     parser.add_argument("--tiles", choices=["fast", "exact"], default="fast")
     parser.add_argument("--memory", type=float, default=1.25, help="GiB that the translation may take")
     parser.add_argument("--threads", type=int, default=cores())
@@ -61,18 +64,19 @@ def main() -> int:
     ratios = [turns[1]["seconds"] / (large / small) ** 2 / one for one in seconds]
     linear = 2 / (1 / ratios[0] + 1 / ratios[1])  # against the mean of both
     gigabytes = turns[1]["resident"] / 1e9
+    how = arguments.tiles + (f", x{arguments.scale}" if arguments.scale > 1 else "")
     return report(
         "translate_large",
         [
             Case(
-                case=f"resident GB, {large}², {arguments.tiles}",
+                case=f"resident GB, {large}², {how}",
                 ratio=round(gigabytes, 3),
                 target=MOST_RESIDENT,
                 at_most=True,
                 spread=(round(gigabytes, 3), round(gigabytes, 3)),
             ),
             Case(
-                case=f"seconds a pixel, {large}² / {small}², {arguments.tiles}",
+                case=f"seconds a pixel, {large}² / {small}², {how}",
                 ratio=round(linear, 4),
                 target=LINEAR,
                 at_most=True,
@@ -92,21 +96,21 @@ def child(side: int) -> dict[str, float]:
 
 
 def translate(side: int, arguments: argparse.Namespace) -> None:
-    translator = Translator(model(), tiles=arguments.tiles, memory=arguments.memory)
-    image = picture(side, side, arguments.data)
+    translator = Translator(model(arguments.scale), tiles=arguments.tiles, memory=arguments.memory)
+    image = picture(side // arguments.scale, side // arguments.scale, arguments.data)
     began = time.perf_counter()
     made = translator(image)
     seconds = time.perf_counter() - began
-    assert made.size == (side, side)
+    assert made.size == (side // arguments.scale * arguments.scale,) * 2
     # Kibibytes on Linux, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     print(json.dumps({"seconds": seconds, "resident": resident}))
 
 
-def model() -> Network:
+def model(scale: int = 1) -> Network:
     torch.manual_seed(0)
-    return ResNetGenerator(width=16).eval()
+    return (ResNetGenerator(width=16) if scale == 1 else CompactGenerator(scale=scale)).eval()
 
 
 def picture(width: int, height: int, data: Path | None) -> np.ndarray:

@@ -25,13 +25,15 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from img2img_hub.demo.components import resolution, thumbnails
-from img2img_hub.demo.models import Models
+from img2img_hub.demo.components import QUIET, resize_choices, resolution, thumbnails
+from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.requests import (
     RUN_ERRORS,
     check_mode,
     check_model,
     check_takes_one,
+    enlarged,
+    enlarges,
     explain,
     file_name_of,
     load,
@@ -60,6 +62,7 @@ from img2img_hub.translation.translator import Translator
 
 MAX_FILES = 50
 MAX_BATCH_PIXELS: dict[Resize, int] = {"fit": 200_000_000, "native": 20_000_000}  # a minute or so of two CPU cores
+MAX_BATCH_ENLARGED_PIXELS = 80_000_000  # of all results of a model that enlarges
 THUMBNAIL = 240
 
 Progress = Callable[[int, int], object]
@@ -104,6 +107,16 @@ def build_batch_tab(models: Models) -> None:
         show(0, len(uploads or ()) or 1)
         return translate_batch(models, key, uploads, mode, request, show)
 
+    def offer(key: Any) -> Any:
+        """The resolutions of the model: known when it is loaded, which it is for pictures that have come."""
+        try:
+            translator = models.translator(key)
+        except LOAD_ERRORS:  # said when the button is pressed
+            return gr.skip()
+        choices, only = resize_choices(translator), not translator.settings.resizes
+        return gr.Radio(choices=choices, value="native") if only else gr.Radio(choices=choices)
+
+    gr.on([model.input, files.upload], offer, model, resize, concurrency_limit=4, **QUIET)
     # preprocess=False: Gradio would open the files itself.
     done = button.click(
         gpu(batch),
@@ -181,6 +194,7 @@ def translate_batch(
         "batch_done", request, done=len(outputs), total=len(outputs) + len(failures), seconds=seconds,
         device=device_name(translator),
     )  # fmt: skip
+    line = f"{line} · {larger}" if (larger := enlarged(translator, request)) else line
     return archive, status_line(line) + (notice(say("not_done", request), failures) if failures else ""), thumbnails
 
 
@@ -212,12 +226,17 @@ def _sorted_out(
         if said := too_large(translator, width, height, mode, f"too_large_{mode}_one", request):
             failures.append(f"{shown}: {said}")
             continue
-        pixels += native_pixels(translator, width, height) if mode == "native" else width * height
+        as_is = mode == "native" or not translator.settings.resizes
+        pixels += native_pixels(translator, width, height) if as_is else width * height
         stem = _free(plain_name(shown), taken)
         named[stem] = (path, shown)
-    limit = MAX_BATCH_PIXELS[mode] // translator.engine.scale**2
-    if pixels > limit:
-        raise refusal(say("too_many_pixels", request, size=pixels / 1e6, limit=limit / 1e6))
+    text, most = "too_many_pixels", MAX_BATCH_PIXELS[mode]
+    if not translator.settings.resizes:  # whatever was chosen, they are taken as they are
+        text, most = "too_many_pixels_as_is", MAX_BATCH_PIXELS["native"]
+    if enlarges(translator):
+        most = MAX_BATCH_ENLARGED_PIXELS
+    if pixels > (limit := most // translator.engine.scale**2):
+        raise refusal(say(text, request, size=pixels / 1e6, limit=limit / 1e6))
     if not named:
         raise refusal(f"{say('none_done', request)} {html.escape(' · '.join(failures[:5]))}")
     return named, failures

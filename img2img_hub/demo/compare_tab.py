@@ -23,6 +23,7 @@ from img2img_hub.demo.requests import (
     check_mode,
     check_model,
     check_picture,
+    enlarged,
     explain,
     read_picture,
     run,
@@ -196,7 +197,9 @@ def _side_by_side(
         else:
             device = device_name(translator)
             path = picture.save(result, key=key)
-            pictures.append((path, say("compared", request, name=name, seconds=seconds)))
+            caption = say("compared", request, name=name, seconds=seconds)
+            larger = enlarged(translator, request)
+            pictures.append((path, f"{caption} · {larger}" if larger else caption))
     if len(pictures) == 1:
         raise refusal(html.escape(" · ".join(failures)))
     width, height = picture.decoded.size

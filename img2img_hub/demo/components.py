@@ -9,7 +9,9 @@ from typing import Any
 
 import gradio as gr
 
+from img2img_hub.demo.requests import enlarges
 from img2img_hub.demo.texts import T
+from img2img_hub.translation.translator import Translator
 
 _SIDE_BY_SIDE: dict[str, Any] = {  # pictures of any size in rows that are as high as they need to be
     "format": "png",
@@ -60,6 +62,18 @@ def _picture(elem_id: str, label: Any, *, height: int, **more: Any) -> gr.Image:
 def resolution(elem_id: str) -> gr.Radio:
     """At the model's working size, or at the picture's own."""
     return gr.Radio([(T("fit"), "fit"), (T("native"), "native")], value="fit", label=T("resolution"), elem_id=elem_id)
+
+
+def resize_choices(translator: Translator) -> list[tuple[str, str]]:
+    """(label, value) of the resolutions that a model has, with its working size, and how many times larger it makes a
+    picture."""
+    size, scale = translator.settings.working_size, translator.engine.scale
+    if enlarges(translator):
+        return [(f"{T('enlarges')} ({scale}×)", "native")]
+    if not translator.settings.resizes:
+        return [(str(T("native")), "native")]
+    fit, native = (f"{size} px, {scale}×", f" ({scale}×)") if scale > 1 else (f"{size} px", "")
+    return [(f"{T('fit')} ({fit})", "fit"), (f"{T('native')}{native}", "native")]
 
 
 def before_after(elem_id: str) -> gr.ImageSlider:

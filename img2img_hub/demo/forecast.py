@@ -45,6 +45,8 @@ def foretell(models: Models, key: str, upload: dict[str, Any] | None, request: g
         return ""
     else:
         line = say("not_foretold", request, width=width, height=height)
+    if (scale := translator.engine.scale) > 1:
+        line += " " + say("becomes", request, width=scale * width, height=scale * height)
     return f"<p>{line}</p>"
 
 

@@ -33,6 +33,7 @@ from img2img_hub.demo.requests import (
     run,
     runner_of,
     save_result,
+    too_large,
     translating,
 )
 from img2img_hub.demo.texts import T, say
@@ -213,6 +214,8 @@ def paint_translation(
     number = check_seed(seed, request) or None  # the browser has no empty number
     translator = load(models, key)
     check_takes_one(translator, request)
+    if said := too_large(translator, *source.size, "fit", "too_large_fit", request):
+        raise refusal(said)
     with translating(models, key, request):
         runner = runner_of(translator, style=style, seed=number)
         result, seconds = run(runner, source, resize="fit", seed=number)

@@ -83,7 +83,10 @@ def check_request(
     """The model, the picture to translate, and how; refuses what this page does not have or take."""
     check_model(models, key, request)
     resize = check_mode(mode, request)
-    picture = read_picture(upload, resize, request)
+    settings = models.models[key].settings
+    # What has no resolution to choose says so itself, when it is loaded.
+    early: Resize = resize if settings is None or settings.resizes else "fit"
+    picture = read_picture(upload, early, request)
     translator = load(models, key)
     check_picture(translator, picture, resize, request)
     return translator, picture, resize
@@ -156,9 +159,11 @@ def too_large(
 ) -> str:
     """Why a picture is more than this page computes with this model, as `text` says it; "" where it is not."""
     limit = most_pixels(translator, resize)
-    resize = resize if translator.settings.resizes else "native"
-    if enlarges(translator):
-        text = "too_large_fit_one" if text.endswith("_one") else "too_large_fit"
+    if not translator.settings.resizes:
+        resize, one = "native", text.endswith("_one")
+        text = "too_large_native_one" if one else "too_large_as_is"
+        if enlarges(translator):
+            text = "too_large_fit_one" if one else "too_large_fit"
     pixels = native_pixels(translator, width, height) if resize == "native" else width * height
     if pixels <= limit:
         return ""
@@ -250,10 +255,16 @@ def done_line(
     """One line of HTML: how long it took, by what, at which size."""
     fitted = say("fitted", request, pixels=translator.settings.working_size)
     how = fitted if resize == "fit" and translator.settings.resizes else say("at_native", request)
-    if enlarges(translator):
-        how = say("enlarged", request, scale=translator.engine.scale)
+    if larger := enlarged(translator, request):
+        how = larger if enlarges(translator) else f"{how} · {larger}"
     size = f"{result.width} × {result.height} px"
     return status_line(say("done", request, seconds=seconds, device=device_name(translator), size=size, how=how))
+
+
+def enlarged(translator: Translator, request: gr.Request | None) -> str:
+    """ "4× as large", "" of a model that leaves the size as it is."""
+    scale = translator.engine.scale
+    return say("enlarged", request, scale=scale) if scale > 1 else ""
 
 
 def name_of(models: Models, key: str) -> str:

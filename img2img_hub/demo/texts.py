@@ -74,6 +74,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "fitted": ("fit to {pixels} px", "缩放到 {pixels} 像素"),
     "at_native": ("native resolution", "原始分辨率"),
     "enlarged": ("{scale}× as large", "放大 {scale} 倍"),
+    "becomes": ("The result has {width} × {height} px.", "结果为 {width} × {height} 像素。"),
     "painted": ("{seconds:.2f} s on {device}", "{seconds:.2f} 秒 · {device}"),
     "without_noise": ("without noise", "无噪声"),
     "of_seed": ("seed {seed}", "种子 {seed}"),
@@ -162,6 +163,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The picture has {size}; this model, which enlarges, takes up to {limit:.3g}. Make the picture smaller.",
         "图片大小为 {size}；此模型会放大图片，最多支持 {limit:.3g} 百万像素。请缩小图片。",
     ),
+    "too_large_as_is": (
+        "The picture has {size}; this model takes pictures as they are, up to {limit:.3g}. Make the picture smaller.",
+        "图片大小为 {size}；此模型按原图处理，最多支持 {limit:.3g} 百万像素。请缩小图片。",
+    ),
     "not_finished": (
         "The server could not finish this picture. Choose “Fit to working size”, or make the picture smaller.",
         "服务器未能处理此图片。请选择“缩放到工作尺寸”，或缩小图片。",
@@ -205,8 +210,8 @@ TEXTS |= {
     "your_pictures": ("Your pictures", "您的图片"),
     "translate_all": ("Translate all", "全部转换"),
     "choose_pictures": (
-        "Choose several pictures; you get one zip of PNG files of the same sizes.",
-        "请选择多张图片；您将得到一个包含同尺寸 PNG 文件的 zip 压缩包。",
+        "Choose several pictures; you get one zip of PNG files of the same sizes, or larger where the model enlarges.",
+        "请选择多张图片；您将得到一个 zip 压缩包，其中的 PNG 文件尺寸不变；若模型会放大图片，则尺寸更大。",
     ),
     "download_zip": ("Download zip", "下载 zip"),
     "results": ("Results", "结果"),
@@ -228,6 +233,11 @@ TEXTS |= {
         "some away, make them smaller, or choose “Fit to working size”.",
         "图片总计 {size:.1f} 百万像素；此分辨率下一次最多 {limit:.3g} 百万像素。"
         "请移除一些、缩小图片，或选择“缩放到工作尺寸”。",
+    ),
+    "too_many_pixels_as_is": (
+        "The pictures have {size:.1f} megapixels in all; {limit:.3g} at a time is the most with this model. Take some "
+        "away, or make them smaller.",
+        "图片总计 {size:.1f} 百万像素；此模型一次最多 {limit:.3g} 百万像素。请移除一些，或缩小图片。",
     ),
     "too_large_native_one": (
         "{size}; native resolution takes up to {limit:.3g}.",

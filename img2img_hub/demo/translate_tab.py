@@ -21,6 +21,7 @@ from img2img_hub.demo.components import (
     QUIET,
     before_after,
     picture_input,
+    resize_choices,
     resolution,
     show_style,
     style_input,
@@ -30,7 +31,7 @@ from img2img_hub.demo.cycle import build_cycle, directions
 from img2img_hub.demo.forecast import default_resize, foretell
 from img2img_hub.demo.gallery import cards, model_gallery
 from img2img_hub.demo.models import LOAD_ERRORS, VARIABLE, Models
-from img2img_hub.demo.requests import check_request, check_style, done_line, enlarges, run, runner_of, translating
+from img2img_hub.demo.requests import check_request, check_style, done_line, run, runner_of, translating
 from img2img_hub.demo.several import build_several, show_inputs, when_clicked
 from img2img_hub.demo.speed import fastest, is_making
 from img2img_hub.demo.texts import T
@@ -184,7 +185,7 @@ def choose_model(models: Models, key: str) -> tuple[Any, ...]:
     return (
         gr.HTML(cards=cards(models)),
         f"<p>{html.escape(card.story)}</p>" if card.story else "",
-        gr.Radio(value=translator.settings.resize, choices=_resize_choices(translator)),
+        gr.Radio(value=translator.settings.resize, choices=resize_choices(translator)),
         gr.Gallery(pictures, visible=bool(pictures)),
         _facts(key, translator),
         gr.Radio(both_ways, value=key, visible=bool(both_ways)),
@@ -225,15 +226,6 @@ def translate_upload(
         result, seconds = run(runner, picture.decoded, resize=resize)
     after = picture.save(result, key=key)
     return (picture.shown, after), after, done_line(runner, result, seconds, resize, request)
-
-
-def _resize_choices(translator: Translator) -> list[tuple[str, str]]:
-    size = translator.settings.working_size
-    if enlarges(translator):
-        return [(f"{T('enlarges')} ({translator.engine.scale}×)", "native")]
-    if not translator.settings.resizes:
-        return [(str(T("native")), "native")]
-    return [(f"{T('fit')} ({size} px)", "fit"), (str(T("native")), "native")]
 
 
 def _facts(key: str, translator: Translator) -> str:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img_hub.files import write_bytes
+from img2img_hub.images.resize import reflected
 from img2img_hub.images.values import BandValues
 from img2img_hub.networks import Generator, Network
 from img2img_hub.networks.blocks import BatchNorm2d
@@ -155,7 +156,7 @@ def export_model(
         inputs: as of `write_onnx`.
         values: of its source's bands; None: a picture's.
         calibration: padded batches (1, C, H, W) of typical images: quantise to int8 by them. One in four is kept out,
-            to measure by, where that makes four or more; else all are for both.
+            to measure by, where that makes four or more; else all are for both. Without `dynamic` the middle of each.
 
     Raises:
         ValueError: a missing package, weights that do not fit into one file, or no image to quantise by.
@@ -165,6 +166,8 @@ def export_model(
     need("onnx", "onnxscript", "onnxruntime", extra="onnx", what="export")
     size = working_shape(network, working_size)
     reference = network.eval()
+    if calibration and not dynamic:  # a model of crops sees images as they are, of any size
+        calibration = [_middle(batch, size) for batch in calibration]
     if calibration:
         kept = len(calibration) // 4 if len(calibration) >= 16 else 0  # a few say little of all
         learnt, judged = calibration[: len(calibration) - kept], calibration[-kept:] if kept else calibration
@@ -304,6 +307,17 @@ def _picture(bands: int, height: int, width: int) -> Tensor:
         torch.randn(1, bands, 9, 9, generator=made), size=(height, width), mode="bicubic", align_corners=True
     )
     return (0.5 * forms + 0.05 * torch.randn(1, bands, height, width, generator=made)).clamp(-1, 1)
+
+
+def _middle(batch: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, C, H, W) at `size` (height, width): cut out of the middle, and reflected where it is smaller."""
+    for axis, (now, wanted) in enumerate(zip(batch.shape[-2:], size, strict=True), start=2):
+        if now < wanted:
+            places, _ = reflected(now, wanted, batch.device)
+        else:
+            places = torch.arange(wanted, device=batch.device) + (now - wanted) // 2
+        batch = batch.index_select(axis, places)
+    return batch
 
 
 def psnr(one: Tensor, other: Tensor) -> float:

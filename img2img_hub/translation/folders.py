@@ -41,7 +41,7 @@ from img2img_hub.translation.translator import Input, Translator
 MOST_BATCH_PIXELS = 2**20
 """Of the images that go through the network at once: larger batches take memory and no less time."""
 MOST_PIXELS = 2**26
-"""Of the images that are in memory at a time, beside one."""
+"""Of the images that are in memory at a time, beside one, or of what is made of them where that is larger."""
 MOST_WAITING = 256
 """Images that wait for others of their size."""
 MOST_THREADS = 8
@@ -63,7 +63,7 @@ class FolderReport:
 class _Batch:
     jobs: list[tuple[Path, Path]]
     pixels: int
-    """Of all its images, roughly."""
+    """Of all its images, or of what is made of them where that is larger, roughly."""
     size: tuple[int, int] | None
     """(width, height) that each has in the network; None: not known yet."""
 
@@ -130,7 +130,7 @@ def translate_folder(
     failures = dict(plan.problems)
     with tqdm(total=len(plan.jobs), desc="translating", unit="image", disable=progress is not True) as bar:
         done = 0
-        for found in crew.run(_batches(plan.jobs, batch_size=batch_size, fit=fit)):
+        for found in crew.run(_batches(plan.jobs, batch_size=batch_size, fit=fit, scale=translator.network.scale)):
             failures.update((source, message) for source, message in found if message)
             bar.update(len(found))
             done += len(found)
@@ -185,10 +185,10 @@ def check_format(translator: Translator, format: str) -> None:
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 
-def _batches(jobs: list[tuple[Path, Path]], *, batch_size: int, fit: int | None) -> Iterator[_Batch]:
+def _batches(jobs: list[tuple[Path, Path]], *, batch_size: int, fit: int | None, scale: int = 1) -> Iterator[_Batch]:
     """Images of one size together, those that can be told apart by their headers; the order changes a little.
 
-    `fit`: height and width that each will have in the network, None: those of the file.
+    `fit`: height and width that each will have in the network, None: those of the file. `scale`: the output's.
     """
     waiting: dict[tuple[int, int], list[tuple[Path, Path]]] = {}
     pixels: dict[tuple[int, int], int] = {}
@@ -198,7 +198,7 @@ def _batches(jobs: list[tuple[Path, Path]], *, batch_size: int, fit: int | None)
 
     for job in jobs:
         size = _size_in_header(job[0])
-        area = size[0] * size[1] if size else _bytes(job[0])
+        area = (size[0] * size[1] if size else _bytes(job[0])) * scale**2
         if size is None:
             yield _Batch(jobs=[job], pixels=area, size=None)
             continue

@@ -159,6 +159,9 @@ class Pixels:
             profile = None
         else:
             alpha = decoded.alpha
+            if alpha is not None and decoded.georeference and not any(alpha.histogram()[1:255]):
+                # Of a map it says where there is data, and no pixel has half of it; a picture's edges go up smoothly.
+                alpha = mask_image(enlarged(np.asarray(alpha) > 0, self.scale))
             profile = source.info.get("icc_profile") if output.mode == source.mode else None
         if alpha is not None:
             output.putalpha(resized(alpha, output.size))  # RGB becomes RGBA, L becomes LA

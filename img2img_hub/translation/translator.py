@@ -1,4 +1,4 @@
-"""The one door to inference: any image in, the translated image of the same size out.
+"""The one door to inference: any image in, the translated image out, of the same size or the network's scale times it.
 
     python -c "from img2img_hub import Translator as T; T.from_pretrained('alice/maps')('a.png').save('b.png')"
 
