@@ -246,6 +246,16 @@ class Generator(Network):
     styles: int = 0
     """Styles that each class can be drawn in: `draw_features` makes what `forward` takes as `features`; 0 for none."""
 
+    def check_size(self, source: Tensor, *, called: str, cure: str = "") -> None:
+        """Refuse images (N, C, H, W) of another size than this network takes. Raises ValueError."""
+        height, width = source.shape[-2:]
+        if height % self.multiple or width % self.multiple or min(height, width) < self.min_size:
+            least = f" and at least {self.min_size}" if self.min_size > self.multiple else ""
+            raise ValueError(
+                f"this {called} needs height and width to be multiples of {self.multiple}{least}, "
+                f"got {height}×{width}; pad the image (Translator does it){cure}"
+            )
+
     def draw_features(self, source: Tensor, things: Tensor | None = None) -> Tensor:
         """Features of `styles` that are drawn for a source (N, in_channels, H, W), from PyTorch's generator of the CPU:
         one for each of `things`, whole numbers (N, 1, H, W); None: one for each class."""

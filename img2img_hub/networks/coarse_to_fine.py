@@ -119,17 +119,12 @@ class CoarseToFineGenerator(Generator):
 
     def forward(self, source: Tensor, features: Tensor | None = None) -> Tensor:
         """Translate. `features`: (N, feature_channels, H, W); None: the most usual style of each class."""
-        height, width = source.shape[-2:]
-        if height % self.multiple or width % self.multiple or min(height, width) < self.min_size:
-            raise ValueError(
-                f"this coarse-to-fine generator needs height and width to be multiples of {self.multiple} and at least "
-                f"{self.min_size}, got {height}×{width}; pad the image (Translator does it)"
-            )
+        self.check_size(source, called="coarse-to-fine generator")
         if self.feature_channels:
             if features is None and self.styles:
                 features = F.conv2d(source, self.centres[0][:, :, None, None])
             elif features is None:
-                features = source.new_zeros((len(source), self.feature_channels, height, width))
+                features = source.new_zeros((len(source), self.feature_channels, *source.shape[-2:]))
             source = torch.cat([source, features.to(source)], dim=1)
         sizes = [source]
         for _ in self.fronts:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import Conv2d
-from img2img_hub.networks.upscaling import check_same_bands, check_scale, from_unit, initialise_kaiming, to_unit
+from img2img_hub.networks.upscaling import begin, check_same_bands, from_unit, initialise_kaiming, to_unit
 
 SCALES = (1, 2, 3, 4, 8)
 
@@ -34,17 +34,9 @@ class CompactGenerator(Generator):
         self, *, in_channels: int = 3, out_channels: int = 3, scale: int = 4, blocks: int = 16, width: int = 64
     ) -> None:
         super().__init__()
-        check_scale(scale, SCALES)
-        check_range(
-            in_channels=(in_channels, 1, 4096),
-            out_channels=(out_channels, 1, 4096),
-            blocks=(blocks, 0, 64),
-            width=(width, 1, 512),
-        )
-        check_same_bands(self, in_channels=in_channels, out_channels=out_channels)
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.scale = scale
+        check_range(blocks=(blocks, 0, 64), width=(width, 1, 512))
+        begin(self, scales=SCALES, in_channels=in_channels, out_channels=out_channels, scale=scale)
+        check_same_bands(self)
         layers: list[nn.Module] = []
         for number in range(blocks + 1):
             layers += [Conv2d(width if number else in_channels, width, 3, padding=1), nn.PReLU(width)]

@@ -117,12 +117,7 @@ class ContextUNetGenerator(Generator):
 
     def forward(self, source: Tensor) -> Tensor:
         """Fill."""
-        height, width = source.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise ValueError(
-                f"this context U-Net needs height and width to be multiples of {self.multiple}, got {height}×{width}; "
-                "pad the image (Translator does it) or build the network with fewer levels"
-            )
+        self.check_size(source, called="context U-Net", cure=" or build the network with fewer levels")
         whole = self.covered_channels == self.in_channels
         x = source if whole else source[:, : self.covered_channels]
         skips: list[Tensor] = []

@@ -107,10 +107,5 @@ class DilatedResNetGenerator(Generator):
 
     def forward(self, source: Tensor) -> Tensor:
         """Translate."""
-        height, width = source.shape[-2:]
-        if height % self.multiple or width % self.multiple or min(height, width) < self.min_size:
-            raise ValueError(
-                f"this dilated ResNet needs height and width to be multiples of {self.multiple} and at least "
-                f"{self.min_size}, got {height}×{width}; pad the image (Translator does it)"
-            )
+        self.check_size(source, called="dilated ResNet")
         return self.layers(source)

@@ -17,6 +17,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
+_COMMIT = r"[0-9a-f]{40}"
 _SECONDS = 10  # for an answer, before the download, which has its own patience
 
 
@@ -60,7 +61,8 @@ def _knock(
     """Ask for a file that is not in the cache once, before the Hub's client asks for half a minute: what looks like an
     id is often a folder that was mistyped. Raises what `fetch` does."""
     cached = try_to_load_from_cache(where, filename, cache_dir=cache_dir, revision=revision)
-    if local_files_only or constants.HF_HUB_OFFLINE or cached is not None:
+    answered = re.fullmatch(_COMMIT, revision or "") is not None  # it was told by the Hub just now
+    if local_files_only or constants.HF_HUB_OFFLINE or cached is not None or answered:
         return
     try:
         get_hf_file_metadata(hf_hub_url(where, filename, revision=revision), token=token, timeout=_SECONDS)
@@ -78,4 +80,4 @@ def commit_of(path: Path) -> str | None:
     With it as revision the other files come from the same state of the repo, whatever is pushed meanwhile.
     """
     snapshots, commit = path.parts[-3:-1] if len(path.parts) >= 3 else ("", "")
-    return commit if snapshots == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", commit) else None
+    return commit if snapshots == "snapshots" and re.fullmatch(_COMMIT, commit) else None

@@ -10,8 +10,8 @@ from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import Conv2d
 from img2img_hub.networks.upscaling import (
+    begin,
     check_same_bands,
-    check_scale,
     from_unit,
     initialise_kaiming,
     shuffles,
@@ -51,17 +51,9 @@ class ModifiedSRResNetGenerator(Generator):
         self, *, in_channels: int = 3, out_channels: int = 3, scale: int = 4, blocks: int = 16, width: int = 64
     ) -> None:
         super().__init__()
-        check_scale(scale, SCALES)
-        check_range(
-            in_channels=(in_channels, 1, 4096),
-            out_channels=(out_channels, 1, 4096),
-            blocks=(blocks, 1, 64),
-            width=(width, 1, 512),
-        )
-        check_same_bands(self, in_channels=in_channels, out_channels=out_channels)
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.scale = scale
+        check_range(blocks=(blocks, 1, 64), width=(width, 1, 512))
+        begin(self, scales=SCALES, in_channels=in_channels, out_channels=out_channels, scale=scale)
+        check_same_bands(self)
         self.first = Conv2d(in_channels, width, 3, padding=1)
         self.body = nn.Sequential(*(PlainResidualBlock(width) for _ in range(blocks)))
         self.factors = shuffles(scale)

@@ -157,12 +157,7 @@ class ResNetGenerator(Generator):
 
         `feature_taps` are the numbers that CUT takes (section 3, and the authors' code), `feature_channels` their C.
         """
-        height, width = source.shape[-2:]
-        if height % 4 or width % 4 or min(height, width) < self.min_size:
-            raise ValueError(
-                f"this ResNet needs height and width to be multiples of 4 and at least {self.min_size}, "
-                f"got {height}×{width}; pad the image (Translator does it)"
-            )
+        self.check_size(source, called="ResNet")
         if not taps:
             return self.layers(source)
         made, features = self._features(source, taps, whole=whole)

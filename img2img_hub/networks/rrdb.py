@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from img2img_hub.errors import check_flags, check_range
 from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import Conv2d
-from img2img_hub.networks.upscaling import check_scale, from_unit, initialise_kaiming, to_unit
+from img2img_hub.networks.upscaling import begin, from_unit, initialise_kaiming, to_unit
 
 SCALES = (1, 2, 4, 8)
 UNSHUFFLED = 4
@@ -87,17 +87,8 @@ class RRDBGenerator(Generator):
     ) -> None:
         super().__init__()
         check_flags(unshuffle=unshuffle)
-        check_scale(scale, SCALES)
-        check_range(
-            in_channels=(in_channels, 1, 4096),
-            out_channels=(out_channels, 1, 4096),
-            blocks=(blocks, 1, 64),
-            width=(width, 1, 512),
-            growth=(growth, 1, 512),
-        )
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.scale = scale
+        check_range(blocks=(blocks, 1, 64), width=(width, 1, 512), growth=(growth, 1, 512))
+        begin(self, scales=SCALES, in_channels=in_channels, out_channels=out_channels, scale=scale)
         self.multiple = self.min_size = max(UNSHUFFLED // scale, 1) if unshuffle else 1
         doublings = (scale * self.multiple).bit_length() - 1
         # Beside the dense convolutions, all start as PyTorch draws them, as in the authors' code.
@@ -110,12 +101,7 @@ class RRDBGenerator(Generator):
 
     def forward(self, source: Tensor) -> Tensor:
         """Enlarge."""
-        height, width = source.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise ValueError(
-                f"this RRDBNet needs height and width to be multiples of {self.multiple}, got {height}×{width}; "
-                "pad the image (Translator does it)"
-            )
+        self.check_size(source, called="RRDBNet")
         x = to_unit(source)
         x = self.first(F.pixel_unshuffle(x, self.multiple) if self.multiple > 1 else x)
         x = x + self.after(self.body(x))

@@ -167,12 +167,8 @@ class SpadeGenerator(Generator):
 
     def forward(self, source: Tensor, latent: Tensor | None = None) -> Tensor:
         """Translate. `latent`: z, (N, latent) standard normal; None: 0, for the most usual style."""
+        self.check_size(source, called="SPADE generator")
         height, width = source.shape[-2:]
-        if height % self.multiple or width % self.multiple or min(height, width) < self.min_size:
-            raise ValueError(
-                f"this SPADE generator needs height and width to be multiples of {self.multiple} and at least "
-                f"{self.min_size}, got {height}×{width}; pad the image (Translator does it)"
-            )
         x = self._begin(source, latent, size=(height // self.multiple, width // self.multiple))
         for number, block in enumerate(self.blocks):
             if number in self.doubled:

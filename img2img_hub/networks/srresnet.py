@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
 from img2img_hub.networks.blocks import Conv2d, make_norm
-from img2img_hub.networks.upscaling import check_scale, shuffles, to_unit
+from img2img_hub.networks.upscaling import begin, shuffles, to_unit
 
 SCALES = (2, 3, 4, 8)
 
@@ -52,16 +52,8 @@ class SRResNetGenerator(Generator):
         self, *, in_channels: int = 3, out_channels: int = 3, scale: int = 4, blocks: int = 16, width: int = 64
     ) -> None:
         super().__init__()
-        check_scale(scale, SCALES)
-        check_range(
-            in_channels=(in_channels, 1, 4096),
-            out_channels=(out_channels, 1, 4096),
-            blocks=(blocks, 0, 64),
-            width=(width, 1, 512),
-        )
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.scale = scale
+        check_range(blocks=(blocks, 0, 64), width=(width, 1, 512))
+        begin(self, scales=SCALES, in_channels=in_channels, out_channels=out_channels, scale=scale)
         # The paper names no other start than PyTorch's; its slopes, one a layer, begin at 0.25.
         self.first = nn.Sequential(Conv2d(in_channels, width, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(

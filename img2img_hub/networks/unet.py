@@ -139,17 +139,12 @@ class UNetGenerator(Generator):
 
     def forward(self, source: Tensor, noise: Tensor | None = None) -> Tensor:
         """Translate. `noise`: (N, noise_channels, H, W) standard normal; None: drawn in training, zero in eval mode."""
-        height, width = source.shape[-2:]
-        if height % self.multiple or width % self.multiple:
-            raise ValueError(
-                f"this U-Net needs height and width to be multiples of {self.multiple}, got {height}×{width}; "
-                "pad the image (Translator does it)"
-                + (" or build the network with fewer levels" if self.encoder is None else "")
-            )
+        cure = " or build the network with fewer levels" if self.encoder is None else ""
+        self.check_size(source, called="U-Net", cure=cure)
         x = source
         if self.noise_channels:
             if noise is None:
-                shape = (len(source), self.noise_channels, height, width)
+                shape = (len(source), self.noise_channels, *source.shape[-2:])
                 noise = source.new_empty(shape).normal_() if self.training else source.new_zeros(shape)
             x = torch.cat([source, noise.to(source)], dim=1)
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from img2img_hub.errors import is_whole
+from img2img_hub.errors import check_range, is_whole
+from img2img_hub.networks.base import Generator
 
 
 def to_unit(image: Tensor) -> Tensor:
@@ -21,19 +22,23 @@ def from_unit(image: Tensor) -> Tensor:
     return image * 2 + -1  # no difference, which `strips.recording` does not know
 
 
-def check_scale(scale: int, known: tuple[int, ...]) -> None:
-    """Refuse a scale that an architecture does not have, whatever a config.json says. Raises ValueError."""
-    if not is_whole(scale) or scale not in known:
-        *most, last = map(str, known)
+def begin(network: Generator, *, scales: tuple[int, ...], in_channels: int, out_channels: int, scale: int) -> None:
+    """What all of them are told first: bands, and a scale that the architecture has. Raises ValueError, whatever a
+    config.json says."""
+    if not is_whole(scale) or scale not in scales:
+        *most, last = map(str, scales)
         raise ValueError(f"scale must be {', '.join(most)} or {last}, got {scale!r:.60}")
+    check_range(in_channels=(in_channels, 1, 4096), out_channels=(out_channels, 1, 4096))
+    network.in_channels, network.out_channels, network.scale = in_channels, out_channels, scale
 
 
-def check_same_bands(network: nn.Module, *, in_channels: int, out_channels: int) -> None:
+def check_same_bands(network: Generator) -> None:
     """Refuse other bands in the output than in the source, which is added to it. Raises ValueError."""
-    if in_channels != out_channels:
+    if network.in_channels != network.out_channels:
         raise ValueError(
             f"a {type(network).__name__} adds the enlarged source to what it makes, so that both have the same bands, "
-            f"got in_channels {in_channels} and out_channels {out_channels}: make them equal, or take an RRDBGenerator"
+            f"got in_channels {network.in_channels} and out_channels {network.out_channels}: make them equal, or take "
+            "an RRDBGenerator"
         )
 
 
