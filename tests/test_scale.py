@@ -11,6 +11,8 @@ from PIL import Image
 
 from img2img_hub import Translator
 from img2img_hub.cli import main
+from img2img_hub.evaluation.calibration import calibration_batches
+from img2img_hub.images.picture import to_image
 from img2img_hub.networks import (
     CompactGenerator,
     ModifiedSRResNetGenerator,
@@ -113,6 +115,16 @@ def test_grey_and_alpha_keep_their_places() -> None:
     found = np.asarray(output.getchannel("A"))
     assert found[:, :36].min() == 255
     assert found[:, 44:].max() == 0
+
+
+def test_of_large_photos_the_middle_says_what_to_quantise_by(tmp_path: Path) -> None:
+    photo(1300, 520).save(tmp_path / "1.png")
+    photo(40, 30).save(tmp_path / "2.png")
+    model = translator("compact x4")
+    large, small = calibration_batches(model, str(tmp_path))
+    assert (large.shape, small.shape) == ((1, 3, 512, 512), (1, 3, 30, 40))
+    middle = photo(1300, 520).crop((394, 4, 394 + 512, 4 + 512))
+    assert np.array_equal(np.asarray(to_image(large[0])), np.asarray(middle))
 
 
 def test_values_beyond_the_range_are_cut_off() -> None:

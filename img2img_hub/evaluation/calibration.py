@@ -18,12 +18,15 @@ from img2img_hub.translation.translator import Input, Translator
 
 MOST = 64
 """Images taken; the ranges of activations change little after some dozens."""
+MOST_SIDE = 512
+"""Pixels; of larger images the middle is taken."""
 
 
 def calibration_batches(
     translator: Translator, calibration: str | None = None, *, revision: str | None = None
 ) -> list[Tensor]:
-    """(1, C, H, W) float32 in [-1, 1], resized to the working size and padded, of at most 64 images.
+    """(1, C, H, W) float32 in [-1, 1], resized to the working size and padded, of at most 64 images; to a model of
+    crops of images as they are the middle of each, of at most MOST_SIDE pixels a side.
 
     Args:
         translator: as loaded from its folder or Hub repo.
@@ -37,9 +40,17 @@ def calibration_batches(
     """
     batches: list[Tensor] = []
 
+    network = translator.network
+
     def record(batch: Tensor) -> Tensor:
-        batches.append(batch.clone())
-        return translator.network(batch)
+        height, width = batch.shape[-2:]
+        side = (
+            max(height, width) if translator.settings.resizes else -(-MOST_SIDE // network.multiple) * network.multiple
+        )
+        top, left = max(height - side, 0) // 2, max(width - side, 0) // 2
+        batches.append(batch[..., top : top + side, left : left + side].clone())
+        size = height * network.scale, width * network.scale
+        return batch.new_zeros(len(batch), network.out_channels, *size)  # at which nobody looks
 
     recorder = Translator(  # whose images never go by strips: the network itself would run these
         translator.network, translator.settings, name=translator.name, device="cpu", forward=record, memory=2**20
