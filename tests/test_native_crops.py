@@ -113,23 +113,16 @@ def test_a_source_is_made_of_the_crop(pairs: Path) -> None:
     assert is_in(np.asarray(to_image(sample["target"])), np.asarray(noise(0, SIZES[0])))
 
 
-def test_squeezed_images_may_become_no_squares(pairs: Path) -> None:
-    data = open_data(DataConfig(dataset=str(pairs)), paired=True, split="train")
-    samples = TrainingDataset(data, image_size=(24, 8), load_size=(30, 10), flip=False, seed=0)
-    window = np.asarray(to_image(samples[(0, 1)]["source"]))
-    assert is_in(window, np.asarray(resized(noise(1, SIZES[1]), (30, 10))))
-
-
 def test_the_sizes_of_a_run() -> None:
     def of(**options) -> TrainConfig:
         return TrainConfig(output_dir="x", **options).of(FAMILIES["pix2pix"]())
 
-    assert (of().image_size, of().crop, of().jitter_size) == (256, "resize", (286, 286))
+    assert (of().image_size, of().crop, of().jitter_size) == (256, "resize", 286)
     assert of(image_size=[256, 256]).image_size == 256, "as runs have always said it"
     assert of(image_size=[896, 256]).crop == "native", "a model's working size is a square"
-    assert of(image_size=(896, 256), load_size=256).jitter_size == (256, 256)
+    assert of(image_size=(896, 256), load_size=256).jitter_size == 256
     assert of(crop="native").jitter_size is None
-    assert of(crop="native", load_size=300).jitter_size == (300, 300)
+    assert of(crop="native", load_size=300).jitter_size == 300
     assert [of(image_size=size).measures_natively for size in (64, (64, 32))] == [False, True]
     for wrong, said in (
         ({"image_size": (16, 16, 16)}, "takes one number, or WIDTH HEIGHT, got 16 16 16"),

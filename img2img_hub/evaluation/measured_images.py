@@ -19,7 +19,7 @@ from img2img_hub.images.formats import ImageError
 from img2img_hub.images.picture import MODES, to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, read_raster
-from img2img_hub.images.resize import Size, enlarged, held, resized
+from img2img_hub.images.resize import enlarged, held, resized
 from img2img_hub.images.slots import Slot, shown_parts
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.translator import Translator
@@ -32,7 +32,7 @@ def prepared(image: AnyImage, translator: Translator, side: str, image_size: int
     the bands and type that the translator has there; None for the image's own size, or where that is too small to be
     measured the next of its shape that is not."""
     scale = translator.network.scale if side == "target" else 1
-    size = _measurable(image.size, scale=scale) if image_size is None else (image_size * scale,) * 2
+    size = held(image.size, least=(LEAST, LEAST), scale=scale) if image_size is None else (image_size * scale,) * 2
     values, decoded = _values(translator, side), Decoded.of(image)
     if values is None:
         bands = translator.network.in_channels if side == "source" else translator.network.out_channels
@@ -45,13 +45,6 @@ def prepared(image: AnyImage, translator: Translator, side: str, image_size: int
     if raster.array.dtype.name != values.dtype:
         raise ImageError(f"{raster.name} holds {raster.array.dtype}, the {side}s of the model {values.dtype}")
     return resized(raster, size)
-
-
-def _measurable(size: Size, *, scale: int) -> Size:
-    """The size itself, or one of sources of LEAST pixels a side, at their scale."""
-    grid = size[0] // scale, size[1] // scale
-    wanted = held((max(grid[0], 1), max(grid[1], 1)), least=(LEAST, LEAST))
-    return size if wanted == grid else (wanted[0] * scale, wanted[1] * scale)
 
 
 def translated(translator: Translator, image: AnyImage) -> AnyImage:

@@ -37,19 +37,22 @@ def sides(size: int | Sequence[int]) -> Size:
     return int(width), int(height)
 
 
-def in_words(size: int | Sequence[int], *, between: str = " ") -> str:
+def in_words(size: int | Sequence[int]) -> str:
     """ "256" of a square, else "900 300", as it is typed."""
     width, height = sides(size)
-    return str(width) if width == height else f"{width}{between}{height}"
+    return str(width) if width == height else f"{width} {height}"
 
 
-def held(size: Size, *, least: Size, shorter: int | None = None) -> Size:
+def held(size: Size, *, least: Size, shorter: int | None = None, scale: int = 1) -> Size:
     """The size nearest to ``size``, of its shape, that ``least`` fits into; its shorter side is ``shorter`` pixels, if
-    that is said and large enough."""
-    width, height = size
-    factor = 1.0 if shorter is None else shorter / min(size)
+    that is said and large enough. Both are of images ``scale`` times smaller a side, of at least one pixel; a size that
+    stays keeps what is no whole one of those."""
+    width, height = (max(side // scale, 1) for side in size)
+    factor = 1.0 if shorter is None else shorter / min(width, height)
     factor = max(factor, least[0] / width, least[1] / height)
-    return max(least[0], round(width * factor)), max(least[1], round(height * factor))
+    if factor == 1:
+        return size
+    return max(least[0], round(width * factor)) * scale, max(least[1], round(height * factor)) * scale
 
 
 def resized(image: AnImage, size: tuple[int, int]) -> AnImage:

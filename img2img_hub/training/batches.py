@@ -44,8 +44,9 @@ def open_samples(data: ImageData | StreamedData, *, config: TrainConfig) -> Trai
 
 def stop_cropping(dataset: TrainingDataset, *, config: TrainConfig, from_sample: int) -> None:
     """From this sample of the run on, resize images straight to the training size."""
-    kept = config.cache and not isinstance(dataset, StreamedDataset) and dataset.load_size != dataset.image_size
-    cache = open_cache(dataset.data, load_size=dataset.image_size, folder=config.cache_dir) if kept else None
+    side = max(dataset.image_size)
+    kept = config.cache and not isinstance(dataset, StreamedDataset) and dataset.load_size != side
+    cache = open_cache(dataset.data, load_size=side, folder=config.cache_dir) if kept else None
     dataset.stop_cropping(from_sample=from_sample, cache=cache)
 
 

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from img2img_hub.data.samples.opened import Side
-from img2img_hub.images.resize import Size
 
 
 class PixelFile:
@@ -33,12 +32,12 @@ class PixelFile:
     Can be pickled; a copy opens the file for itself. Every method but ``used`` raises OSError.
     """
 
-    def __init__(self, path: Path, side: Side, *, load_size: Size) -> None:
+    def __init__(self, path: Path, side: Side, *, load_size: int) -> None:
         self.path = path
         self.length = len(side.rows)
         self.leave_free = 0
         """Bytes of the disk that a write must leave to others."""
-        pixels = (side.channels, load_size[1], load_size[0])
+        pixels = (side.channels, load_size, load_size)
         self._record = np.dtype([("check", "<u8"), ("pixels", side.dtype, pixels)])
         fields = {"descr": np.lib.format.dtype_to_descr(self._record), "fortran_order": False, "shape": (self.length,)}
         header = io.BytesIO()

@@ -37,7 +37,7 @@ from img2img_hub.data.samples.reading import FileImages, Half, Images
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.files import cache_folder
 from img2img_hub.images.raster import AnyImage
-from img2img_hub.images.resize import Size, in_words, sides, training_array
+from img2img_hub.images.resize import training_array
 from img2img_hub.images.tiff import library_version
 
 logger = logging.getLogger(__name__)
@@ -51,24 +51,24 @@ _NUMBERS = "3"
 _FORMAT = ("2", img2img_hub.__version__, PIL.__version__, *_DECODERS)
 
 
-def open_cache(data: ImageData, *, load_size: int | Size, folder: str | Path | None = None) -> ResizedImages:
-    """``data`` at ``load_size`` pixels, kept in a folder of its own in ``folder``.
+def open_cache(data: ImageData, *, load_size: int, folder: str | Path | None = None) -> ResizedImages:
+    """``data`` at ``load_size`` x ``load_size`` pixels, kept in a folder of its own in ``folder``.
 
     Never fails: where nothing can be kept, ``description`` says why, and images are decoded anew every time. A cache
     leaves free at least as much of the disk as it takes.
 
     Args:
         data: what ``open_data`` gave.
-        load_size: pixels, of a square or (width, height).
+        load_size: pixels, width and height.
         folder: None for $XDG_CACHE_HOME/img2img_hub, or ~/.cache/img2img_hub.
     """
     place = Path(folder or "~/.cache")
     try:
         place = Path(folder).expanduser() if folder is not None else cache_folder()
         name = data.id.replace("/", "--")[:50]
-        place = place / f"{name}-{in_words(load_size, between='x')}-{cache_name(data, load_size=load_size)}"
+        place = place / f"{name}-{load_size}-{cache_name(data, load_size=load_size)}"
         files = [
-            PixelFile(place / f"{name}.npy", side, load_size=side.size_of(sides(load_size)))
+            PixelFile(place / f"{name}.npy", side, load_size=load_size * side.scale)
             for name, side in data.sides.items()
         ]
         place.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def open_cache(data: ImageData, *, load_size: int | Size, folder: str | Path | N
 
 
 class ResizedImages:
-    """The images of opened data at ``load_size``, for a square or (width, height), each (channels, height, width).
+    """The images of opened data at ``load_size`` x ``load_size``, each an array (channels, load_size, load_size).
 
     They are decoded anew every time or, with the ``files`` of a cache, only where those do not have them yet. Arrays
     out of a file are read-only. ``description`` is one line on the cache, for people.
@@ -101,12 +101,12 @@ class ResizedImages:
         self,
         data: ImageData,
         *,
-        load_size: int | Size,
+        load_size: int,
         files: list[PixelFile] | None = None,
         description: str = "",
     ) -> None:
         self.data = data
-        self.load_size = sides(load_size)
+        self.load_size = load_size
         self.description = description
         self._files = files
         self._filling = True
@@ -149,8 +149,8 @@ class ResizedImages:
         return pixels
 
     def _resized(self, image: AnyImage, side: int) -> np.ndarray:
-        one = self._sides[side]
-        return training_array(image, load_size=one.size_of(self.load_size), kind=one.kind)
+        kind, scale = self._sides[side].kind, self._sides[side].scale
+        return training_array(image, load_size=self.load_size * scale, kind=kind)
 
     def _kept(self, side: int, index: int) -> np.ndarray | None:
         if self._files is None:
@@ -172,14 +172,13 @@ class ResizedImages:
             self._filling = False
 
 
-def cache_name(data: ImageData, *, load_size: int | Size) -> str:
+def cache_name(data: ImageData, *, load_size: int) -> str:
     """What the cache of ``data`` is called by: 20 digits that are others where any pixel could be another."""
     # Pairs are checked for one size when they are decoded; sides that were decoded apart must not stand in for them.
     kind = "pairs" if isinstance(data, PairedData) else "two sides"
     digest = hashlib.sha256("\n".join((*_FORMAT, kind)).encode())
     for side in data.sides.values():
-        size = side.size_of(sides(load_size))
-        digest.update(PixelFile(Path(), side, load_size=size).header)  # sizes, type, bands, number
+        digest.update(PixelFile(Path(), side, load_size=load_size * side.scale).header)  # sizes, type, bands, number
         if side.kind is not None:
             digest.update(f"{side.kind} {library_version()}".encode())
         for line in _identity(side.images, side.rows):

@@ -25,6 +25,7 @@ from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingErro
 from img2img_hub.data.find.needs import Needs
 from img2img_hub.data.find.sets import DataSet, open_set
 from img2img_hub.data.find.tables import TableSet
+from img2img_hub.data.samples.degradation import Degradation
 from img2img_hub.data.samples.kinds import KindError, side_kind
 from img2img_hub.data.samples.masks import Corrupter
 from img2img_hub.data.samples.opened import About, ImageData, PairedData, UnpairedData, problems
@@ -226,7 +227,7 @@ def _find(
     first, config, where = opened[0], needs.config, split
     corrupter: Corrupter | Shrinker | None = Corrupter(tuple(config.corrupt)) if config.corrupt else None
     if (how := config.shrinks(needs.target.scale)) is not None:
-        corrupter = Shrinker(how, needs.target.scale)
+        corrupter = Shrinker(Degradation(how, needs.target.scale))
     if corrupter is not None:
         if channels[1] == 1 and "grayscale" in config.corrupt:
             raise DataError("--corrupt grayscale, but grey pictures have no colour to drop: type --out_channels 3")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -37,9 +38,12 @@ class NativeImages:
         self.shorter = shorter
         how = "their own size" if shorter is None else f"their own shape, {shorter} pixels at the shorter side"
         self.description = f"Images are cropped at {how}."
-        self._sides: list[Side] = list(data.sides.values())
         self._recent: OrderedDict[tuple[str, int], tuple[np.ndarray, ...]] = OrderedDict()
         self._bytes = 0
+
+    @cached_property
+    def _sides(self) -> list[Side]:
+        return list(self.data.sides.values())
 
     def pair(self, index: int) -> tuple[np.ndarray, ...]:
         """As of `ResizedImages`: of the same shape, those of another scale so many times as large. A target of which
@@ -91,15 +95,15 @@ def native_arrays(
     least: Size,
     shorter: int | None,
 ) -> tuple[np.ndarray, ...]:
-    """Images of one row, the first of which says the shape, as (channels, height, width) each."""
-    grid = images[0].width // scales[0], images[0].height // scales[0]
-    if 0 in grid:
-        width, height = images[0].size
+    """Images of one row, of one shape, as (channels, height, width) each."""
+    width, height = images[0].size
+    if min(width, height) < scales[0]:
         raise DataError(
             f"a picture of {width}x{height} is too small to be made {scales[0]} times smaller: leave it out"
         )
-    size = held(grid, least=least, shorter=shorter)
+    sizes = [
+        held(image.size, least=least, shorter=shorter, scale=scale) for image, scale in zip(images, scales, strict=True)
+    ]
     return tuple(
-        training_array(image, load_size=image.size if size == grid else (size[0] * scale, size[1] * scale), kind=kind)
-        for image, kind, scale in zip(images, kinds, scales, strict=True)
+        training_array(image, load_size=size, kind=kind) for image, size, kind in zip(images, sizes, kinds, strict=True)
     )

@@ -22,7 +22,6 @@ from img2img_hub.data.samples.reading import Images
 from img2img_hub.data.samples.smaller import Shrinker
 from img2img_hub.data.samples.stack import Stack, check_sizes, extra_images
 from img2img_hub.images.raster import AnyImage, RasterKind
-from img2img_hub.images.resize import Size
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 
@@ -70,10 +69,6 @@ class Side(NamedTuple):
     """None for 8-bit pictures. Rasters with pixels without data have these as one more channel, 1 for data."""
     scale: int = 1
     """Its pixels for one of the sources."""
-
-    def size_of(self, sources: Size) -> Size:
-        """Of its images, (width, height) where the sources have this."""
-        return sources[0] * self.scale, sources[1] * self.scale
 
     @classmethod
     def of(cls, images: Images, rows: np.ndarray, *, bands: int, kind: RasterKind | None, scale: int = 1) -> Side:

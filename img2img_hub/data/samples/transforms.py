@@ -66,15 +66,14 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         data: ImageData,
         *,
         image_size: int | Size,
-        load_size: int | Size | None,
+        load_size: int | None,
         flip: bool,
         seed: int,
         cache: ResizedImages | None = None,
         native: bool = False,
     ) -> None:
-        self.image_size, self.native = sides(image_size), native
-        self.load_size = None if load_size is None else sides(load_size)
-        if min(self.image_size) < 1 or not (native or (self.load_size and _fits(self.image_size, self.load_size))):
+        self.image_size, self.load_size, self.native = sides(image_size), load_size, native
+        if min(self.image_size) < 1 or not (native or max(self.image_size) <= (load_size or 0)):
             raise ValueError(
                 f"load_size {load_size} is smaller than image_size {image_size}, so that no crop fits: "
                 f"use a load_size of {image_size} or more"
@@ -93,12 +92,12 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         if not self.native:
             assert self.load_size is not None
             return ResizedImages(self.data, load_size=self.load_size)
-        return NativeImages(self.data, least=self.image_size, shorter=self.load_size and min(self.load_size))
+        return NativeImages(self.data, least=self.image_size, shorter=self.load_size)
 
     def stop_cropping(self, *, from_sample: int, cache: ResizedImages | None = None) -> None:
         """From the epoch on that begins with this sample of the run, or as the next one, resize images straight to
         ``image_size``, with no crop; they are still mirrored. ``cache`` as above, of that size."""
-        self._uncropped = cache or ResizedImages(self.data, load_size=self.image_size)
+        self._uncropped = cache or ResizedImages(self.data, load_size=max(self.image_size))
         self._uncropped_from = -(-from_sample // len(self))
 
     def __len__(self) -> int:
@@ -180,10 +179,6 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         else:
             left, top = int(random.integers(across)), int(random.integers(down))
         return left, top, bool(random.random() < 0.5) and self.flip
-
-
-def _fits(inner: Size, outer: Size) -> bool:
-    return inner[0] <= outer[0] and inner[1] <= outer[1]
 
 
 def _picture(window: np.ndarray, *, mirror: bool) -> Tensor:

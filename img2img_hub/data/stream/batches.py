@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ from img2img_hub.images.resize import training_array
 
 _STREAM_JITTER = 5  # the first number of the seed; transforms.py, sources.py and streaming.py have the other streams
 _READ_AHEAD = 64  # samples, so that training need not wait while the next part of a file is fetched
-_NOTHING = SimpleNamespace(description="")
 _PATIENCE = 5.0  # seconds for a read under way to end
 
 
@@ -45,9 +43,6 @@ class StreamedDataset(TrainingDataset):
 
     def __init__(self, data: StreamedData, **jitter: Any) -> None:
         super().__init__(data, **jitter)  # type: ignore[arg-type]
-
-    def _images(self) -> Any:
-        return _NOTHING  # is kept
 
     def __len__(self) -> int:
         """Samples in an epoch; 0 where that is not known."""
@@ -78,14 +73,10 @@ class StreamedDataset(TrainingDataset):
     ) -> Sequence[np.ndarray]:
         """The pixels of images of one row."""
         if self.native:
-            shorter = self.load_size and min(self.load_size)
-            return native_arrays(images, kinds, scales, least=self.image_size, shorter=shorter)
-        size = self.image_size if uncropped or self.load_size is None else self.load_size
+            return native_arrays(images, kinds, scales, least=self.image_size, shorter=self.load_size)
+        size = self.image_size[0] if uncropped or self.load_size is None else self.load_size
         of_each = zip(images, kinds, scales, strict=True)
-        return [
-            training_array(image, load_size=(size[0] * scale, size[1] * scale), kind=kind)
-            for image, kind, scale in of_each
-        ]
+        return [training_array(image, load_size=size * scale, kind=kind) for image, kind, scale in of_each]
 
     def stop_cropping(self, *, from_sample: int, cache: object = None) -> None:
         """As of TrainingDataset, from this sample of the run on."""

@@ -301,12 +301,11 @@ class TrainConfig:
         return sides(self.image_size)
 
     @property
-    def jitter_size(self) -> Size | None:
-        """Width and height before the random crop, 286 for the papers' 256; None for images as they are."""
-        shorter = min(self.crop_size)
-        if self.crop == "native":
-            return None if self.load_size is None else sides(self.load_size)
-        return sides(self.load_size or round(shorter * 286 / 256))
+    def jitter_size(self) -> int | None:
+        """Pixels a side before the random crop, 286 for the papers' 256; None for images as they are."""
+        if self.load_size is not None or self.crop == "native":
+            return self.load_size
+        return round(max(self.crop_size) * 286 / 256)
 
     @property
     def measures_natively(self) -> bool:
