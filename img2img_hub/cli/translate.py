@@ -25,6 +25,7 @@ def translate(
     resize: Literal["native", "fit"] | None = None,
     seed: int | None = None,
     style: Path | None = None,
+    mask: str | None = None,
     tiles: Literal["fast", "exact"] = "fast",
     memory: float | None = None,
     backend: Literal["torch", "compile", "onnx", "openvino"] = "torch",
@@ -53,6 +54,9 @@ def translate(
             default: none, one fixed output.
         style: A photo whose style all outputs take, for models that have styles (GauGAN trained with --latent); with
             seed, drawn from around it.
+        mask: For models that fill holes, what is to be filled in: a picture that is white there, of all inputs; a
+            folder of one for each, of the same name; or its colour in the inputs, "#ff00ff". Default: what is
+            transparent in the inputs. The rest of an image stays as it is, to the bit.
         tiles: How an image that does not fit into the memory goes through strip by strip: fast estimates what the norm
             layers normalise with, exact gathers it from the whole image.
         memory: GiB that a translation may take beside the program and the images; default: half of what is free.
@@ -68,7 +72,8 @@ def translate(
     """
     with importing():
         from img2img_hub.images.formats import allow_megapixels
-        from img2img_hub.translation.folders import check_options, translate_folder
+        from img2img_hub.translation.checks import check_options
+        from img2img_hub.translation.folders import translate_folder
         from img2img_hub.translation.outputs import plan_outputs
 
     allow_megapixels(max_megapixels)
@@ -77,6 +82,7 @@ def translate(
     named = _named(inputs)
     files = [*named.values()] or [*inputs]
     planned, beside = (files[:1], files[1:]) if named else (files, [])
+    beside += [] if mask is None or mask.startswith("#") else [Path(mask)]
     plan_outputs(planned, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive, beside=beside)
     translator = load_translator(
         model,
@@ -96,6 +102,7 @@ def translate(
         format=format,
         resize=resize,
         seed=seed,
+        mask=mask,
         batch_size=batch_size,
         recursive=recursive,
         overwrite=overwrite,

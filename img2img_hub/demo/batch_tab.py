@@ -56,7 +56,8 @@ from img2img_hub.demo.uploads import (
 from img2img_hub.demo.zero import gpu
 from img2img_hub.files import replacing
 from img2img_hub.images.formats import open_file
-from img2img_hub.translation.folders import check_format, translate_folder
+from img2img_hub.translation.checks import check_format
+from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import Resize
 from img2img_hub.translation.translator import Translator
 

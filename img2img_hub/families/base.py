@@ -59,12 +59,14 @@ class Metric(NamedTuple):
 
     title: str
     note: str  # unit, range, what is compared
-    higher_is_better: bool = False
+    higher_is_better: bool | None = False  # None: it tells what was measured, and no value is better
     digits: int = 4  # after the point, for people
 
     @property
     def meaning(self) -> str:
         """Such as "dB, higher is better"."""
+        if self.higher_is_better is None:
+            return self.note
         return f"{self.note}, {'higher' if self.higher_is_better else 'lower'} is better"
 
     @property
@@ -74,6 +76,7 @@ class Metric(NamedTuple):
 
     def is_better(self, value: float, than: float) -> bool:
         """Strictly; nan is never better."""
+        assert self.higher_is_better is not None
         return value > than if self.higher_is_better else value < than
 
 
@@ -259,7 +262,10 @@ def _check_slots(family: type[Family]) -> None:
     targets = [slot for slot in family.slots if slot.name == "target"]
     if len(set(names)) < len(names) or len(targets) != 1 or not inputs or targets[0].training_only:
         raise TypeError(f"{family.__name__}.slots are {', '.join(names)}: one target, inputs, each of another name")
-    if targets[0].kind in ("mask", "instances"):
+    holes = [place for place, slot in enumerate(inputs) if slot.kind == "hole"]
+    if len(holes) > 1 or holes[:1] == [0]:
+        raise TypeError(f"{family.__name__}.slots: one mask of holes at most, behind what they are in")
+    if targets[0].kind in ("mask", "hole", "instances"):
         raise TypeError(f"{family.__name__} makes {targets[0].kind}, and a target is a picture, a raster or labels")
     if any(slot.scale != 1 for slot in inputs):
         raise TypeError(f"{family.__name__}.slots: inputs are of one size, and scale says how much larger others are")

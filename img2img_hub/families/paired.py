@@ -135,12 +135,12 @@ class PairedAdversarialFamily(AdversarialFamily):
         """ "adversarial" and, if it has a weight, "feature_matching" of (N, C, H, W) images, as a generator learns from
         a frozen discriminator; of pairs of `condition` and image for a conditional one."""
         if not self.lambda_feature_matching:
-            return {"adversarial": (self.fooling(critic(self.shown(fake, condition=condition))), 1.0)}
+            return self.adversarial_terms(critic(self.shown(fake, condition=condition)))
         both = None if condition is None else torch.cat([condition, condition])
         seen = self.shown(torch.cat([fake, real]), condition=both, alike=2)  # or they would not be at one place
         (logits, stages), wanted = self.judge(critic, *seen.chunk(2))
         return {
-            "adversarial": (self.fooling(logits), 1.0),
+            **self.adversarial_terms(logits),
             "feature_matching": (feature_matching(stages, wanted), self.matching_weight(stages)),
         }
 
@@ -155,6 +155,10 @@ class PairedAdversarialFamily(AdversarialFamily):
         if not self.looks_perceptually:
             return {}
         return {"perceptual": (networks["perceptual"](fake, real), self.lambda_perceptual)}
+
+    def adversarial_terms(self, logits: Logits) -> Terms:
+        """ "adversarial" of the logits of fakes."""
+        return {"adversarial": (self.fooling(logits), 1.0)}
 
     def fooling(self, logits: Logits) -> Tensor:
         return fooling(logits, kind=self.adversarial_loss, summed=self.scales_summed)

@@ -137,6 +137,11 @@ class Decoded:
             raise ValueError(f"channels is {channels!r}, which no image here has: give 1 (grey) or 3 (RGB)")
         return self._once(("picture", channels), lambda: self._picture(channels))
 
+    def straight(self, *, channels: int = 3) -> Image.Image:
+        """`picture`, but with the colours that lie under its alpha."""
+        seen, image = self.picture(channels=channels), to_eight_bits(self._upright()[0], name=self.name)
+        return converted(image, "RGBA", name=self.name).convert(seen.mode) if image.has_transparency_data else seen
+
     @property
     def alpha(self) -> Image.Image | None:
         """As `read_alpha` gives it. Raises ImageError."""
@@ -278,8 +283,7 @@ class Decoded:
             return picture.from_tensor(content, name=name), None
         if isinstance(content, Raster):
             return picture.from_bands(content.array, name=name).copy(), None
-        found = open_upright(content, mask=self._mask, name=name)
-        if found is not None:
+        if (found := open_upright(content, mask=self._mask, name=name)) is not None:
             return found
         return masked(tiff_picture(self._tiff(), name=name), self._mask(), name=name), None
 
@@ -320,8 +324,8 @@ class Decoded:
         return self._lossy
 
     def _has_palette(self) -> bool:
-        decoded = not isinstance(self.content, np.ndarray | Tensor) and "upright" in self._made
-        return decoded and self._upright()[0].mode in ("P", "PA")
+        tensor = isinstance(self.content, np.ndarray | Tensor)
+        return not tensor and "upright" in self._made and self._upright()[0].mode in ("P", "PA")
 
     def _raster(self, bands: int | None) -> Raster:
         """With an alpha band that is the last of the `bands` that are wanted, or says where there is data."""

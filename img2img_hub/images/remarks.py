@@ -61,6 +61,10 @@ _SAYS = {
         "colours of classes that the file's format has blurred became the nearest ones",
         "save label maps as PNG where that matters",
     ),
+    "no hole": (
+        "nothing is filled in where there is no hole",
+        "a mask is white where something is to be filled in: is it the right one?",
+    ),
     "lost": ("some of what the input says is lost in this format", "--format tif keeps it"),
 }
 

@@ -24,11 +24,14 @@ from img2img_hub.images.read import Decoded, read_image, read_mask, read_raster
 from img2img_hub.images.remarks import listening, note
 from img2img_hub.images.values import BandValues
 
-Kind = Literal["picture", "raster", "labels", "mask", "instances"]
+Kind = Literal["picture", "raster", "labels", "mask", "hole", "instances"]
 MAX_SCALE = 16
+COVERED = 128
+"""What covered pixels are in 8 bits, in every band: 0 to a network, but for rounding."""
 _TYPES: dict[str, tuple[str, ...]] = {
     "labels": ("uint8", "uint16"),
     "mask": ("uint8",),
+    "hole": ("uint8",),
     "instances": ("uint8", "uint16", "int32"),
 }
 """Of what is one band, and what it may be of."""
@@ -49,7 +52,9 @@ class Slot:
     kind: Kind | None = None
     """picture: grey or RGB of 8 bits. raster: any bands, in units of their own. labels: one band of class numbers, of
     which each becomes a channel, 1 where a pixel is of that class and 0 elsewhere; a target of labels is in the colours
-    of its classes to the network. mask: 1 where it is white and 0 elsewhere. instances: one band of whole numbers, 1
+    of its classes to the network. mask: 1 where it is white and 0 elsewhere. hole: a
+    mask of what is to be filled: the inputs in front of it are not seen where it is white, and come back to the bit
+    elsewhere; those behind it are seen everywhere. instances: one band of whole numbers, 1
     where a neighbour above, below or beside has another and 0 elsewhere. None: a picture or a raster, as the files
     are."""
     bands: int = 0
@@ -159,6 +164,8 @@ class Slot:
             said = f"{self.classes} classes" + (" and unknown" if self.unknown_channel else "")
         elif self.kind in ("mask", "instances"):
             said = self.kind
+        elif self.kind == "hole":
+            said = "mask, white where something is to be filled in"
         else:
             said = f"{counted(self.bands, 'band')} of {self.dtype}"
         return f"{self.name} ({said})"
@@ -167,7 +174,7 @@ class Slot:
         """What this slot takes of an image. Raises ImageError where it has other bands or another type."""
         if self.kind == "picture":
             return read_image(image, channels=self.bands, name=name)
-        if self.kind == "mask":
+        if self.kind in ("mask", "hole"):
             return read_mask(image, name=name)
         decoded = Decoded.of(image, name=name)
         if self.kind == "labels":
@@ -259,7 +266,7 @@ class Slot:
             return image_of(self.colours[image.array[:, :, 0]])
         if self.kind == "instances":
             return image_of(colours_for(0)[image.array[:, :, 0].astype(np.int64) % UNLABELLED])  # 0 … 254
-        if values is not None and self.kind != "mask":
+        if values is not None and self.kind not in ("mask", "hole"):
             return values.preview(image)
         whole = image.array.dtype == np.uint8 and image.bands in (1, 3)
         return from_array(image.array, name=image.name) if whole else image.preview()
@@ -312,14 +319,19 @@ def stacked(images: Mapping[str, Any], slots: Sequence[Slot]) -> Raster:
 
 def shown_parts(raster: Raster, slots: Sequence[Slot], values: BandValues | None = None) -> dict[str, Image.Image]:
     """What people see of each of the images that make one, by what they are called; rasters in the range of `values`,
-    those of all bands together."""
-    shown, first = {}, 0
+    those of all bands together; what lies under a hole is grey."""
+    shown: dict[str, Image.Image] = {}
+    first = 0
     for slot, part in zip(slots, parted(raster, slots).values(), strict=True):
         own = None
         if values is not None:
             bands = slice(first, first + slot.bands)
             own = BandValues(dtype=slot.dtype, low=values.low[bands], high=values.high[bands])
-        shown[slot.name] = slot.shown(part, values=own)
+        image = slot.shown(part, values=own)
+        if slot.kind == "hole":
+            for covered in shown.values():
+                covered.paste((COVERED,) * len(covered.getbands()), mask=image)
+        shown[slot.name] = image
         first += slot.bands
     return shown
 

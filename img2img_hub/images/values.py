@@ -53,6 +53,8 @@ class BandValues:
     a band of values; empty where all are."""
     edges: tuple[int, ...] = ()
     """The places, from 0, of bands whose numbers tell instances apart, of which the network sees the edges."""
+    hole: int | None = None
+    """The place of a mask of what is to be filled in: the network sees the bands in front of it as 0 there."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -90,6 +92,12 @@ class BandValues:
         if any(self.classes and self.classes[band] for band in edges):
             raise ValueError("edges must be of bands that have no classes")
         object.__setattr__(self, "edges", tuple(edges))
+        if self.hole is None:
+            return
+        if not is_whole(self.hole) or not 0 < self.hole < self.bands or any(n < self.hole for n in self.numbered):
+            raise ValueError(f"hole must be the place of a band behind bands of values, got {self.hole!r:.60}")
+        if (self.low[self.hole], self.high[self.hole]) != MASK:
+            raise ValueError(f"hole must be of a mask, whose low and high are {MASK[0]:g} and {MASK[1]:g}")
 
     @property
     def bands(self) -> int:
@@ -113,8 +121,8 @@ class BandValues:
 
     def to_dict(self) -> dict[str, Any]:
         """What translation.json says."""
-        known = asdict(self)
-        return known if self.edges else {key: value for key, value in known.items() if key != "edges"}
+        later = {key for key in ("edges", "hole") if not getattr(self, key) and getattr(self, key) != 0}
+        return {key: value for key, value in asdict(self).items() if key not in later}
 
     @classmethod
     def from_dict(cls, values: Any) -> BandValues:
@@ -137,7 +145,8 @@ class BandValues:
 
     def to_network(self, bands: np.ndarray, valid: np.ndarray | None = None) -> Tensor:
         """(C, H, W) in units to float32 in [-1, 1]: what lies beyond the range is seen as its end, and pixels that are
-        not `valid`, (H, W), as its middle; class numbers as a channel of 1 and 0 each, instances by their edges."""
+        not `valid`, (H, W), as its middle, as what lies under a hole; class numbers as a channel of 1 and 0 each,
+        instances by their edges."""
         known = None if valid is None else torch.from_numpy(np.array(valid))[None]
         return self.joined(*self.parted(bands), valid=known)
 
@@ -181,6 +190,8 @@ class BandValues:
                 own = numbers[..., place : place + 1, :, :]
                 parts.append(edges_of(own) if band in self.edges else one_hot(own, self.classes[band]))
             whole = torch.cat(parts, dim=-3)
+        if self.hole is not None:
+            whole = covered(whole, hole=self.hole)
         return whole if valid is None else whole.masked_fill(~valid, 0)
 
     def class_channels(self, numbers: Tensor) -> Tensor | None:
@@ -233,6 +244,12 @@ class BandValues:
         beyond = (known < np.asarray(self.low)) | (known > np.asarray(self.high))
         beyond[:, list(self.numbered)] = False
         return beyond.mean(axis=0).tolist()
+
+
+def covered(bands: Tensor, *, hole: int) -> Tensor:
+    """(…, C, H, W) as networks see it, with 0 in the bands in front of the `hole`-th one where that is 1."""
+    seen = bands[..., :hole, :, :].masked_fill(bands[..., hole : hole + 1, :, :] > 0.5, 0)
+    return torch.cat([seen, bands[..., hole:, :, :]], dim=-3)
 
 
 def one_hot(numbers: Tensor, classes: int) -> Tensor:

@@ -255,3 +255,15 @@ def initialise_xavier(layers: Iterable[nn.Module]) -> None:
             nn.init.xavier_normal_(layer.weight if divided is None else divided, gain=0.02)
             if layer.bias is not None:
                 layer.bias.zero_()
+
+
+def initialise_kaiming(layers: Iterable[nn.Module], *, times: float) -> None:
+    """Weights of convolutions after He et al. 2015, `times` as wide, biases 0: residual branches then begin as next to
+    nothing (ESRGAN, arXiv 1809.00219, section 3.1). Nothing is drawn on the meta device."""
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not layer.weight.is_meta:
+            nn.init.kaiming_normal_(layer.weight)
+            with torch.no_grad():
+                layer.weight.mul_(times)
+                if layer.bias is not None:
+                    layer.bias.zero_()

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
-from img2img_hub.networks.blocks import Conv2d
-from img2img_hub.networks.upscaling import begin, check_same_bands, from_unit, initialise_kaiming, to_unit
+from img2img_hub.networks.blocks import Conv2d, initialise_kaiming
+from img2img_hub.networks.upscaling import begin, check_same_bands, from_unit, to_unit
 
 SCALES = (1, 2, 3, 4, 8)
 

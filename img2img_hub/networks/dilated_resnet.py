@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
-from img2img_hub.networks.blocks import Conv2d, Norm, Upsample, conv_has_bias, initialise
+from img2img_hub.networks.blocks import Conv2d, Norm, Upsample, conv_has_bias, initialise, initialise_kaiming
 from img2img_hub.networks.resnet import ResidualBlock, decoder, encoder, to_image
 
 HALVINGS = 2
@@ -104,6 +104,10 @@ class DilatedResNetGenerator(Generator):
             *to_image(width, out_channels),
         )
         initialise(self.modules())
+        if norm == "none":  # else signals die away: after 500 steps outputs were still nearly grey
+            initialise_kaiming(self.modules(), times=1.0)
+            ends = [layer for block in residual for layer in block.modules() if isinstance(layer, Conv2d)][1::2]
+            initialise_kaiming([*ends, *self.layers[-3:].modules()], times=0.1)
 
     def forward(self, source: Tensor) -> Tensor:
         """Translate."""

@@ -8,12 +8,11 @@ from torch.nn import functional as F
 
 from img2img_hub.errors import check_range
 from img2img_hub.networks.base import Generator
-from img2img_hub.networks.blocks import Conv2d
+from img2img_hub.networks.blocks import Conv2d, initialise_kaiming
 from img2img_hub.networks.upscaling import (
     begin,
     check_same_bands,
     from_unit,
-    initialise_kaiming,
     shuffles,
     to_unit,
 )

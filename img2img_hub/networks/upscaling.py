@@ -1,12 +1,9 @@
-"""What networks of super-resolution have in common: their range of values, their scales, how they enlarge and start.
+"""What networks of super-resolution have in common: their range of values, their scales, how they enlarge.
 
 python -c "from img2img_hub.networks.upscaling import shuffles; print(shuffles(8), shuffles(3))"
 """
 
-from collections.abc import Iterable
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from img2img_hub.errors import check_range, is_whole
 from img2img_hub.networks.base import Generator
@@ -45,15 +42,3 @@ def check_same_bands(network: Generator) -> None:
 def shuffles(scale: int) -> tuple[int, ...]:
     """By what an image is enlarged one after the other: 2, 4 and 8 by twos, 3 by itself."""
     return (2,) * (scale.bit_length() - 1) if scale & (scale - 1) == 0 else (scale,)
-
-
-def initialise_kaiming(layers: Iterable[nn.Module], *, times: float) -> None:
-    """Weights of convolutions after He et al. 2015, `times` as wide, biases 0: residual branches then begin as next to
-    nothing (ESRGAN, arXiv 1809.00219, section 3.1). Nothing is drawn on the meta device."""
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
-            nn.init.kaiming_normal_(layer.weight)
-            with torch.no_grad():
-                layer.weight.mul_(times)
-                if layer.bias is not None:
-                    layer.bias.zero_()

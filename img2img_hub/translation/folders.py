@@ -15,18 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from img2img_hub.errors import counted, one_line
+from img2img_hub.errors import one_line
 from img2img_hub.images.formats import open_file
-from img2img_hub.images.raster import IN_PNG, AnyImage
+from img2img_hub.images.raster import AnyImage
 from img2img_hub.images.read import Decoded
 from img2img_hub.images.remarks import Note, noted, told
+from img2img_hub.translation.checks import check_format, check_mask, check_names, check_options
+from img2img_hub.translation.holes import is_colour
 from img2img_hub.translation.outputs import (
-    SAVE_OPTIONS,
     check_writable,
+    find_masks,
     find_partners,
     make_folder,
     mark_as_output,
@@ -76,6 +79,7 @@ def translate_folder(
     format: str = "png",
     resize: Resize | None = None,
     seed: int | None = None,
+    mask: str | Path | None = None,
     batch_size: int = 4,
     recursive: bool = False,
     overwrite: bool = False,
@@ -90,6 +94,8 @@ def translate_folder(
         output: folder to write to; made if need be.
         format: "png", "jpg", "webp" or "tif".
         resize, seed: as the translator takes them.
+        mask: for a model that fills holes, a file for all images, a folder of one for each, of the same name, or a
+            colour, "#ff00ff"; None: what is transparent in an image.
         batch_size: how many images of one size go through the network at once. In a batch an image may differ by a
             rounding (one grey level) from what it gives alone.
         recursive: whether the folders' subfolders count, too.
@@ -108,8 +114,10 @@ def translate_folder(
     """
     named = inputs if isinstance(inputs, Mapping) else {}
     check_names(translator, named)
+    check_mask(translator, mask, named)
     given = [inputs] if isinstance(inputs, str | Path) else list(named.values())[:1] or inputs
     paths, beside = [Path(path) for path in given], [Path(path) for path in named.values()][1:]
+    beside += [] if mask is None or is_colour(mask) else [Path(mask)]
     check_options(format=format, batch_size=batch_size, seed=seed)
     check_format(translator, format)
     folder = Path(output)
@@ -121,7 +129,12 @@ def translate_folder(
     check_writable(folder)
     if plan.among_inputs:
         mark_as_output(folder)
-    partners = find_partners([source for source, _ in plan.jobs], named, recursive=recursive)
+    sources = [source for source, _ in plan.jobs]
+    partners: Mapping[Path, Mapping[str, Any]] = find_partners(sources, named, recursive=recursive)
+    if mask is not None:
+        first, hole = translator.settings.inputs[:2]
+        masks = find_masks(sources, roots=paths, mask=mask, recursive=recursive)
+        partners = {source: {first.name: source, hole.name: masks[source]} for source in sources}
     if seats is None:
         seats = number_of_seats(translator, images=len(plan.jobs), batch_size=batch_size)
     crew = _Crew(translator, partners=partners, resize=resize, seed=seed, seats=seats if seed is None else 1)
@@ -142,44 +155,6 @@ def translate_folder(
         failures=[(place, failures[place]) for place in places if place in failures],
         notes=[*plan.left_out, *told(sorted(crew.notes))],
     )
-
-
-def check_names(translator: Translator, named: Mapping[str, str | Path]) -> None:
-    """Refuse inputs without a name for a model of several images, and the other way round. Raises ValueError."""
-    slots = translator.settings.inputs
-    if not named and len(slots) == 1:  # of class numbers, or a mask: there is nothing to tell apart
-        return
-    if set(named) != {slot.name for slot in slots}:
-        if not slots:
-            raise ValueError(f"{translator.name} takes one image, and {' '.join(named)} are named: leave the names out")
-        needed = ", ".join(slot.describe() for slot in slots)
-        line = " ".join(f"{slot.name}=PATH" for slot in slots)
-        raise ValueError(f"{translator.name} takes {needed}: name a folder, or a file, of each, as in {line}")
-
-
-def check_options(*, format: str, batch_size: int, seed: int | None) -> None:
-    """Refuse what no image could be translated with. Raises ValueError."""
-    if f".{format}" not in SAVE_OPTIONS:
-        raise ValueError(f"--format is {format!r}: type {', '.join(ending[1:] for ending in SAVE_OPTIONS)}")
-    if batch_size < 1:
-        raise ValueError(f"--batch_size is {batch_size}: type 1 or more")
-    if seed is not None and seed < 0:
-        raise ValueError(f"--seed is {seed}: type a whole number from 0 on")
-
-
-def check_format(translator: Translator, format: str) -> None:
-    """Refuse a format that cannot hold what the model makes. Raises ValueError."""
-    values = translator.settings.target_values
-    if (made := translator.settings.output) is not None and format in ("jpg", "webp"):
-        raise ValueError(
-            f"{translator.name} makes {made.describe()}, whose borders {format} would blur: add --format png, or tif"
-        )
-    if values is None or values.is_picture or format == "tif":
-        return
-    if format == "png" and (values.dtype, values.bands) in IN_PNG:
-        return
-    bands = counted(values.bands, "band")
-    raise ValueError(f"{translator.name} makes {bands} of {values.dtype}, which {format} cannot hold: add --format tif")
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -242,7 +217,7 @@ class _Crew:
         self,
         translator: Translator,
         *,
-        partners: Mapping[Path, Mapping[str, Path]],
+        partners: Mapping[Path, Mapping[str, Any]],
         resize: Resize | None,
         seed: int | None,
         seats: int,
@@ -325,7 +300,9 @@ class _Crew:
 
     def _input(self, source: Path) -> Input:
         partners = self.partners.get(source)
-        return Decoded(source) if partners is None else {name: Decoded(path) for name, path in partners.items()}
+        if partners is None:
+            return Decoded(source)
+        return {name: place if is_colour(place) else Decoded(place) for name, place in partners.items()}
 
     def _translated(self, sources: list[Input]) -> list[AnyImage]:
         self.stop.check()

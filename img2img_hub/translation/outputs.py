@@ -138,6 +138,29 @@ def find_partners(
     return found
 
 
+def find_masks(
+    sources: Sequence[Path], *, roots: Sequence[Path], mask: str | Path, recursive: bool
+) -> dict[Path, str | Path]:
+    """For each image its mask: what is said of all, or of a folder of masks that of the same name, whatever its ending.
+
+    Args:
+        roots: the files and folders that the images were found in.
+
+    Raises:
+        ValueError: an image has no mask there, or several.
+    """
+    folder = Path(mask)
+    if not folder.is_dir():
+        return dict.fromkeys(sources, mask)
+    found: dict[Path, str | Path] = {}
+    for root in roots:
+        base = root if root.is_dir() else root.parent
+        own = [source for source in sources if source == root or (root.is_dir() and source.is_relative_to(root))]
+        partners = find_partners(own, {"image": base, "mask": folder}, recursive=recursive)
+        found |= {source: both["mask"] for source, both in partners.items()}
+    return found
+
+
 def _images_in(
     root: Path, *, output: Path, recursive: bool, problems: list[tuple[Path, str]], left_out: LeftOut
 ) -> list[tuple[Path, Path]]:

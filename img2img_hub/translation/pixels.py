@@ -26,6 +26,17 @@ from img2img_hub.images.remarks import look_at, spoken
 from img2img_hub.images.resize import enlarged, resized, resized_bands
 from img2img_hub.images.slots import Slot, by_nearest, stacked
 from img2img_hub.images.values import BandValues
+from img2img_hub.translation.canvas import Canvas
+from img2img_hub.translation.holes import (
+    WithHole,
+    alpha_after,
+    hole_in,
+    joined_with_hole,
+    known_picture,
+    paste,
+    shrunk,
+    windows,
+)
 from img2img_hub.translation.settings import TranslationSettings
 
 Finish = Callable[[Tensor, dict[str, Tensor]], Tensor]
@@ -47,13 +58,21 @@ class Pixels:
         self.scale = scale
         self._finish = finish
 
-    def joined(self, image: ImageLike | Mapping[str, ImageLike]) -> Decoded:
+    def joined(self, image: ImageLike | Mapping[str, ImageLike], mask: ImageLike | None = None) -> Decoded:
         """One image, of which nothing is decoded yet; or several by name, decoded and put together.
+
+        Args:
+            mask: for a model that fills holes, see `holes.with_hole`.
 
         Raises:
             ImageError: the model takes several and one came, or the other way round; see also `slots.stacked`.
         """
         slots = self.settings.inputs
+        if self.settings.hole is not None:
+            with spoken():
+                return joined_with_hole(image, mask, slots)
+        if mask is not None:
+            raise ImageError("the model fills no holes, and a mask came: leave it out, or take a model that does")
         if len(slots) == 1 and not isinstance(image, Mapping):
             decoded = Decoded.of(image)
             if isinstance(decoded.content, Raster) and slots[0].kind != "labels":  # numbers are checked once more
@@ -102,7 +121,10 @@ class Pixels:
         return raster
 
     def tensor(self, image: AnyImage, *, size: tuple[int, int]) -> Tensor:
-        """(C, H, W) float32 in [-1, 1] of what `read` gave, at `size` (width, height); 0 where there is no data."""
+        """(C, H, W) float32 in [-1, 1] of what `read` gave, at `size` (width, height); 0 where there is no data, and
+        of what lies under a hole."""
+        if (place := self.settings.hole) is not None and isinstance(image, Raster):
+            image = shrunk(image, size, place)
         image = resized(image, size)
         if not isinstance(image, Raster):
             return to_tensor(image)
@@ -133,7 +155,7 @@ class Pixels:
         part = replace(image, array=image.array[above:below], valid=valid)
         return self.tensor(part, size=part.size)[:, first - above : last - above]
 
-    def canvas(self, width: int, height: int) -> "Canvas":
+    def canvas(self, width: int, height: int) -> Canvas:
         """What takes a translation of that size row by row, for `finished`."""
         values = self.settings.target_values
         bands, scale = self.settings.target_channels, self.scale
@@ -154,7 +176,42 @@ class Pixels:
         output = resized(made if isinstance(made, Image.Image) else to_image(made), self._size(source))
         if self._finish is not None:
             output = self._finished_rows(output, source)
-        if isinstance(source, Raster):
+        if (place := self.settings.hole) is not None:
+            assert isinstance(source, Raster)
+            output = Image.composite(output, known_picture(source, place), mask_image(hole_in(source, place)))
+        return self._dressed(output, original=decoded, source=source)
+
+    def filled(
+        self, source: AnyImage, *, original: ImageLike, make: Callable[[Raster], Tensor | Image.Image], square: bool
+    ) -> AnyImage:
+        """The image of what `read` gave with its holes filled, as `finished` gives it, window by window.
+
+        Args:
+            make: the network's output, (C, H, W) in [-1, 1] or an image, of a part of the source.
+            square: whether that makes a square of each part.
+        """
+        place, values, decoded = self.settings.hole, self.settings.target_values, Decoded.of(original)
+        assert place is not None
+        assert isinstance(source, Raster)
+        raster = values is not None and not values.is_picture
+        known = source.array[:, :, :place].astype(values.dtype) if values is not None and raster else None
+        made: AnyImage = known_picture(source, place) if known is None else Raster(array=known)
+        for box in windows(hole_in(source, place), least=self.settings.working_size, square=square):
+            part = source.crop(box)
+            paste(made, self.finished(make(part), original=part, source=part), box)
+        if isinstance(made, Raster):
+            assert values is not None
+            return self._placed(made.array, values, source=source, original=decoded)
+        return self._dressed(made, original=decoded, source=source)
+
+    def _dressed(self, output: Image.Image, *, original: Decoded, source: AnyImage) -> Image.Image:
+        """With the original's alpha, colour profile and georeference."""
+        decoded = original
+        if isinstance(decoded, WithHole):
+            alpha = alpha_after(decoded)
+            picture = decoded.photo.picture(channels=self.settings.target_channels)
+            profile = picture.info.get("icc_profile")
+        elif isinstance(source, Raster):
             alpha = None if source.valid is None else mask_image(enlarged(source.valid, self.scale))
             profile = None
         else:
@@ -210,41 +267,34 @@ class Pixels:
         return output
 
     def _raster(self, made: Tensor, values: BandValues, *, source: AnyImage, original: Decoded) -> Raster:
-        if isinstance(source, Raster):
-            valid = source.valid
-        else:
-            valid = None if original.alpha is None else np.asarray(original.alpha) > 0
         if not bool(torch.isfinite(made).all()):
             raise ImageError("the output holds NaN or infinity: the network that made it has diverged")
         bands, _ = resized_bands(made.float().numpy(), None, size=self._size(source))
         output = torch.from_numpy(bands).clamp(-1, 1)
         if self._finish is not None:
             output = self._finish(output[None], self.by_slot(self.tensor(source, size=source.size)[None]))[0]
+        array = values.to_units(output)
+        if (place := self.settings.hole) is not None:
+            assert isinstance(source, Raster)
+            known = ~hole_in(source, place)
+            array[known] = source.array[known][:, :place].astype(array.dtype)
+        return self._placed(array, values, source=source, original=original)
+
+    def _placed(self, array: np.ndarray, values: BandValues, *, source: AnyImage, original: Decoded) -> Raster:
+        """With the original's georeference and pixels without data."""
+        valid = source.valid if isinstance(source, Raster) else None
+        if not isinstance(source, Raster) and original.alpha is not None:
+            valid = np.asarray(original.alpha) > 0
         valid = None if valid is None else enlarged(valid, self.scale)
+        if valid is not None and values.missing is not None:
+            array[~valid] = values.missing
         return Raster(
-            array=values.to_units(output, valid=valid),
+            array=array,
             valid=valid if values.missing is not None else None,
             no_data=values.no_data if valid is not None else None,
             georeference=enlarged_georeference(original.georeference, self.scale),
             name=original.name,
         )
-
-
-class Canvas:
-    """A translation that comes row by row: a picture in 8 bits from the first row on, or a tensor (C, H, W)."""
-
-    def __init__(self, bands: int, width: int, height: int, *, picture: bool) -> None:
-        mode = "L" if bands == 1 else "RGB"
-        self.made: Image.Image | Tensor = (
-            Image.new(mode, (width, height)) if picture else torch.empty(bands, height, width)
-        )
-
-    def write(self, first: int, rows: Tensor) -> None:
-        """Put (C, n, W) in [-1, 1] at the rows from `first` on."""
-        if isinstance(self.made, Image.Image):
-            self.made.paste(to_image(rows), (0, first))
-        else:
-            self.made[:, first : first + rows.shape[1]] = rows
 
 
 def _from_tensor(tensor: Tensor, values: BandValues, *, name: str) -> Raster:

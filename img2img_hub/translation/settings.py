@@ -103,6 +103,13 @@ class TranslationSettings:
         edges = tuple(band for band, kind in enumerate(bands) if kind == "instances")
         if edges != (() if self.source_values is None else self.source_values.edges):
             raise ValueError("inputs have other instances than edges of source_values")
+        holes = [band for band, kind in enumerate(bands) if kind == "hole"]
+        if holes != ([] if self.hole is None else [self.hole]):
+            raise ValueError("inputs have other masks of what is to be filled than hole of source_values")
+        if self.hole is not None and (self.hole != self.target_channels or self.output is not None):
+            raise ValueError(
+                f"{self.hole} bands stand before the mask of what is to be filled, and {self.target_channels} are made"
+            )
         if self.target_values is not None and self.target_values.numbered:
             raise ValueError("target_values has classes or edges, and networks make their colours: see output")
         if self.output is not None:
@@ -117,6 +124,11 @@ class TranslationSettings:
         _check_choice("crop", self.crop, get_args(Crop))
         if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
             raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
+
+    @property
+    def hole(self) -> int | None:
+        """Of a model that fills holes, the place of the band that says where they are, behind those that are filled."""
+        return None if self.source_values is None else self.source_values.hole
 
     @property
     def resizes(self) -> bool:

@@ -6,14 +6,15 @@ Python, the command line, the web page and the evaluation all come through here.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, Unpack, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast, get_args, overload
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from img2img_hub.images.raster import AnyImage
+from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Generator, Network
@@ -24,15 +25,13 @@ from img2img_hub.translation.describe import describe
 from img2img_hub.translation.devices import best_device
 from img2img_hub.translation.engine import Dtype, Engine
 from img2img_hub.translation.open_model import open_model
+from img2img_hub.translation.options import Input, Mask, Options
 from img2img_hub.translation.pixels import Pixels, finish_of
 from img2img_hub.translation.settings import Resize, TranslationSettings, settings_for
 from img2img_hub.translation.styles import Styles
 
 if TYPE_CHECKING:
     from img2img_hub.official.convert import Said
-
-Input = ImageLike | Mapping[str, ImageLike]
-"""What is translated: an image, or several by name for a model whose input is made of several."""
 
 
 class Translator:
@@ -175,26 +174,10 @@ class Translator:
         )
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
-        self,
-        image: Input,
-        *,
-        resize: Resize | None = None,
-        seed: int | None = None,
-        style: ImageLike | None = None,
-        batch_size: int = 1,
-    ) -> AnyImage: ...
+    def __call__(self, image: Input, **options: Unpack[Options]) -> AnyImage: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(
-        self,
-        image: Sequence[Input],
-        *,
-        resize: Resize | None = None,
-        seed: int | None = None,
-        style: ImageLike | None = None,
-        batch_size: int = 1,
-    ) -> list[AnyImage]: ...
+    def __call__(self, image: Sequence[Input], **options: Unpack[Options]) -> list[AnyImage]: ...
 
     def __call__(
         self,
@@ -203,6 +186,7 @@ class Translator:
         resize: Resize | None = None,
         seed: int | None = None,
         style: ImageLike | None = None,
+        mask: Mask | None = None,
         batch_size: int = 1,
     ) -> AnyImage | list[AnyImage]:
         """Translate an image, or each of a list of images.
@@ -218,6 +202,9 @@ class Translator:
             seed: None: the one deterministic translation. A number: dropout and noise act as in training and a style is
                 drawn, the same for the same number; each image of a list gets the same draw as if it were alone.
             style: a photo to take the style of, see `with_style`.
+            mask: for a model that fills holes, what is white where these are (bool arrays: True), or their colour in
+                the image, "#ff00ff"; for a list of images also a list of as many. None: what is transparent in the
+                image, or without data. Known pixels come back to the bit.
             batch_size: how many images of a list go through the network at once where their sizes agree. Faster on a
                 GPU; no image's statistics enter another's result.
 
@@ -238,10 +225,13 @@ class Translator:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
         styled = self if style is None else self.with_style(style)
         if not isinstance(image, list | tuple):
-            return styled._translate([cast(Input, image)], resize=resize, seed=seed)[0]
-        outputs: list[AnyImage] = []
-        for first in range(0, len(image), batch_size):
-            outputs += styled._translate(image[first : first + batch_size], resize=resize, seed=seed)
+            return styled._translate([(cast(Input, image), mask)], resize=resize, seed=seed)[0]
+        masks = list(mask) if isinstance(mask, list | tuple) else [mask] * len(image)
+        if len(masks) != len(image):
+            raise ValueError(f"{len(image)} images and {len(masks)} masks came: give as many, or one for all")
+        given, outputs = list(zip(image, masks, strict=True)), []
+        for first in range(0, len(given), batch_size):
+            outputs += styled._translate(given[first : first + batch_size], resize=resize, seed=seed)
         return outputs
 
     def translate_tensor(self, batch: Tensor, *, seed: int | None = None) -> Tensor:
@@ -311,31 +301,50 @@ class Translator:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _translate(self, images: Sequence[Input], *, resize: Resize, seed: int | None) -> list[AnyImage]:
-        """One batch: read all, group by shape, translate, put the results back in order."""
-        originals = [self.pixels.joined(image) for image in images]
+    def _translate(self, given: Sequence[tuple[Input, Any]], *, resize: Resize, seed: int | None) -> list[AnyImage]:
+        """One batch of images and masks: read all, group by shape, translate, put the results back in order."""
+        originals = [self.pixels.joined(image, mask) for image, mask in given]
         sources = [self.pixels.read(original) for original in originals]
+        if self.settings.hole is not None:
+            both = zip(originals, sources, strict=True)
+            return [self._filled(original, source, resize=resize, seed=seed) for original, source in both]
         groups: dict[tuple[int, int], list[int]] = {}
         for index, source in enumerate(sources):
             groups.setdefault((self.settings.working_size,) * 2 if resize == "fit" else source.size, []).append(index)
         outputs: dict[int, AnyImage] = {}
         for size, members in groups.items():
-            at_once = seed is not None or self.engine.style is not None
-            if resize == "native" and not at_once and not self.engine.fits(size[1], size[0]):
-                outputs |= {index: self._by_rows(originals[index], sources[index]) for index in members}
+            if resize == "native" and self._in_strips(size, seed=seed):
+                for index in members:
+                    made = self._by_rows(sources[index])
+                    outputs[index] = self.pixels.finished(made, original=originals[index], source=sources[index])
                 continue
             own = [sources[index] for index in members]
             batch = torch.stack([self.pixels.tensor(source, size=size) for source in own])
             things = self.pixels.things(own, size=size) if self.network.styles and seed is not None else None
             for index, made in zip(members, self.engine(batch, seed=seed, things=things).cpu(), strict=True):
                 outputs[index] = self.pixels.finished(made, original=originals[index], source=sources[index])
-        return [outputs[index] for index in range(len(images))]
+        return [outputs[index] for index in range(len(given))]
 
-    def _by_rows(self, original: Decoded, source: AnyImage) -> AnyImage:
-        """An image that is too large to be translated at once; a picture never becomes floats as a whole."""
+    def _filled(self, original: Decoded, source: AnyImage, *, resize: Resize, seed: int | None) -> AnyImage:
+        """An image with its holes filled from what is around each."""
+
+        def make(part: Raster) -> Tensor | Image.Image:
+            if resize == "native" and self._in_strips(part.size, seed=seed):
+                return self._by_rows(part)
+            size = (self.settings.working_size,) * 2 if resize == "fit" else part.size
+            return self.engine(self.pixels.tensor(part, size=size)[None], seed=seed)[0].cpu()
+
+        return self.pixels.filled(source, original=original, make=make, square=resize == "fit")
+
+    def _in_strips(self, size: tuple[int, int], *, seed: int | None) -> bool:
+        """Whether an image of that size has to be translated strip by strip."""
+        return seed is None and self.engine.style is None and not self.engine.fits(size[1], size[0])
+
+    def _by_rows(self, source: AnyImage) -> Tensor | Image.Image:
+        """The output for an image that is too large to be made at once; a picture never becomes floats as a whole."""
         width, height = source.size
         canvas = self.pixels.canvas(width, height)
         self.engine.translate_rows(
             lambda first, last: self.pixels.rows(source, first, last), canvas.write, height=height, width=width
         )
-        return self.pixels.finished(canvas.made, original=original, source=source)
+        return canvas.made

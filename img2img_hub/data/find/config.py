@@ -19,6 +19,8 @@ AUTO = "auto"
 """In the place of a palette's file: read it off the images."""
 Smaller = Literal["bicubic", "real"]
 """How a source is made smaller than its target; data/samples/degradation.py does it."""
+Hole = Literal["box", "free_form"]
+"""How a hole is drawn that is to be filled in; data/samples/masks.py does it."""
 Corruption = Literal["box", "free_form", "grayscale"]
 """What sources made of their targets lack; data/samples/masks.py does it."""
 
@@ -102,6 +104,9 @@ class DataConfig:
     corrupt: tuple[Corruption, ...] = ()
     """Pairs of one set of pictures, the targets: sources are made of them with a box or free-form strokes covered, or
     without colour (inpainting, repair, colourisation); several words add up."""
+    holes: tuple[Hole, ...] = ()
+    """Of methods that fill holes: how these are drawn into one set of pictures, in training anew for every crop: box,
+    one rectangle, free_form, thick strokes; of two words one for each picture. Default: both."""
     degradation: Literal["bicubic", "real", "none"] | None = None
     """Of methods that enlarge: how the small pictures are made of one set of large ones. bicubic (papers); real, with
     blur, noise and JPEG (Real-ESRGAN); none: the data are pairs of two sizes. Default: bicubic, where no source_column
@@ -142,6 +147,8 @@ class DataConfig:
             )
         if isinstance(self.corrupt, str) or set(self.corrupt) - set(get_args(Corruption)):
             raise DataError(f"corrupt is {self.corrupt!r}: give some of {', '.join(get_args(Corruption))}")
+        if isinstance(self.holes, str) or set(self.holes) - set(get_args(Hole)):
+            raise DataError(f"holes is {self.holes!r}: give some of {', '.join(get_args(Hole))}")
         for name in ("in_channels", "out_channels"):
             bands = getattr(self, name)
             if bands is not None and bands < 1:
@@ -312,10 +319,10 @@ class DataConfig:
                 f"drop --direction and exchange the two names"
             )
 
-    def check_that_one_set_is_named(self, by: str) -> None:
-        """Where sources are made `by` something of targets there is nothing to say of them, nor of rasters. Raises
-        DataError."""
-        for name in ("no_data", "target_range"):
+    def check_that_one_set_is_named(self, by: str, *, rasters: bool = False) -> None:
+        """Where sources are made `by` something of targets there is nothing to say of them, nor, unless it takes these,
+        of rasters. Raises DataError."""
+        for name in () if rasters else ("no_data", "target_range"):
             if getattr(self, name) is not None:
                 raise DataError(f"{by} takes 8-bit pictures, and --{name} is for rasters: leave one of them out")
         sources = ["target_dataset", "source_column", "source_split", "target_split", "source_label", "target_label"]

@@ -34,6 +34,8 @@ class Needs:
     target: Slot
     extras: dict[str, Slot]
     """{column: what it is} of what training alone reads."""
+    holes: tuple[Slot, ...] = ()
+    """What a method that fills holes reads, all of which is made of the targets; () for others."""
     auto: frozenset[str] = frozenset()
     """Keys of `sources`, and "target", of which the palette is to be read off the images."""
 
@@ -53,7 +55,12 @@ class Needs:
             raise DataError(
                 "--degradation is of methods that enlarge, and this one makes no larger images: leave it out"
             )
-        if inputs != [SOURCE]:
+        holes = tuple(inputs) if any(slot.kind == "hole" for slot in inputs) else ()
+        if config.holes and not holes:
+            raise DataError("--holes is of methods that fill holes, such as inpaint, and this one fills none: drop it")
+        if holes:
+            _check_that_targets_are_all(config)
+        if inputs != [SOURCE] and not holes:
             config, sources = _declared(config, inputs)
         else:
             sources = {}
@@ -89,7 +96,7 @@ class Needs:
             sources |= {column: _of_classes(slot, {}, config) for column, slot in maps.items()}
         auto |= {"target"} if config.target_palette == AUTO and not target.palette else set()
         _check(sources, extras, target, auto, config)
-        return cls(config=config, sources=sources, target=target, extras=extras, auto=frozenset(auto))
+        return cls(config=config, sources=sources, target=target, extras=extras, holes=holes, auto=frozenset(auto))
 
     def like(self, about: About) -> Needs:
         """The same, with the palettes that were read off images, for other splits of them."""
@@ -97,6 +104,14 @@ class Needs:
         sources = {column: found.get(slot.name, slot) for column, slot in self.sources.items()}
         target = self.target if about.output is None else replace(about.output, scale=self.target.scale)
         return replace(self, sources=sources, target=target, auto=frozenset())
+
+
+def _check_that_targets_are_all(config: DataConfig) -> None:
+    """Refuse what is said of sources, or of targets that are no images, where holes are drawn. Raises DataError."""
+    by = f"--holes {' '.join(config.holes)}" if config.holes else "this method, which draws holes into pictures,"
+    config.check_that_one_set_is_named(by, rasters=True)
+    if _said(config) or config.maps_targets:
+        raise DataError(f"{by} fills pictures or rasters, so --labels, --palette, --instances and --masks have no use")
 
 
 def _said(config: DataConfig) -> dict[str, dict[str, Any]]:

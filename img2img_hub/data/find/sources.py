@@ -25,12 +25,11 @@ from img2img_hub.data.find.config import DataConfig, DataError, SplitMissingErro
 from img2img_hub.data.find.needs import Needs
 from img2img_hub.data.find.sets import DataSet, open_set
 from img2img_hub.data.find.tables import TableSet
-from img2img_hub.data.samples.degradation import Degradation
+from img2img_hub.data.samples.holes import HoleMaker
 from img2img_hub.data.samples.kinds import KindError, side_kind
-from img2img_hub.data.samples.masks import Corrupter
+from img2img_hub.data.samples.makers import check_that_it_takes, maker_of
 from img2img_hub.data.samples.opened import About, ImageData, PairedData, UnpairedData, problems
 from img2img_hub.data.samples.reading import Half, Images, SideBySide
-from img2img_hub.data.samples.smaller import Shrinker
 from img2img_hub.data.samples.stack import Stack
 from img2img_hub.data.stream.streaming import StreamedData
 from img2img_hub.data.stream.waiting import say_it_shortly
@@ -225,12 +224,8 @@ def _find(
 ) -> tuple[Images, Images, dict[str, Stack], About]:
     """Sources and targets, what else training reads, and what is known of all."""
     first, config, where = opened[0], needs.config, split
-    corrupter: Corrupter | Shrinker | None = Corrupter(tuple(config.corrupt)) if config.corrupt else None
-    if (how := config.shrinks(needs.target.scale)) is not None:
-        corrupter = Shrinker(Degradation(how, needs.target.scale))
+    corrupter = maker_of(config, scale=needs.target.scale, holes=needs.holes, asked=channels[1])
     if corrupter is not None:
-        if channels[1] == 1 and "grayscale" in config.corrupt:
-            raise DataError("--corrupt grayscale, but grey pictures have no colour to drop: type --out_channels 3")
         source = target = first.one(split, config=config, role="target")
         channels = (corrupter.channels(channels[1] or 3), channels[1])
     elif config.side_by_side:
@@ -279,15 +274,18 @@ def _with_kinds(about: About, source: Images, target: Images, *, needs: Needs, a
     """With what a look at the images tells."""
     config = needs.config
     out_channels, target_kind = side_kind(target, config=config, asked=asked[1], role="target")
-    if about.corrupter is not None:
-        if target_kind is not None:
-            cure = ", or type --out_channels 3" if asked[1] is None and target_kind.bands != 3 else ""
-            other = "leave it out" if config.corrupt else "bring pairs of two sizes, by --source_column"
-            raise KindError(
-                f"{target.title} holds {target_kind.describe()}, and {about.corrupter.flag} takes 8-bit pictures: "
-                f"{other}{cure}"
-            )
-        return about
+    if (maker := about.corrupter) is not None:
+        check_that_it_takes(maker, target.title, target_kind, config=config, asked=asked[1])
+        if not isinstance(maker, HoleMaker):
+            return about
+        return replace(
+            about,
+            in_channels=maker.channels(out_channels),
+            out_channels=out_channels,
+            source_kind=maker.kind(out_channels, target_kind),
+            target_kind=target_kind,
+            inputs=maker.slots(out_channels, target_kind),
+        )
     in_channels, source_kind = side_kind(source, config=config, asked=asked[0], role="source")
     _check_kind(needs.sources.get("source"), source, in_channels, source_kind)
     _check_kind(needs.target, target, out_channels, target_kind)

@@ -130,15 +130,22 @@ def values_of(slots: Sequence[Slot], measured: Callable[[Slot], BandValues]) -> 
     high: list[float] = []
     classes: list[int] = []
     edges: list[int] = []
+    hole: int | None = None
     for slot in slots:
+        hole = len(low) if slot.kind == "hole" else hole
         edges += [len(low)] if slot.kind == "instances" else []
         classes += [slot.channels if slot.kind == "labels" else 0] * slot.bands
         if slot.kind == "picture" or slot.by_nearest:
-            ends = MASK if slot.kind == "mask" else (0.0, 255.0)
+            ends = MASK if slot.kind in ("mask", "hole") else (0.0, 255.0)
             low, high = low + [ends[0]] * slot.bands, high + [ends[1]] * slot.bands
             continue
         own = measured(slot)
         low, high = [*low, *own.low], [*high, *own.high]
     return BandValues(
-        dtype=common_type(slots), low=tuple(low), high=tuple(high), classes=tuple(classes), edges=tuple(edges)
+        dtype=common_type(slots),
+        low=tuple(low),
+        high=tuple(high),
+        classes=tuple(classes),
+        edges=tuple(edges),
+        hole=hole,
     )

@@ -11,6 +11,7 @@ drawn on a whole photograph and one drawn on a training crop look alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,15 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from img2img_hub.data.find.config import Corruption
-
-COVERED = 128
-"""What covered pixels are in 8 bits, in every band: (128 / 255 - 0.5) / 0.5 in a tensor."""
+from img2img_hub.images.slots import COVERED
 
 _FIXED_STREAM = 6  # the first number of the seed; transforms.py, sources.py and streaming.py have the other streams
 _IN_WORDS = {"box": "a box covered", "free_form": "strokes covered", "grayscale": "its colour dropped"}
+SHARES = {
+    "box": "a box of 6 to 25 % of it (14 % on average)",
+    "free_form": "strokes over 4 to 40 % of it (20 % on average of a square)",
+}
+"""What each kind covers of a picture."""
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L" has it
 _BOX = (1 / 4, 1 / 2)  # of each side of the picture
 _STROKES = (1, 4)
@@ -80,13 +84,18 @@ class Corrupter:
 
     def _mask(self, width: int, height: int, random: np.random.Generator) -> Image.Image | None:
         """A picture of mode "1", white where something is covered; None where nothing ever is."""
-        drawn = [_DRAW[kind] for kind in self.kinds if kind in _DRAW]
+        drawn = [kind for kind in self.kinds if kind in _DRAW]
         if not drawn:
             return None
-        mask = Image.new("1", (width, height))
-        for draw in drawn:
-            draw(ImageDraw.Draw(mask), width, height, random)
-        return mask
+        return mask_of(drawn, width, height, random)
+
+
+def mask_of(kinds: Sequence[str], width: int, height: int, random: np.random.Generator) -> Image.Image:
+    """A picture of mode "1", white where shapes of these kinds, "box" or "free_form", cover something."""
+    mask = Image.new("1", (width, height))
+    for kind in kinds:
+        _DRAW[kind](ImageDraw.Draw(mask), width, height, random)
+    return mask
 
 
 def _covered(dtype: torch.dtype) -> float:

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from img2img_hub.data.find.config import DataError
+from img2img_hub.data.samples.holes import HoleMaker
 from img2img_hub.data.samples.kinds import side_values
-from img2img_hub.data.samples.masks import Corrupter
+from img2img_hub.data.samples.makers import SourceMaker
 from img2img_hub.data.samples.reading import Images
-from img2img_hub.data.samples.smaller import Shrinker
 from img2img_hub.data.samples.stack import Stack, check_sizes, extra_images
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.slots import Slot
@@ -50,7 +49,7 @@ class About:
     """Where targets are class numbers, what they are."""
     scale: int = 1
     """The targets' pixels for one of the sources, a side."""
-    corrupter: Corrupter | Shrinker | None = None
+    corrupter: SourceMaker | None = None
     """What makes sources of targets, where there is one set of pictures."""
     notes: tuple[str, ...] = ()
     """What else there is to say: how partners were found, and how many images were left out."""
@@ -104,6 +103,11 @@ class _Opened:
             for name, (images, rows, _, _, kind, _) in self.sides.items():
                 if kind is not None:
                     self._values[name] = side_values(images, rows, kind=kind, limits=limits.get(name))
+            if isinstance(self.about.corrupter, HoleMaker):
+                about = self.about
+                self._values["source"] = self.about.corrupter.values(
+                    about.out_channels, self._values["target"], about.target_kind
+                )
         return self._values
 
     @property
@@ -165,7 +169,9 @@ class PairedData(_Opened):
     def description(self) -> str:
         if self.corrupter is not None:
             made = f"each {self.corrupter.as_source}"
-            return f"{len(self)} pictures: {self._target.title}, {made}{self._notes}"
+            kind = self.about.target_kind
+            what = "pictures" if kind is None else f"rasters ({kind.describe()})"
+            return f"{len(self)} {what}: {self._target.title}, {made}{self._notes}"
         others = "".join(f", {images.title} ({name})" for name, images in self._extras.items())
         pairs = f"{self._source.title} (source) and {self._target.title} (target){others}"
         return f"{len(self)} pairs: {pairs}{self._of_what}{self._notes}"
@@ -203,13 +209,13 @@ class PairedData(_Opened):
                 f"{self._target.where(int(self._rows[index]))} is {target.width}x{target.height}, too small to be made "
                 f"{about.scale} times smaller: leave it out"
             )
-        return self.corrupter.whole(cast(Image.Image, target))
+        return self.corrupter.whole(target)  # type: ignore[arg-type]  # which takes what is opened for it
 
     def pair(self, index: int) -> tuple[AnyImage, AnyImage]:
         """Source and target ``index``. Raises DataError where their sizes differ."""
         if self.corrupter is not None:
-            picture = cast(Image.Image, self.target(index))
-            return self.corrupter.of_image(picture, int(self._rows[index])), picture
+            target: Any = self.target(index)
+            return self.corrupter.of_image(target, int(self._rows[index])), target
         source, target = self.source(index), self.target(index)
         row = int(self._rows[index])
         check_sizes(source, target, scale=self.about.scale, where=(self._source.where(row), self._target.where(row)))

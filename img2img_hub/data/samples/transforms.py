@@ -24,9 +24,8 @@ from torch.utils.data import Dataset, Sampler
 
 from img2img_hub.data.cache.resized import ResizedImages
 from img2img_hub.data.find.sources import ImageData, PairedData
-from img2img_hub.data.samples.masks import Corrupter
+from img2img_hub.data.samples.makers import SourceMaker
 from img2img_hub.data.samples.native import NativeImages
-from img2img_hub.data.samples.smaller import Shrinker
 from img2img_hub.images.resize import Size, sides
 
 # The first number of every seed, so that no two kinds of draw share a stream of random numbers.
@@ -120,7 +119,7 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         return source | self._side("target", images.target(target_index), random)
 
     def _row(
-        self, row: Sequence[np.ndarray], random: np.random.Generator, corrupter: Corrupter | Shrinker | None
+        self, row: Sequence[np.ndarray], random: np.random.Generator, corrupter: SourceMaker | None
     ) -> dict[str, Tensor]:
         draw = self._draw(row[0], random, scale=self._scales["target"] if corrupter is not None else 1)
         if corrupter is not None:

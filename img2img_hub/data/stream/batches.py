@@ -54,7 +54,9 @@ class StreamedDataset(TrainingDataset):
         uncropped = sample[0] >= self._uncropped_from
         scales = list(self.data.scales.values())
         if self.data.corrupter is not None:
-            (target,) = self._arrays(images[1:], [None], [self.data.scales["target"]], uncropped=uncropped)
+            (target,) = self._arrays(
+                images[1:], [self.data.about.target_kind], [self.data.scales["target"]], uncropped=uncropped
+            )
             return self._row([target, target], random, self.data.corrupter)
         if self.data.paired:
             row = self._arrays(images, self.data.kinds, scales, uncropped=uncropped)

@@ -164,7 +164,7 @@ class StreamedData:
         second: Any
         _, first, second = sample
         if self.corrupter is not None:
-            target = self._target.read(second, channels=self.about.out_channels)
+            target = self._target.read(second, channels=self.about.out_channels, kind=self.about.target_kind)
             return target, target
         about = self.about
         source = self._source.read(first, channels=about.in_channels, kind=about.source_kind)
