@@ -28,6 +28,8 @@ _SMALL = {
     "spade": {"hidden": 8},
     "srgan": {"blocks": 1},
     "esrgan": {"blocks": 1, "growth": 2},
+    "inpaint": {"blocks": 1, "dilated": 1},
+    "ccgan": {"levels": 3},
 }
 
 PACKAGED: list[type[Family]] = [
@@ -40,8 +42,18 @@ def tiny(family: type[Family], **knobs) -> Family:
 
 
 def of_pairs(family: Family) -> dict[str, bool]:
-    """What a DataConfig says of the tests' files of two halves: pairs or, to methods that enlarge, pictures."""
-    return {"side_by_side": family.paired and getattr(family, "scale", 1) == 1}
+    """What a DataConfig says of the tests' files of two halves: pairs or, to methods that enlarge or fill, pictures."""
+    return {"side_by_side": family.paired and getattr(family, "scale", 1) == 1 and not fills(family)}
+
+
+def fills(family: Family) -> bool:
+    return any(slot.kind == "hole" for slot in family.slots)
+
+
+def in_channels(family: Family, bands: int = 3) -> int:
+    """What its generator reads of images of so many bands."""
+    inputs = [slot for slot in family.slots if slot.name != "target" and not slot.training_only]
+    return sum(1 if slot.kind == "hole" else bands for slot in inputs)
 
 
 def smallest_size(family: Family) -> int:

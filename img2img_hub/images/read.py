@@ -139,8 +139,10 @@ class Decoded:
 
     def straight(self, *, channels: int = 3) -> Image.Image:
         """`picture`, but with the colours that lie under its alpha."""
-        seen, image = self.picture(channels=channels), to_eight_bits(self._upright()[0], name=self.name)
-        return converted(image, "RGBA", name=self.name).convert(seen.mode) if image.has_transparency_data else seen
+        image = to_eight_bits(self._upright()[0], name=self.name)
+        if not image.has_transparency_data:
+            return self.picture(channels=channels)
+        return converted(image, "RGBA", name=self.name).convert(MODES[channels])
 
     @property
     def alpha(self) -> Image.Image | None:

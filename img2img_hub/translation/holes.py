@@ -72,13 +72,13 @@ def with_hole(image: ImageLike, mask: ImageLike | None, slots: Sequence[Slot], *
     photo = Decoded.of(image)
     hole_slot = next(slot for slot in slots if slot.kind == "hole")
     first = slots[0]
-    content: Any = photo.straight(channels=first.bands) if first.kind == "picture" else photo
+    content = photo.straight(channels=first.bands) if first.kind == "picture" else first.read(photo)
     if mask is None:
-        hole, content = _open_places(photo, first, content)
+        hole, content = _open_places(photo, content)
     elif is_colour(mask):
         hole = _of_colour(photo, str(mask))
     else:
-        hole = _of_mask(mask, photo)
+        hole = _of_mask(mask, content.size, name=photo.name)
     if hole.all():
         raise ImageError(
             f"{photo.name}: the hole is the whole image, so that there is nothing to fill it from. White in a mask is "
@@ -117,20 +117,17 @@ def joined_with_hole(
     return with_hole(images.pop(first), mask, slots, **images)
 
 
-def _open_places(photo: Decoded, slot: Slot, content: Any) -> tuple[np.ndarray, Any]:
+def _open_places(photo: Decoded, content: AnyImage) -> tuple[np.ndarray, AnyImage]:
     """Where an image is transparent, or without data, and the image without knowing that."""
-    if slot.kind != "raster":
-        alpha = photo.alpha
-        hole = None if alpha is None else np.asarray(alpha) == 0
-    else:
-        read = slot.read(photo)
-        assert isinstance(read, Raster)
-        hole = None if read.valid is None else ~read.valid
-        content = replace(read, valid=None, no_data=None)
+    if isinstance(content, Raster):
+        hole = None if content.valid is None else ~content.valid
         if hole is not None:
-            content.array = np.where(hole[:, :, None], content.array[~hole][:1], content.array)  # in place of NaN
+            array = np.where(hole[:, :, None], content.array[~hole][:1], content.array)  # in place of NaN
+            content = replace(content, array=array, valid=None, no_data=None)
+    else:
+        hole = None if photo.alpha is None else np.asarray(photo.alpha) == 0
     if hole is None or not hole.any():
-        what = "without data" if slot.kind == "raster" else "fully transparent"
+        what = "without data" if isinstance(content, Raster) else "fully transparent"
         raise ImageError(
             f"{photo.name} has no pixel that is {what}, and no mask came: say what is to be filled in by mask= "
             "(--mask), a file that is white there"
@@ -138,19 +135,19 @@ def _open_places(photo: Decoded, slot: Slot, content: Any) -> tuple[np.ndarray, 
     return hole, content
 
 
-def _of_mask(mask: Any, photo: Decoded) -> np.ndarray:
+def _of_mask(mask: Any, size: tuple[int, int], *, name: str) -> np.ndarray:
     if isinstance(mask, np.ndarray | torch.Tensor) and mask.dtype in (np.bool_, torch.bool):
         mask = np.asarray(mask).astype(np.uint8) * np.uint8(255)
     read = read_mask(mask, name=None if isinstance(mask, Decoded) else _name_of_mask(mask))
-    width, height = photo.size
+    width, height = size
     if read.size != (width, height):
         across, down = read.width / width, read.height / height
         if abs(width * down - read.width) > 1 and abs(height * across - read.height) > 1:
             raise ImageError(
-                f"{read.name} is a mask of {read.width}×{read.height} pixels, and {photo.name} has {width}×{height}, "
+                f"{read.name} is a mask of {read.width}×{read.height} pixels, and {name} has {width}×{height}, "
                 "another shape: make them alike"
             )
-        read = resized(read, photo.size)
+        read = resized(read, size)
     return read.array[:, :, 0] > 0
 
 
