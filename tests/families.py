@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from img2img_hub.families import FAMILIES, Family
 from img2img_hub.families.options import Architecture
@@ -48,6 +49,15 @@ def of_pairs(family: Family) -> dict[str, bool]:
 
 def fills(family: Family) -> bool:
     return any(slot.kind == "hole" for slot in family.slots)
+
+
+def mask_for(family: Family, image: Image.Image) -> Image.Image | None:
+    """A hole to fill in an image, for methods that do that."""
+    if not fills(family):
+        return None
+    mask = Image.new("1", image.size)
+    mask.paste(1, (2, 3, 9, 8))
+    return mask
 
 
 def in_channels(family: Family, bands: int = 3) -> int:

@@ -23,6 +23,7 @@ pytest_plugins = ["tests.starting"]
 
 BEST = {"pix2pix": "ssim", "cyclegan": "swd_target", "cut": "swd_target", "fastcut": "swd_target"}
 BEST |= {"pix2pixhd": "ssim", "spade": "ssim", "srgan": "psnr_y", "esrgan": "ssim_y"}
+BEST |= {"inpaint": "psnr_hole", "ccgan": "l1_hole"}
 
 
 def measured(folder: Path, prefix: str) -> dict[int, dict[str, float]]:
@@ -73,7 +74,7 @@ def test_the_best_generators_stand_beside_the_last_with_true_cards(start, family
     validation = measured(folder, "validation")
     assert list(validation) == [2, 4, 6]
     luma = family.name in ("srgan", "esrgan")
-    names = metric_names(paired=family.paired, cycles=family.has_cycles, luma=luma)
+    names = metric_names(paired=family.paired, cycles=family.has_cycles, luma=luma, own=family.metrics)
     assert all(tuple(numbers) == names for numbers in validation.values())
     assert {line["images"] for line in lines(folder) if "images" in line} == {3 if family.paired else 2}
     assert {line["split"] for line in lines(folder) if "split" in line} == {"test"}

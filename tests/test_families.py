@@ -17,7 +17,7 @@ from img2img_hub.networks import GENERATORS
 from img2img_hub.training.loop import Stepper
 from img2img_hub.training.run.config import TrainConfig
 from img2img_hub.training.state.checkpoints import RunState
-from tests.families import PACKAGED, tiny
+from tests.families import PACKAGED, in_channels, tiny
 
 SMALL = Architecture(width=4, discriminator_layers=1, dropout=0.0)
 STEPS = 3
@@ -318,11 +318,12 @@ def choices(family, name):
 def test_any_generator_and_discriminator_fit_any_family_that_takes_them(family, generator, discriminator):
     kind = GENERATORS[generator]
     family = tiny(family, generator=generator, discriminator=discriminator)
-    networks = family.build(Architecture(width=2), in_channels=3, out_channels=3, image_size=96)
+    networks = family.build(Architecture(width=2), in_channels=in_channels(family), out_channels=3, image_size=96)
     assert isinstance(networks[next(iter(family.published.values()))], kind)
     outputs = Outputs(keep_graph=True, pools=family.make_pools(seed=0))
     side = 96 * next(slot.scale for slot in family.slots if slot.name == "target")
-    batch = {"source": torch.zeros(2, 3, 96, 96), "target": torch.zeros(2, 3, side, side)}
+    batch = {"source": torch.zeros(2, in_channels(family), 96, 96), "target": torch.zeros(2, 3, side, side)}
+    batch = family.prepare(batch)
     for phase in family.phases:
         terms = phase.loss(dict(networks), batch, outputs)
         assert all(value.ndim == 0 and value.isfinite() for value, _ in terms.values())

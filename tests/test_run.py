@@ -20,7 +20,7 @@ from img2img_hub import (
 )
 from img2img_hub.cli import training as train_command
 from tests.conftest import picture
-from tests.families import PACKAGED, each_family, tiny
+from tests.families import each_family, mask_for, of_pairs
 from tests.runs import interrupt_at, lines
 
 pytest_plugins = ["tests.starting"]
@@ -55,12 +55,10 @@ def test_unpaired_data_too(unpaired_folder):
         train(Pix2Pix(), TrainConfig(output_dir="nowhere"), "facades")
 
 
-@pytest.mark.parametrize(
-    "family", [tiny(family) for family in PACKAGED if getattr(family, "scale", 1) == 1], ids=lambda family: family.name
-)  # what enlarges is given a DataConfig: opened as pairs, one folder of pictures has none
+@each_family
 def test_a_run_from_opened_data_is_that_of_their_configuration(start_run, paired_folder, unpaired_folder, family):
     folder = paired_folder if family.paired else unpaired_folder
-    data = open_pairs(folder, side_by_side=True) if family.paired else open_unpaired(folder)
+    data = open_pairs(folder, family=family, **of_pairs(family)) if family.paired else open_unpaired(folder)
     opened = start_run(family, "opened", data=data, max_steps=2)
     configured = start_run(family, "configured", data=data.config, max_steps=2)
     assert opened.metrics == configured.metrics
@@ -76,7 +74,8 @@ def test_a_run_gives_its_translators_sheet_and_numbers(start_run, family):
     photo = picture(seed=1, size=(50, 30))
     for translator, folder in zip([run.translator, run.reverse_translator], family.published, strict=False):
         saved = Translator.from_pretrained(run.path / folder, device="cpu")
-        assert translator(photo).tobytes() == saved(photo).tobytes()
+        mask = mask_for(family, photo)
+        assert translator(photo, mask=mask).tobytes() == saved(photo, mask=mask).tobytes()
     assert list(run.translators) == list(family.published)
     assert (run.reverse_translator is None) == (len(family.directions) == 1)
     assert run.show_results().tobytes() == Image.open(run.path / "samples/step-6.png").tobytes()

@@ -17,7 +17,7 @@ from img2img_hub.cli.training_help import shape_default
 from img2img_hub.families import FAMILIES
 from img2img_hub.families.options import PREFIX, Architecture
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS
-from tests.families import PACKAGED, each_family
+from tests.families import PACKAGED, each_family, in_channels
 from tests.runs import TINY, interrupt_at, run, same_tensors
 
 ENOUGH = ["--dataset", "somewhere", "--output_dir", "run"]
@@ -251,7 +251,7 @@ def test_the_short_help_fits_on_a_page(capsys):
 
 @each_family
 def test_the_shapes_that_help_names_are_those_that_are_built(family):
-    networks = family.build(Architecture(), in_channels=3, out_channels=3, image_size=64)
+    networks = family.build(Architecture(), in_channels=in_channels(family), out_channels=3, image_size=64)
     options, checked = {item.name for item in fields(Architecture)}, 0
     for direction in family.directions[:1]:
         for name, known, prefix in (

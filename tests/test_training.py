@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from img2img_hub import (
     CUT,
     Architecture,
+    ContextUNetGenerator,
     CycleGAN,
     DataConfig,
     FastCUT,
@@ -44,6 +45,8 @@ NETWORKS = {
     "spade": ("SpadeGenerator", "MultiScaleDiscriminator"),
     "srgan": ("SRResNetGenerator", "PatchDiscriminator"),
     "esrgan": ("RRDBGenerator", "PatchDiscriminator"),
+    "inpaint": ("DilatedResNetGenerator", "TwoBranchDiscriminator"),
+    "ccgan": ("ContextUNetGenerator", "PatchDiscriminator"),
 }
 
 
@@ -63,14 +66,16 @@ def test_a_run_leaves_what_it_promises(finished, family):
         (judge,) = direction.judges
         assert beside[judge].__name__ == NETWORKS.get(family.name, ("ResNetGenerator", "PatchDiscriminator"))[1]
         settings = json.loads((generator / "translation.json").read_text())
+        sized = UNetGenerator | SpadeGenerator | ContextUNetGenerator
         assert settings["working_size"] == smallest_size(family)
-        assert settings["resize"] == ("fit" if isinstance(network, UNetGenerator | SpadeGenerator) else "native")
+        assert settings["resize"] == ("fit" if isinstance(network, sized) else "native")
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["step-3.png", "step-6.png"]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-4", "step-6"], "the last two are kept"
     assert [line["step"] for line in lines(folder) if "learning_rate" in line] == [2, 4, 6]
     terms = {"pix2pix": "l1", "pix2pixhd": "feature_matching", "spade": "feature_matching", "esrgan": "pixel"}
     if family.paired:
         named = {"adversarial", *filter(None, [terms.get(family.name)])}
+        named = {"global", "patch", "l1", "l1_hole"} if family.name == "inpaint" else named
         assert {f"generator/{name}" for name in named} <= lines(folder)[0].keys()
 
 

@@ -143,7 +143,9 @@ def evaluate_paired(
         raise ValueError("no pair has a pixel where source and target both have data: there is nothing to measure")
     for _, theirs, _ in parts:
         sets.merge(theirs)
-    found = {name: fmean(row[name] for row in rows) for name in rows[0]} | sets.distances("target")
+    means = {name: fmean(row[name] for row in rows) for name in rows[0]}
+    own = {name: means.pop(name) for name in family.metrics}
+    found = means | sets.distances("target") | own
     counts = [each for _, _, theirs in parts for each in theirs]
     return found | (metrics.of_classes(counts) if counts else {})
 

@@ -8,6 +8,7 @@
 `train` takes them in the place of a DataConfig.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from PIL import Image
 from img2img_hub.data.find.config import DataConfig
 from img2img_hub.data.find.sources import ImageData, StreamedData, open_train_and_validation
 from img2img_hub.evaluation.sheets import sample_sheet
+from img2img_hub.families import Family
 from img2img_hub.images.picture import from_array
 from img2img_hub.images.raster import AnyImage, Raster
-from img2img_hub.images.slots import shown_parts
+from img2img_hub.images.slots import Slot, shown_parts
 
 
 class TrainingData:
@@ -29,10 +31,10 @@ class TrainingData:
     ``validation``, those to validate on, None for none. A held-out part is drawn by the seed of each run.
     """
 
-    def __init__(self, config: DataConfig, *, paired: bool) -> None:
+    def __init__(self, config: DataConfig, *, paired: bool, slots: Sequence[Slot] = ()) -> None:
         self.config = config
         self.paired = paired
-        train, self.validation = open_train_and_validation(config, paired=paired, seed=0)
+        train, self.validation = open_train_and_validation(config, paired=paired, seed=0, slots=slots)
         self.train: ImageData = train.preview() if isinstance(train, StreamedData) else train
 
     def show(self, rows: int = 4) -> Image.Image:
@@ -47,17 +49,20 @@ class TrainingData:
         return "\n".join(f"{name}: {part.description}, split {part.split}" for name, part in parts)
 
 
-def open_pairs(dataset: str | Path, **options: Any) -> TrainingData:
-    """Open pairs of images, for Pix2Pix.
+def open_pairs(dataset: str | Path, *, family: Family | None = None, **options: Any) -> TrainingData:
+    """Open pairs of images, for Pix2Pix, or what another method learns from.
 
     Args:
         dataset: Hub id (user/name) or folder.
+        family: who is to learn from them, where that reads something else than a source and a target of its size, such
+            as `SRGAN(scale=2)` or `Inpaint()`.
         options: the other fields of DataConfig, such as ``side_by_side=True`` or ``corrupt=("box",)``.
 
     Raises:
         ValueError: what was found in its place, and what to give.
     """
-    return TrainingData(DataConfig(dataset=str(dataset), **options), paired=True)
+    slots = () if family is None else family.slots
+    return TrainingData(DataConfig(dataset=str(dataset), **options), paired=True, slots=slots)
 
 
 def open_unpaired(dataset: str | Path, **options: Any) -> TrainingData:

@@ -11,11 +11,14 @@ for making something disappear, for it has seen that.
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from img2img_hub.families.adversarial import unet_levels
 from img2img_hub.families.filling import FillingFamily
 from img2img_hub.images.resize import Size
 from img2img_hub.images.slots import Slot
 from img2img_hub.networks import Generator
 from img2img_hub.objectives.losses import AdversarialLoss
+
+_LEVELS = 6  # of the code that people run, at 128²
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,9 @@ class CCGAN(FillingFamily):
     )
     run_defaults: ClassVar[dict[str, Any]] = {"image_size": 128, "load_size": 143}
     network_defaults: ClassVar[dict[str, Any]] = {"norm": "instance", "dropout": 0.5}
+    follows: ClassVar[dict[str, str]] = FillingFamily.follows | {
+        "levels": f"as often as image_size allows, {_LEVELS} at most"
+    }
     slots: ClassVar[tuple[Slot, ...]] = (
         Slot(name="source"),
         Slot(name="mask", kind="hole"),
@@ -57,6 +63,8 @@ class CCGAN(FillingFamily):
     def make_generator(
         self, architecture: Any, *, in_channels: int, out_channels: int, image_size: int | Size, **given: Any
     ) -> Generator:
+        if architecture.levels is None:
+            given["levels"] = min(_LEVELS, unet_levels(image_size))
         return super().make_generator(
             architecture,
             in_channels=in_channels,
