@@ -210,7 +210,7 @@ def paint_translation(
     """(path of the translated PNG, a line about it) of a drawing, a PNG as a data address; in the style of a picture
     where one is given, and as the variation of a seed but for 0."""
     check_model(models, key, request)
-    source = _decoded(drawing, request)
+    source = drawing_of(drawing, request)
     number = check_seed(seed, request) or None  # the browser has no empty number
     translator = load(models, key)
     check_takes_one(translator, request)
@@ -223,7 +223,8 @@ def paint_translation(
     return path, status_line(say("painted", request, seconds=seconds, device=device_name(runner)))
 
 
-def _decoded(drawing: Any, request: gr.Request | None) -> Image.Image:
+def drawing_of(drawing: Any, request: gr.Request | None) -> Image.Image:
+    """What the painter sent, a PNG as a data address, as "RGB"; refuses what it cannot have sent."""
     if not isinstance(drawing, str) or not drawing.startswith(PREFIX) or len(drawing) > MAX_BYTES:
         raise refusal(say("drawing_foreign", request))
     try:

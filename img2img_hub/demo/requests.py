@@ -18,6 +18,7 @@ from pathlib import PureWindowsPath
 from typing import Any, Protocol, cast
 
 import gradio as gr
+from PIL import Image
 
 from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.speed import fastest
@@ -226,10 +227,17 @@ def translating(models: Models, key: str, request: gr.Request | None) -> Iterato
         raise refusal(say("not_finished", request)) from error
 
 
-def run(translator: Translator, picture: Input, *, resize: Resize, seed: int | None = None) -> tuple[AnyImage, float]:
+def run(
+    translator: Translator,
+    picture: Input,
+    *,
+    resize: Resize | None,
+    seed: int | None = None,
+    mask: Image.Image | None = None,
+) -> tuple[AnyImage, float]:
     """(the translated picture, seconds)."""
     start = time.perf_counter()
-    result = translator(picture, resize=resize, seed=seed)
+    result = translator(picture, resize=resize, seed=seed, mask=mask)
     return result, time.perf_counter() - start
 
 

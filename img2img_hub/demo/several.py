@@ -71,7 +71,7 @@ def when_clicked(button: gr.Button, models: Models, inputs: list[Any], outputs: 
 
 def show_inputs(translator: Translator | None) -> list[Any]:
     """Values for the section and its inputs, of the model that was chosen."""
-    slots = () if translator is None else translator.settings.inputs
+    slots = () if translator is None else translator.settings.asked
     labels = [slot.name for slot in slots] + [""] * (MOST - len(slots))
     fits = 1 < len(slots) <= MOST
     pictures = (gr.Image(label=label, alt_text=label, visible=bool(label)) for label in labels[:MOST])
@@ -86,7 +86,7 @@ def translate_several(
     styled = check_style(models, key, style, request)
     resize = check_mode(mode, request)
     translator = load(models, key)
-    slots = translator.settings.inputs
+    slots = translator.settings.asked
     needed = ", ".join(slot.describe() for slot in slots)
     if not 0 < len(slots) <= MOST:
         raise refusal(say("one_picture" if not slots else "too_many_pictures", request, names=html.escape(needed)))

@@ -131,6 +131,12 @@ class TranslationSettings:
         return None if self.source_values is None else self.source_values.hole
 
     @property
+    def asked(self) -> tuple[Slot, ...]:
+        """The inputs that somebody has to bring: of a model that fills holes the image and the mask, beside which it
+        may look at the image once more."""
+        return self.inputs if self.hole is None else self.inputs[:2]
+
+    @property
     def resizes(self) -> bool:
         """Whether "fit" is something else than "native": not of a model that was trained on images as they are."""
         return self.crop == "resize"

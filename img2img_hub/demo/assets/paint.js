@@ -1,7 +1,8 @@
 // The painter: a sheet of palette indices, drawn on without any smoothing, so that every pixel is one of the named colours.
 // A smooth paper, for line drawings, has a finer sheet, which is averaged into soft edges when it is sent.
 // Gradio runs this with `element` (our place on the page), `props`, `trigger` and `watch`. props.paper is the model's
-// paint.json; props.value is what was painted (a PNG as a data address) or, coming from the server, "load:" and one.
+// paint.json; with `under`, the address of a picture, that lies beneath it, and what is painted covers it, half seen
+// through; props.value is what was painted (a PNG as a data address) or, coming from the server, "load:" and one.
 const CHINESE = (navigator.language || "").toLowerCase().startsWith("zh");
 const WORDS = CHINESE
   ? { colours: "颜色", tools: "工具", brush: "画笔", pen: "笔", eraser: "橡皮", rectangle: "矩形", fill: "填充", size: "粗细",
@@ -37,7 +38,9 @@ function build() {
   canvas.setAttribute("aria-label", WORDS.sheet);
   context = canvas.getContext("2d");
   image = context.createImageData(width, height);
-  words = paper.palette.map((entry) => new Uint32Array(new Uint8ClampedArray([...rgb(entry.color), 255]).buffer)[0]);
+  const dense = (index) => (!paper.under ? 255 : index === paper.background ? 0 : 170);
+  words = paper.palette.map((entry, index) => new Uint32Array(new Uint8ClampedArray([...rgb(entry.color), dense(index)]).buffer)[0]);
+  if (paper.under) canvas.style.background = `url("${paper.under}") 0 0 / 100% 100%`;
   sheet = new Uint8Array(width * height).fill(paper.background);
   [undo, corner, last, cursor, before, planned] = [[], null, null, null, null, false];
   const most = Math.ceil(paper.width / 8);
