@@ -19,6 +19,7 @@ from img2img_hub.demo.about_tab import build_about_tab
 from img2img_hub.demo.batch_tab import build_batch_tab
 from img2img_hub.demo.compare_tab import build_compare_tab, can_compare
 from img2img_hub.demo.doors import Doors
+from img2img_hub.demo.enlarge_tab import build_enlarge_tab, enlargers
 from img2img_hub.demo.erase_tab import build_erase_tab, fillers
 from img2img_hub.demo.guests import any_model_allowed
 from img2img_hub.demo.hub_tab import build_hub_tab
@@ -51,6 +52,9 @@ def build_demo(models: Models | None = None) -> gr.Blocks:
             if find_papers(models):
                 with gr.Tab(T("paint_tab"), id="paint") as paint:
                     build_paint_tab(models, paint)
+            if enlargers(models):
+                with gr.Tab(T("enlarge_tab"), id="enlarge") as enlarge:
+                    build_enlarge_tab(models, enlarge)
             if fillers(models):
                 with gr.Tab(T("erase_tab"), id="erase") as erase:
                     build_erase_tab(models, erase)

@@ -26,6 +26,13 @@ ERASE: Texts = {
 }
 
 # Batch, Compare, any model of the Hub, About.
+ENLARGE: Texts = {
+    "enlarge_tab": ("Enlarge", "放大"),
+    "enlarge_by": ("Enlarge with", "放大模型"),
+    "enlarge_button": ("Enlarge", "放大"),
+    "choose_to_enlarge": ("Choose a picture and press Enlarge.", "请选择图片，然后点击“放大”。"),
+}
+
 OTHERS: Texts = {
     "batch_tab": ("Batch", "批量"),
     "compare_tab": ("Compare", "比较"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from img2img_hub.demo.tab_texts import ERASE, OTHERS
+from img2img_hub.demo.tab_texts import ENLARGE, ERASE, OTHERS
 
 TEXTS: dict[str, tuple[str, str]] = {
     "tagline": (
@@ -203,7 +203,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
 }
 
-TEXTS |= ERASE | OTHERS
+TEXTS |= ERASE | ENLARGE | OTHERS
 
 _ENGLISH, _CHINESE = ({name: both[language] for name, both in TEXTS.items()} for language in (0, 1))
 T = gr.I18n(**{"en": _ENGLISH, "zh": _CHINESE, "zh-CN": _CHINESE, "zh-TW": _CHINESE})
