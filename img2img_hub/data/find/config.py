@@ -21,8 +21,8 @@ Smaller = Literal["bicubic", "real"]
 """How a source is made smaller than its target; data/samples/degradation.py does it."""
 Hole = Literal["box", "free_form"]
 """How a hole is drawn that is to be filled in; data/samples/masks.py does it."""
-Corruption = Literal["box", "free_form", "grayscale"]
-"""What sources made of their targets lack; data/samples/masks.py does it."""
+Corruption = Literal["box", "free_form", "grayscale", "fading", "stains", "scratches"]
+"""What sources made of their targets lack, or have; data/samples/masks.py and ageing.py do it."""
 
 
 class DataError(ValueError):
@@ -102,8 +102,9 @@ class DataConfig:
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     """Which one of A and B, or of two columns or folders found by name, is the source."""
     corrupt: tuple[Corruption, ...] = ()
-    """Pairs of one set of pictures, the targets: sources are made of them with a box or free-form strokes covered, or
-    without colour (inpainting, repair, colourisation); several words add up."""
+    """Pairs of one set of pictures, the targets: sources are made of them with a box or free-form strokes covered,
+    without colour, or aged by fading, stains and scratches (inpainting, colourisation, the repair of old photographs);
+    several words add up."""
     holes: tuple[Hole, ...] = ()
     """Of methods that fill holes: how these are drawn into one set of pictures, in training anew for every crop: box,
     one rectangle, free_form, thick strokes; of two words one for each picture. Default: both."""

@@ -20,10 +20,19 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from img2img_hub.data.find.config import Corruption
+from img2img_hub.data.samples.ageing import AGEING
+from img2img_hub.images.picture import image_of
 from img2img_hub.images.slots import COVERED
 
 _FIXED_STREAM = 6  # the first number of the seed; transforms.py, sources.py and streaming.py have the other streams
-_IN_WORDS = {"box": "a box covered", "free_form": "strokes covered", "grayscale": "its colour dropped"}
+_IN_WORDS = {
+    "box": "a box covered",
+    "free_form": "strokes covered",
+    "grayscale": "its colour dropped",
+    "fading": "its colours faded",
+    "stains": "stains over it",
+    "scratches": "scratches and dust over it",
+}
 SHARES = {
     "box": "a box of 6 to 25 % of it (14 % on average)",
     "free_form": "strokes over 4 to 40 % of it (20 % on average of a square)",
@@ -41,7 +50,8 @@ _THICKNESS = (1 / 20, 1 / 10)  # of the shorter side
 class Corrupter:
     """Makes sources of targets in all the ways of ``kinds``, one after the other.
 
-    "box" covers one rectangle, "free_form" covers strokes, "grayscale" leaves luminance alone: one band.
+    "box" covers one rectangle, "free_form" covers strokes, "grayscale" leaves luminance alone: one band. "fading",
+    "stains" and "scratches" age the picture, before anything is covered.
     """
 
     kinds: tuple[Corruption, ...]
@@ -67,13 +77,20 @@ class Corrupter:
         source = target
         if "grayscale" in self.kinds:
             source = torch.tensordot(torch.tensor(_LUMA), target, dims=1)[None]
+        if self._ages:
+            aged = self._aged(np.round((source.numpy() + 1) * 127.5).astype(np.uint8), random)
+            source = torch.from_numpy(aged).float().div_(255).sub_(0.5).div_(0.5)  # bit for bit as images.to_tensor
         mask = self._mask(target.shape[-1], target.shape[-2], random)
         return source if mask is None else source.masked_fill(torch.from_numpy(np.array(mask)), _covered(source.dtype))
 
     def of_image(self, target: Image.Image, row: int) -> Image.Image:
         """The source of an "L" or "RGB" image that is validated or evaluated on: always the same for a row."""
         source = target.convert("L") if "grayscale" in self.kinds else target.copy()
-        mask = self._mask(*target.size, np.random.default_rng([_FIXED_STREAM, row]))
+        random = np.random.default_rng([_FIXED_STREAM, row])
+        if self._ages:
+            aged = self._aged(np.atleast_3d(np.asarray(source)).transpose(2, 0, 1), random).transpose(1, 2, 0)
+            source = image_of(np.ascontiguousarray(aged[:, :, 0] if aged.shape[2] == 1 else aged))
+        mask = self._mask(*target.size, random)
         if mask is not None:
             source.paste((COVERED,) * len(source.getbands()), mask=mask)
         return source
@@ -81,6 +98,18 @@ class Corrupter:
     def whole(self, target: Image.Image) -> Image.Image:
         """What of a picture has a source: all of it."""
         return target
+
+    @property
+    def _ages(self) -> bool:
+        return any(kind in AGEING for kind in self.kinds)
+
+    def _aged(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """(C, H, W) uint8, as a scan is, in the order of years, whatever order was typed."""
+        made = image.astype(np.float32) / 255
+        for kind, age in AGEING.items():
+            if kind in self.kinds:
+                made = age(made, random)
+        return np.round(np.clip(made, 0, 1) * 255).astype(np.uint8)
 
     def _mask(self, width: int, height: int, random: np.random.Generator) -> Image.Image | None:
         """A picture of mode "1", white where something is covered; None where nothing ever is."""
