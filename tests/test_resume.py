@@ -126,7 +126,7 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(start, finished):
     for part, key in (("objective", "lambda_gp"), ("data", "side_by_side"), ("training", "ema_decay")):
         del settings[part][key]
     for key, value in RUN_DEFAULTS.items():  # before families had their own
-        if settings["training"][key] == value:
+        if settings["training"].get(key) == value:
             del settings["training"][key]
     assert "crop" not in settings["training"]
     settings["data"]["side_by_side"] = True  # not the default

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from img2img_hub import DataConfig, Translator
+from img2img_hub import DataConfig, TrainConfig, Translator
 from img2img_hub.data.find.config import DataError
 from img2img_hub.data.find.sources import open_data
 from img2img_hub.data.samples.transforms import TrainingDataset
@@ -316,3 +316,35 @@ def test_relativistic_verdicts_leave_nothing_out_in_silence(knobs) -> None:
     with pytest.raises(ValueError, match="relativistic verdicts are by --adversarial_loss vanilla or lsgan, without"):
         ESRGAN(**knobs)
     assert ESRGAN(real=True, **knobs).real
+
+
+def test_esrgan_learns_by_halves_from_turned_crops_and_publishes_an_average() -> None:
+    config = TrainConfig(output_dir="unused", max_steps=400).of(ESRGAN())
+    assert (config.ema_decay, config.turns) == (0.999, True)
+    factors = [config.learning_rate_factor(step=step, total_steps=400, epoch=0) for step in range(400)]
+    wanted = [0.5 ** sum(step >= each for each in (50, 100, 200, 300)) for step in range(400)]
+    assert factors == wanted
+    plain = TrainConfig(output_dir="unused", max_steps=400).of(SRGAN())
+    assert (plain.ema_decay, plain.turns, plain.learning_rate_policy) == (0, False, "linear")
+    with pytest.raises(ValueError, match="is no square, and --turns turns crops by quarters"):
+        TrainConfig(output_dir="unused", image_size=(32, 48), turns=True)
+    assert not TrainConfig(output_dir="unused", image_size=(32, 48)).of(ESRGAN()).turns
+
+
+def test_crops_are_turned_together_with_their_partners(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "train/a.png")
+    slots = SRGAN(scale=2).slots
+    data = open_data(DataConfig(dataset=str(tmp_path)), paired=True, split="train", slots=slots)
+    options = {"image_size": 32, "load_size": None, "flip": False, "seed": 0, "native": True}
+    (straight,) = [TrainingDataset(data, **options)[(0, 0)]]
+    turned = TrainingDataset(data, **options, turns=True)
+    seen = set()
+    for epoch in range(24):
+        sample = turned[(epoch, 0)]
+        for quarters in range(4):
+            if torch.equal(sample["target"], torch.rot90(straight["target"], quarters, dims=(1, 2))):
+                seen.add(quarters)
+                assert (sample["source"] - torch.rot90(straight["source"], quarters, dims=(1, 2))).abs().max() < 0.03
+    assert seen == {0, 1, 2, 3}

@@ -31,7 +31,13 @@ class ESRGAN(SRGAN):
         "Wang et al.: ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks. ECCV Workshops 2018, "
         "arXiv:1809.00219"
     )
-    run_defaults: ClassVar[dict[str, Any]] = SRGAN.run_defaults | {"image_size": 32, "adam_beta2": 0.99}
+    run_defaults: ClassVar[dict[str, Any]] = SRGAN.run_defaults | {
+        "image_size": 32,
+        "adam_beta2": 0.99,
+        "learning_rate_policy": "halve",
+        "ema_decay": 0.999,
+        "turns": True,
+    }
 
     generator: Literal["srresnet", "msrresnet", "rrdb", "compact"] = "rrdb"
     """rrdb (paper); compact: Real-ESRGAN's small one, for CPUs; srresnet and msrresnet: SRGAN's, with norms or

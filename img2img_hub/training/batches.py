@@ -32,6 +32,7 @@ def open_samples(data: ImageData | StreamedData, *, config: TrainConfig) -> Trai
         "image_size": config.crop_size,
         "load_size": config.jitter_size,
         "flip": config.flip,
+        "turns": config.turns,
         "seed": config.seed,
         "native": config.crop == "native",
     }

@@ -58,6 +58,7 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         cache: what ``open_cache`` gave for the same data and ``load_size``; None to decode every image anew. The
             samples are the same to the last bit.
         native: crop images at their own shape.
+        turns: turn crops, which are squares, by quarters, too.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         seed: int,
         cache: ResizedImages | None = None,
         native: bool = False,
+        turns: bool = False,
     ) -> None:
         self.image_size, self.load_size, self.native = sides(image_size), load_size, native
         if min(self.image_size) < 1 or not (native or max(self.image_size) <= (load_size or 0)):
@@ -81,7 +83,7 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
             raise ValueError("cache is of other data or another load_size: give it the open_cache of these")
         self.data = data
         self.images = cache or self._images()
-        self.flip = flip
+        self.flip, self.turns = flip, turns
         self.seed = seed
         self._values, self._scales = data.values_by_slot, data.scales  # read now, not in every worker
         self._uncropped: ResizedImages | NativeImages = self.images
@@ -131,15 +133,16 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
         return sample
 
     def _side(
-        self, name: str, pixels: np.ndarray, draw: np.random.Generator | tuple[int, int, bool]
+        self, name: str, pixels: np.ndarray, draw: np.random.Generator | tuple[int, int, bool, int]
     ) -> dict[str, Tensor]:
         """One side of a sample, by a draw of its own or one that was made."""
         if isinstance(draw, np.random.Generator):
             draw = self._draw(pixels, draw)
         values, scale = self._values[name], self._scales.get(name, 1)
-        left, top, mirror = scale * draw[0], scale * draw[1], draw[2]
+        left, top, mirror, quarters = scale * draw[0], scale * draw[1], draw[2], draw[3]
         width, height = scale * self.image_size[0], scale * self.image_size[1]
         window = pixels[:, top : top + height, left : left + width]
+        window = np.rot90(window, quarters, axes=(1, 2)) if quarters else window
         if values is None:
             return {name: _picture(window, mirror=mirror)}
         window = window[:, :, ::-1] if mirror else window
@@ -168,8 +171,9 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
             batch[name] = values.joined(seen, numbers, valid=None if valid is None else valid > 0)
         return batch
 
-    def _draw(self, pixels: np.ndarray, random: np.random.Generator, *, scale: int = 1) -> tuple[int, int, bool]:
-        """Where a crop begins, in pixels of a source; scale: those of `pixels` for one of these."""
+    def _draw(self, pixels: np.ndarray, random: np.random.Generator, *, scale: int = 1) -> tuple[int, int, bool, int]:
+        """Where a crop begins, in pixels of a source, whether it is mirrored, and by how many quarters it is turned.
+        scale: the pixels of `pixels` for one of a source."""
         across, down = (
             whole // scale - own + 1 for whole, own in zip(pixels.shape[:0:-1], self.image_size, strict=True)
         )
@@ -177,7 +181,8 @@ class TrainingDataset(Dataset[dict[str, Tensor]]):
             left, top = (int(value) for value in random.integers(across, size=2))
         else:
             left, top = int(random.integers(across)), int(random.integers(down))
-        return left, top, bool(random.random() < 0.5) and self.flip
+        mirror = bool(random.random() < 0.5) and self.flip
+        return left, top, mirror, int(random.integers(4)) if self.turns else 0
 
 
 def _picture(window: np.ndarray, *, mirror: bool) -> Tensor:

@@ -17,7 +17,8 @@ from img2img_hub.translation.settings import Crop
 
 SaveDtype = Literal["float32", "float16", "bfloat16"]
 MixedPrecision = Literal["no", "bf16", "fp16"]
-LearningRatePolicy = Literal["linear", "cosine", "step", "constant"]
+LearningRatePolicy = Literal["linear", "cosine", "step", "halve", "constant"]
+_HALVED = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the run, by "halve"
 Tracker = Literal["tensorboard", "trackio", "wandb"]
 ExtraMetric = Literal["lpips", "fid", "kid"]
 
@@ -39,6 +40,9 @@ RUN_DEFAULTS = {
     "learning_rate": 2e-4,
     "adam_beta1": 0.5,
     "adam_beta2": 0.999,
+    "learning_rate_policy": "linear",
+    "ema_decay": 0.0,
+    "turns": False,
 }
 """Of pix2pix and CycleGAN, and of other families as far as they say nothing else."""
 
@@ -78,14 +82,16 @@ class TrainConfig:
     """Folder of those files (None: $XDG_CACHE_HOME/img2img_hub, else ~/.cache/img2img_hub)."""
     flip: bool = True
     """Mirror images left-right half of the time."""
+    turns: bool = OF_THE_FAMILY
+    """Turn crops by no, one, two or three quarters, at random, too."""
     learning_rate: float = OF_THE_FAMILY
     """The learning rate of Adam for generators and, without discriminator_learning_rate, discriminators."""
     discriminator_learning_rate: float | None = None
     """The learning rate of Adam for discriminators, where it is another one (two time-scale update rule, Heusel et al.
     2017; None: learning_rate)."""
-    learning_rate_policy: LearningRatePolicy = "linear"
-    """How it falls: linear (papers) or by half a cosine, over decay_epochs; step: to a tenth every step_epochs;
-    constant: not at all."""
+    learning_rate_policy: LearningRatePolicy = OF_THE_FAMILY
+    """How it falls: linear (papers) or by half a cosine, over decay_epochs; step: to a tenth every step_epochs; halve:
+    to a half after an eighth, a quarter, the half and three quarters of the run (ESRGAN); constant: not at all."""
     step_epochs: int = 50
     """With the policy step: epochs until the learning rate is a tenth of what it was."""
     learning_rate_warmup_steps: int = 0
@@ -97,7 +103,7 @@ class TrainConfig:
     """Adam's decay of the gradient's mean."""
     adam_beta2: float = OF_THE_FAMILY
     """Adam's decay of the gradient's square."""
-    ema_decay: float = 0.0
+    ema_decay: float = OF_THE_FAMILY
     """Publish an exponential moving average of the generator's weights with this decay a step (0: off; try 0.999)."""
     seed: int = 42
     """Of initialisation, order, jitter, dropout and pools."""
@@ -175,12 +181,7 @@ class TrainConfig:
     """A sentence for the card on what the data set's own license asks for."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "output_dir",
-            "init_from",
-            "cache_dir",
-            "perceptual_features",
-        ):  # in Python these may be paths; run.json takes text
+        for name in ("output_dir", "init_from", "cache_dir", "perceptual_features"):  # paths become text
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, os.fspath(getattr(self, name)))
         whole = {
@@ -213,12 +214,9 @@ class TrainConfig:
         if self.seed >= 2**31:
             raise ValueError(f"--seed must be below 2147483648, got {self.seed}")
         choices: dict[str, Any] = {"save_dtype": SaveDtype, "learning_rate_policy": LearningRatePolicy}
-        if self.crop is not OF_THE_FAMILY:
-            choices["crop"] = Crop
-        if self.mixed_precision is not None:
-            choices["mixed_precision"] = MixedPrecision
+        choices |= {"crop": Crop, "mixed_precision": MixedPrecision}
         for name, kind in choices.items():
-            if getattr(self, name) not in get_args(kind):
+            if getattr(self, name) not in (None, *get_args(kind)):
                 raise ValueError(f"--{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise ValueError(f"--max_grad_norm must be above 0, got {self.max_grad_norm}; leave it out for none")
@@ -269,6 +267,8 @@ class TrainConfig:
         if max(both) > 8192:
             raise ValueError(f"--image_size {said} is in pixels a side; more than 8192 is refused")
         object.__setattr__(self, "image_size", both[0] if len(set(both)) == 1 else both)
+        if len(set(both)) > 1 and self.turns:
+            raise ValueError(f"--image_size {said} is no square, and --turns turns crops by quarters: drop one of them")
         if len(set(both)) > 1 and self.crop == "resize":
             raise ValueError(
                 f"--image_size {said} is no square, and --crop resize squeezes to squares: leave --crop out, and "
@@ -292,7 +292,7 @@ class TrainConfig:
         """These settings, and the family's where there are none. Raises ValueError as a new config does."""
         own = self.defaults_of(family, num_epochs=self.num_epochs)
         if self.image_size is not OF_THE_FAMILY and len(set(self.crop_size)) > 1:
-            own["crop"] = "native"
+            own |= {"crop": "native", "turns": False}
         return replace(self, **{key: value for key, value in own.items() if getattr(self, key) is OF_THE_FAMILY})
 
     @property
@@ -332,6 +332,8 @@ class TrainConfig:
         risen = min(1.0, (step + 1) / self.learning_rate_warmup_steps) if self.learning_rate_warmup_steps else 1.0
         if self.learning_rate_policy == "step":
             return risen * 0.1 ** (epoch // self.step_epochs)
+        if self.learning_rate_policy == "halve":
+            return risen * 0.5 ** sum(step >= share * total_steps for share in _HALVED)
         left = self._left(step=step, total_steps=total_steps, epoch=epoch, late=late) if self.decays else 1.0
         return risen * (left if self.learning_rate_policy != "cosine" else (1 - math.cos(math.pi * left)) / 2)
 
