@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 from img2img_hub import ResNetGenerator, Translator, UNetGenerator
+from img2img_hub.cli import main
 from img2img_hub.data.find.search import MARK
 from img2img_hub.evaluation import perceptual
 from img2img_hub.translation.settings import TranslationSettings
+from tests.conftest import picture
 from tests.conftest import run_command as run
 from tests.hub import HubServer, run_client
 
@@ -515,3 +517,25 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
     monkeypatch.setattr(Translator, "from_pretrained", broken)
     with pytest.raises(TypeError, match="a bug"):
         run("translate photos --model model --output out")
+
+
+def test_check_data_looks_as_a_method_reads(tmp_path, capsys):
+    (tmp_path / "photos/train").mkdir(parents=True)
+    for number in range(3):
+        picture(seed=number, size=(64, 48)).save(tmp_path / f"photos/train/{number}.png")
+    words = ["check-data", "--dataset", str(tmp_path / "photos"), "--split", "train"]
+    assert main([*words, "--method", "inpaint", "--sheet", str(tmp_path / "holes.png")]) == 0
+    said = capsys.readouterr().out
+    assert "3 pictures" in said
+    assert "to be filled in" in said
+    assert Image.open(tmp_path / "holes.png").width > 2 * Image.open(tmp_path / "holes.png").height / 3
+    assert main([*words, "--method", "srgan", "--scale", "2", "--sheet", str(tmp_path / "small.png")]) == 0
+    assert "2 times smaller" in capsys.readouterr().out
+    for more, says in (
+        (["--method", "pixpix"], "there is no method pixpix: type one of ccgan, cut,"),
+        (["--scale", "2"], "--scale 2 is of a method that enlarges: name it, as in --method srgan"),
+        (["--method", "inpaint", "--scale", "2"], "and inpaint does not: leave it out"),
+        (["--method", "cyclegan", "--unpaired"], "leave --unpaired out"),
+    ):
+        assert main([*words, *more]) == 2
+        assert says in capsys.readouterr().err

@@ -10,7 +10,8 @@ from PIL import Image
 
 from img2img_hub import TrainConfig, Translator
 from img2img_hub.cli import main
-from img2img_hub.data.find.sources import DataConfig, open_data
+from img2img_hub.data.find.sources import DataConfig, DataError, open_data
+from img2img_hub.data.samples.native import native_arrays
 from img2img_hub.data.samples.transforms import TrainingDataset
 from img2img_hub.families import FAMILIES
 from img2img_hub.families.options import Architecture
@@ -191,3 +192,11 @@ def test_panoramas_are_trained_on_and_measured_at_their_own_shape(tmp_path: Path
     assert Translator.from_pretrained(out, device="cpu")(tmp_path / "val/A/0.png").size == (90, 30)
     numbers = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert report["l1"] == pytest.approx(next(line["final/l1"] for line in numbers[::-1] if "final/l1" in line))
+
+
+def test_a_picture_without_breadth_is_refused_before_it_fills_the_memory():
+    image = Image.new("RGB", (20_000, 1))
+    with pytest.raises(DataError, match="a picture of 20000x1 would have to become 5120000x256 for a crop of 256x256"):
+        native_arrays([image], [None], [1], least=(256, 256), shorter=None)
+    (made,) = native_arrays([image], [None], [1], least=(16, 16), shorter=None)
+    assert made.shape == (3, 16, 320_000)

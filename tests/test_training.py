@@ -230,7 +230,7 @@ def test_other_policies_of_the_learning_rate():
     for policy, jittered in (("constant", 200), ("step", 200), ("cosine", 100), ("linear", 100)):
         plan = Plan.make(Pix2Pix(), config, num_samples=10, world_size=1)
         assert plan.steps_before_decay(replace(config, learning_rate_policy=policy)) == 10 * jittered
-    with pytest.raises(ValueError, match="--learning_rate_policy must be one of linear, cosine, step, halve, constant, got"):
+    with pytest.raises(ValueError, match=r"--learning_rate_policy must be one of linear, .* halve, constant, got"):
         replace(config, learning_rate_policy="plateau")
     step = replace(config, learning_rate_policy="step", max_steps=5)
     with pytest.raises(ValueError, match="has no epochs to count: take linear or cosine"):

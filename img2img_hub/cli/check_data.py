@@ -4,15 +4,22 @@ python -m img2img_hub check-data --dataset facades --side_by_side --sheet previe
 """
 
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from img2img_hub.data.find.config import DataConfig
+
+if TYPE_CHECKING:
+    from img2img_hub.images.slots import Slot
 
 
 def check_data(
     data: DataConfig,
     *,
     unpaired: bool = False,
+    method: str | None = None,
+    scale: int | None = None,
     split: str | None = None,
     sheet: Path | None = None,
     overwrite: bool = False,
@@ -23,6 +30,8 @@ def check_data(
 
     Args:
         unpaired: Two sets of images with no correspondence (CycleGAN) rather than pairs (Pix2Pix).
+        method: Look at the data as this method reads them, such as srgan, inpaint or cyclegan.
+        scale: With a method that enlarges: how many times; default: the method's.
         split: Look at this split only; default: what would be trained and validated on.
         sheet: Image file to draw the first few sources and targets into.
         overwrite: Replace the sheet if it is there already.
@@ -37,10 +46,11 @@ def check_data(
     from img2img_hub.evaluation.preview import draw_data
     from img2img_hub.images.remarks import noted, told
 
+    paired, slots = (not unpaired, ()) if method is None and scale is None else _read_by(method, scale, unpaired)
     if split is not None:
-        parts = {split: open_data(data, paired=not unpaired, split=split)}
+        parts = {split: open_data(data, paired=paired, split=split, slots=slots)}
     else:
-        train, validation = open_train_and_validation(data, paired=not unpaired, seed=0)
+        train, validation = open_train_and_validation(data, paired=paired, seed=0, slots=slots)
         if isinstance(train, StreamedData):
             train = train.preview()
         parts = {"train": train} | ({"validation": validation} if validation is not None else {})
@@ -76,3 +86,20 @@ def check_data(
         else "every image can be read"
     )
     return 0
+
+
+def _read_by(method: str | None, scale: int | None, unpaired: bool) -> "tuple[bool, tuple[Slot, ...]]":
+    """Whether a method learns from pairs, and what it reads. Raises ValueError."""
+    from img2img_hub.families import FAMILIES
+
+    if method is None:
+        raise ValueError(f"--scale {scale} is of a method that enlarges: name it, as in --method srgan")
+    if method not in FAMILIES:
+        raise ValueError(f"there is no method {method}: type one of {', '.join(sorted(FAMILIES))}")
+    if unpaired:
+        raise ValueError(f"--method {method} says what it learns from: leave --unpaired out")
+    known = {item.name for item in fields(FAMILIES[method])}
+    if scale is not None and "scale" not in known:
+        raise ValueError(f"--scale {scale} is of a method that enlarges, and {method} does not: leave it out")
+    family = FAMILIES[method](**({} if scale is None else {"scale": scale}))
+    return family.paired, family.slots

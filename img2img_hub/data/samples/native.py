@@ -20,6 +20,7 @@ from img2img_hub.data.samples.opened import ImageData, PairedData, Side
 from img2img_hub.images.raster import AnyImage, RasterKind
 from img2img_hub.images.resize import Size, held, training_array
 
+_MOST_ENLARGED = 2**26  # pixels of an image that is enlarged until a crop fits into it
 _REMEMBERED = 512 * 2**20  # bytes of pixels that a process keeps, so that a small data set is decoded once
 
 
@@ -104,6 +105,12 @@ def native_arrays(
     sizes = [
         held(image.size, least=least, shorter=shorter, scale=scale) for image, scale in zip(images, scales, strict=True)
     ]
+    wide, high = sizes[0]
+    if wide * high > max(width * height, _MOST_ENLARGED):
+        raise DataError(
+            f"a picture of {width}x{height} would have to become {wide}x{high} for a crop of {least[0]}x{least[1]} to "
+            "fit: leave it out, or take a smaller --image_size"
+        )
     return tuple(
         training_array(image, load_size=size, kind=kind) for image, size, kind in zip(images, sizes, kinds, strict=True)
     )
