@@ -32,7 +32,7 @@ METHODS: dict[str, tuple[Family, Any]] = {
     "pix2pix": (Pix2Pix(), Architecture(levels=5, width=32, discriminator_width=16, discriminator_layers=2)),
     "inpaint": (
         Inpaint(lambda_global=0.02, lambda_patch=0.02),
-        Architecture(blocks=4, dilated=2, width=16, norm="none", discriminator_width=16, discriminator_layers=2),
+        Architecture(blocks=4, dilated=2, width=16, discriminator_width=16, discriminator_layers=2),
     ),
     "ccgan": (CCGAN(), Architecture(levels=5, width=32, discriminator_width=16, discriminator_layers=2)),
 }

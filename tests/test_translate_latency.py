@@ -1,12 +1,16 @@
 """The benchmark of one image's latency compares what gives the same images, and notices when it does not."""
 
+import json
+
 import pytest
 import torch
 
-from benchmarks import spade, translate_labels, translate_latency
+from benchmarks import enlarge, fill_hole, spade, translate_labels, translate_latency
+from benchmarks.translate_large import synthetic
 from benchmarks.translate_latency import Targets, latency, multiplications, pictures
-from img2img_hub import SpadeGenerator
+from img2img_hub import CompactGenerator, SpadeGenerator, Translator
 from img2img_hub.runtimes.backends import knows_bfloat16
+from img2img_hub.translation.settings import TranslationSettings
 from tests.originals import original_unet
 
 
@@ -64,3 +68,19 @@ def test_the_plain_generator_of_label_maps_has_the_same_weights_and_a_difference
     monkeypatch.setattr(spade, "TOLERANCE", -1.0)
     with pytest.raises(AssertionError, match="differs by"):
         spade.check({"width": 2, "hidden": 4})
+
+
+def test_what_a_hole_and_an_enlargement_cost_is_measured_of_the_same_images(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sys.argv", ["fill_hole", "--width", "400", "--height", "300", "--hole", "20", "--turns", "2"])
+    assert fill_hole.main() in (0, 1)
+    (case,) = json.loads(capsys.readouterr().out)["cases"]
+    assert 0 < case["ratio"] < 1
+    assert case["target"] == 0.25
+    small = CompactGenerator(scale=4, blocks=1, width=4)
+    picture = synthetic().resize((64, 48))
+    eager = Translator(small, TranslationSettings(family="srgan", working_size=64, crop="native"), device="cpu")
+    cases = enlarge.latency(eager, picture, folder=tmp_path, turns=2)
+    assert ["compact x4 of 64²" in each.case for each in cases] == [True] * (1 + knows_bfloat16())
+    monkeypatch.setitem(enlarge.LEVELS, "float32", -1)
+    with pytest.raises(AssertionError, match="differs by"):
+        enlarge.latency(eager, picture, folder=tmp_path, turns=2)
