@@ -236,6 +236,14 @@ def test_a_mask_with_transparent_pixels_is_refused():
         translator()(photo(), mask=Image.fromarray(mask, "LA"))
 
 
+def test_it_says_what_it_is():
+    said = translator().describe()
+    assert (
+        said
+        == "inpaint DilatedResNetGenerator · 4 → 3 bands (uint8 → 8 bits) · no norm · trained on crops of 32×32 · on cpu"
+    )
+
+
 def test_names_that_are_none_are_refused():
     with pytest.raises(ImageError, match=r'picture came: give .*"source": …, "mask": …'):
         translator()({"picture": photo()})

@@ -12,7 +12,8 @@ from img2img_hub.translation.settings import TranslationSettings
 def describe(
     network: Generator, settings: TranslationSettings, *, device: torch.device, backend: str, dtype: str
 ) -> str:
-    """Method, network, bands, scale, norm statistics, working size, device."""
+    """Method, network, bands, scale, norm statistics, size of training, device."""
+    size = f"{settings.working_size}×{settings.working_size}"
     norm = network.config.get("norm", "none")
     normalised = "no norm" if norm == "none" else f"{norm} norm"
     if norm == "batch":
@@ -24,7 +25,7 @@ def describe(
         normalised,
         *([f"styles of {network.latent} numbers"] if network.latent else []),
         *([f"{network.styles} styles of each class"] if network.styles else []),
-        f"trained at {settings.working_size}×{settings.working_size} · resize {settings.resize}",
+        f"trained at {size} · resize {settings.resize}" if settings.resizes else f"trained on crops of {size}",
         f"on {device}" + ("" if backend == "torch" else f" by {backend}"),
     ]
     parts[-1] += "" if dtype == "float32" else f" in {dtype}"
