@@ -174,7 +174,7 @@ def erase_from(
     picture = Picture(decoded=decoded, stem=plain_name(decoded.name))
     painted = np.asarray(drawing_of(drawing, request))[:, :, 0] > 127
     if not painted.any():
-        return None, status_line(T("paint_over"))
+        return None, status_line(say("paint_over", request))
     translator = load(models, key)
     if translator.settings.hole is None:
         raise refusal(say("fills_nothing", request, name=html.escape(models.models[key].name)))
