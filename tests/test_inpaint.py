@@ -191,7 +191,8 @@ def test_evaluate_reprints_the_cards_numbers(method, trained, pictures, capsys):
     card = (trained[method] / "README.md").read_text()
     assert "PSNR in holes" in card
     assert "mask, white where something is to be filled in" in card
-    assert "to be filled in" in card
+    assert 'translator("input.png", mask="mask.png")' in card
+    assert "comes back as it was, to the bit" in card.replace("\n", " ")
 
 
 @pytest.mark.parametrize("method", list(FLAGS))

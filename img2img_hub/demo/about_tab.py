@@ -86,7 +86,7 @@ def describe_model(models: Models, key: Any, request: gr.Request | None = None) 
         return f'<p role="alert">{html.escape(said)}</p>', "", "", "", ""
     head, _ = split_card(text)
     settings = _settings(folder)
-    ending, inputs = "tif" if settings.target_values is not None else "png", settings.inputs
+    ending, inputs = "tif" if settings.target_values is not None else "png", settings.asked
     return (
         _facts(key, head, request, address=f"{ENDPOINT}/{key}" if key in models.on_hub else None),
         python_call(key, ending=ending, inputs=inputs),

@@ -122,15 +122,17 @@ class CardFacts:
     norm_statistics: str = ""
     """"image" or "running" (translation.json), or a sentence of your own."""
     working_size: int | None = None
+    """Pixels, side of the images it was trained on."""
     crops: bool = False
     """Whether it was trained on crops of images as they are."""
-    """Pixels, side of the images it was trained on."""
     values: str = ""
     """Of a translator of rasters: bands, types and ranges of values, in a sentence or two."""
     endings: tuple[str, str] = ("png", "png")
-    """Of the file names of an input and an output: "png" or "tif"."""
+    """Of an input's and an output's file name: "png" or "tif"."""
     inputs: tuple[tuple[str, str], ...] = ()
     """Where several images make one input, the name of each and the ending of its file name."""
+    masked: bool = False
+    """Whether it takes a mask of what is to be filled in."""
     scale: int = 1
     """An output's pixels for one of the input, a side."""
     variations: str = ""
@@ -146,8 +148,8 @@ class CardFacts:
     @property
     def example(self) -> str:
         """What the card's example translates, as Python: "input.png" or {"rgb": "rgb.png", "depth": "depth.tif"}."""
-        files = {name: f"{name}.{ending}" for name, ending in self.inputs}
-        return json.dumps(files or f"input.{self.endings[0]}", ensure_ascii=False)
+        files = {name: f"{name}.{ending}" for name, ending in self.inputs} or f"input.{self.endings[0]}"
+        return json.dumps(files, ensure_ascii=False) + (', mask="mask.png"' if self.masked else "")
 
     def __post_init__(self) -> None:
         if not self.model_name.strip():

@@ -97,6 +97,7 @@ def write_card(
         values=_values(translator),
         endings=_endings(translator),
         inputs=_inputs(translator),
+        masked=translator.settings.hole is not None,
         scale=translator.network.scale,
         variations=_variations(translator),
         reverse=reverse,
@@ -162,7 +163,8 @@ def _variations(translator: Translator) -> str:
 
 def _inputs(translator: Translator) -> tuple[tuple[str, str], ...]:
     slots = translator.settings.inputs
-    return tuple((slot.name, slot.ending) for slot in slots) if len(slots) > 1 else ()
+    several = len(slots) > 1 and translator.settings.hole is None
+    return tuple((slot.name, slot.ending) for slot in slots) if several else ()
 
 
 def _direction(run: RunContext, direction: Direction) -> str:
