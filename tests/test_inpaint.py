@@ -5,6 +5,7 @@ python -m pytest tests/test_inpaint.py
 """
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from img2img_hub import CCGAN, DataConfig, Inpaint, Translator
 from img2img_hub.cli import main
+from img2img_hub.demo.prepare import _examples
 from img2img_hub.families.base import Outputs
 from img2img_hub.families.options import Architecture
 from tests.hub.client import run_client
@@ -201,6 +203,20 @@ def test_exports_take_image_and_hole(method, trained, tmp_path, capsys):
     facts = json.loads((tmp_path / "model.json").read_text())
     shapes = {each["name"]: each["shape"][1] for each in facts["inputs"]}
     assert shapes == {"source": 3, "mask": 1} | ({"context": 3} if method == "ccgan" else {})
+
+
+def test_int8_is_calibrated_with_holes(trained, pictures, tmp_path, capsys):
+    words = ["export", "--model", str(trained["inpaint"]), "--output", str(tmp_path / "int8.onnx"), "--int8"]
+    assert main([*words, "--calibration", str(pictures / "train")]) == 0, capsys.readouterr().err
+    assert (tmp_path / "int8.onnx").stat().st_size > 1000
+
+
+def test_the_page_measures_bfloat16_with_holes_in_its_examples(trained, pictures, tmp_path):
+    shutil.copytree(trained["inpaint"], tmp_path / "model")
+    shutil.copytree(pictures / "test", tmp_path / "model/examples")
+    found = _examples(Translator.from_pretrained(tmp_path / "model"))
+    assert [each.shape for each in found] == [(1, 4, 32, 32)] * 2
+    assert all(0 < float(each[:, 3].mean()) < 0.5 for each in found)
 
 
 def test_two_processes_learn_holes_of_their_own(pictures, tmp_path):

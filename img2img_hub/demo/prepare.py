@@ -27,6 +27,7 @@ from img2img_hub.networks import Network
 from img2img_hub.runtimes.backends import has_export, keep_export, kept_export, knows_bfloat16
 from img2img_hub.runtimes.export import psnr, save_whole
 from img2img_hub.translation.engine import Dtype
+from img2img_hub.translation.holes import in_the_middle
 from img2img_hub.translation.translator import Translator
 
 Asked = Literal["auto", "float32", "bfloat16"]
@@ -147,7 +148,9 @@ def _examples(translator: Translator) -> list[torch.Tensor]:
     for path in sorted(Path(where, "examples").glob("*")) if where else []:
         if path.suffix.lower() in IMAGE_EXTENSIONS and len(found) < MOST_EXAMPLES:
             with suppress(ValueError, OSError):  # the page leaves it out, too
-                read = translator.pixels.read(translator.pixels.joined(path))
+                filled = translator.settings.hole is not None
+                image = in_the_middle(path, translator.settings.inputs) if filled else path
+                read = translator.pixels.read(translator.pixels.joined(image))
                 found.append(translator.pixels.tensor(read, size=size)[None])
     return found
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from img2img_hub.data.find.sources import DataConfig, UnpairedData, open_data
 from img2img_hub.families import FAMILIES
 from img2img_hub.images.formats import IMAGE_EXTENSIONS
+from img2img_hub.translation.holes import in_the_middle
 from img2img_hub.translation.outputs import find_partners
 from img2img_hub.translation.translator import Input, Translator
 
@@ -56,6 +57,8 @@ def calibration_batches(
         translator.network, translator.settings, name=translator.name, device="cpu", forward=record, memory=2**20
     )
     for image in islice(_images(translator, calibration, revision=revision), MOST):
+        if translator.settings.hole is not None and isinstance(image, Path):
+            image = in_the_middle(image, translator.settings.inputs)
         recorder(image, resize="fit")
     return batches
 
