@@ -114,7 +114,7 @@ def test_nothing_painted_fills_nothing(models):
         ("eraser", photo, PREFIX + "AAAA", "drawing"),
         ("eraser", photo, drawn(2000, 20), "2000"),
         ("eraser", photo, drawn(40, 60), "another shape"),
-        ("eraser", photo, drawn(box=(0, 0, 60, 40)), "the hole is the whole image"),
+        ("eraser", photo, drawn(box=(0, 0, 60, 40)), "All of the picture is painted over"),
     ],
 )
 def test_what_strangers_send_is_answered_with_a_sentence(models, key, upload, drawing, says):

@@ -22,8 +22,8 @@ from img2img_hub.images.read import read_raster
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
 from img2img_hub.translation.folders import translate_folder
-from img2img_hub.translation.holes import windows
 from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.translation.windows import windows
 
 INPUTS = FAMILIES["inpaint"].slots[:2]
 
@@ -220,7 +220,7 @@ def test_without_a_hole_an_image_comes_back_as_it_is_and_that_is_said():
     ("mask", "says"),
     [
         (np.full((50, 60), 255, np.uint8), "the hole is the whole image.*wrong way round"),
-        (np.zeros((60, 50), np.uint8), "mask of 50×60 pixels, and .* has 60×50, another shape"),
+        (np.zeros((60, 50), np.uint8), "has 50×60 pixels, and .* has 60×50, another shape"),
         (None, "no pixel that is fully transparent, and no mask came: say what is to be filled in by mask="),
         ("#010203", "no pixel of exactly #010203"),
     ],

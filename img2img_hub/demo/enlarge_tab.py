@@ -73,7 +73,9 @@ def build_enlarge_tab(models: Models, tab: gr.Tab) -> None:
         return nth_example(models.models[key].examples, event.index)
 
     def first(key: str, upload: Any) -> Any:
-        return gr.skip() if upload is not None else nth_example(models.models[key].examples, 0)
+        if upload is not None or key not in keys:  # which only a stranger's is
+            return gr.skip()
+        return nth_example(models.models[key].examples, 0)
 
     def clear() -> tuple[Any, ...]:
         return gr.HTML(pair=None), gr.DownloadButton(value=None, interactive=False), status_line(T("choose_to_enlarge"))

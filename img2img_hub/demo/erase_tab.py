@@ -42,8 +42,8 @@ from img2img_hub.demo.uploads import (
     status_line,
 )
 from img2img_hub.demo.zero import gpu
-from img2img_hub.translation.holes import windows
 from img2img_hub.translation.translator import Translator
+from img2img_hub.translation.windows import windows
 
 MOST_SHOWN = 1024  # pixels a side of the picture under the painter
 _KEEP, _ERASE = "#000000", "#ff2d78"
@@ -114,6 +114,8 @@ def build_erase_tab(models: Models, tab: gr.Tab) -> None:
 
     def first(key: str, upload: Any) -> Any:
         """Something to paint on for who comes to look; the model is loaded meanwhile."""
+        if key not in keys:  # a stranger's
+            return gr.skip()
         try:
             models.translator(key)
         except LOAD_ERRORS:  # the first stroke says why
@@ -173,6 +175,8 @@ def erase_from(
     decoded = read_upload(upload, request)
     picture = Picture(decoded=decoded, stem=plain_name(decoded.name))
     painted = np.asarray(drawing_of(drawing, request))[:, :, 0] > 127
+    if painted.all():
+        raise refusal(say("all_erased", request))
     if not painted.any():
         return None, status_line(say("paint_over", request))
     translator = load(models, key)
@@ -191,10 +195,10 @@ def _check_windows(
     translator: Translator, mask: Image.Image, size: tuple[int, int], request: gr.Request | None
 ) -> None:
     """Refuse what would take more pixels through the network than any other picture of this page may."""
-    if translator.settings.resize == "fit":  # each window is made of one size
-        return
-    hole = np.asarray(mask.resize(size, Image.Resampling.NEAREST))
-    boxes = windows(hole, least=translator.settings.working_size)
-    pixels = sum(native_pixels(translator, box[2] - box[0], box[3] - box[1]) for box in boxes)
+    settings = translator.settings
+    fit, side = settings.resize == "fit" and settings.resizes, settings.working_size
+    boxes = windows(np.asarray(mask.resize(size, Image.Resampling.NEAREST)), least=side, square=fit)
+    sizes = [(side, side) if fit else (box[2] - box[0], box[3] - box[1]) for box in boxes]
+    pixels = sum(native_pixels(translator, *each) for each in sizes)
     if pixels > MAX_NATIVE_PIXELS:
         raise refusal(say("too_much_erased", request, size=megapixels(*size), limit=MAX_NATIVE_PIXELS / 1e6))

@@ -16,6 +16,10 @@ ERASE: Texts = {
         "请选择图片，然后涂抹要去除的部分。",
     ),
     "paint_over": ("Paint over what shall go.", "请涂抹要去除的部分。"),
+    "all_erased": (
+        "All of the picture is painted over, and nothing is left to fill it from: keep some of it.",
+        "整张图片都被涂抹，没有可用于填补的部分：请保留一部分。",
+    ),
     "erased": ("Filled in {seconds:.2f} s on {device}", "已填补，用时 {seconds:.2f} 秒（{device}）"),
     "fills_nothing": ("{name} fills no holes: choose another model.", "{name} 不能填补空缺：请选择其他模型。"),
     "too_much_erased": (

@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from img2img_hub.errors import counted, is_number, is_whole, listing
-from img2img_hub.images.picture import image_of
+from img2img_hub.images.formats import ImageError
+from img2img_hub.images.picture import check_unit_range, image_of
 from img2img_hub.images.raster import DTYPES, MAX_BANDS, Raster
 
 # A value is an outlier when it lies further beyond these percentiles than a tenth of the way between them.
@@ -244,6 +245,17 @@ class BandValues:
         beyond = (known < np.asarray(self.low)) | (known > np.asarray(self.high))
         beyond[:, list(self.numbered)] = False
         return beyond.mean(axis=0).tolist()
+
+
+def raster_of(tensor: Tensor, values: BandValues, *, name: str) -> Raster:
+    """A tensor holds what the network sees, not units, be it of pictures or of rasters."""
+    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    if tensor.ndim != 3 or len(tensor) != values.bands or not tensor.is_floating_point() or not tensor.numel():
+        wanted = f"floats ({values.bands}, H, W)"
+        raise ImageError(f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give {wanted} in [-1, 1]")
+    cure = "scale them to [-1, 1], or give an array (H, W, C) of values in their own units"
+    check_unit_range(tensor, name=name, cure=cure)
+    return Raster(array=values.to_units(tensor.clamp(-1, 1)), name=name)
 
 
 def covered(bands: Tensor, *, hole: int) -> Tensor:

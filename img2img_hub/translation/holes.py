@@ -9,9 +9,11 @@ rest is thrown away.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,13 +28,11 @@ from img2img_hub.images.read import Decoded, ImageLike, read_mask
 from img2img_hub.images.remarks import note
 from img2img_hub.images.resize import resized
 from img2img_hub.images.slots import Slot, stacked
+from img2img_hub.images.values import BandValues, raster_of
+from img2img_hub.translation.windows import Box
 
-Box = tuple[int, int, int, int]
-"""(left, top, right, bottom)."""
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 """What is a colour in the place of a mask."""
-_CELLS = 8  # to a window's smallest side: holes that lie no further apart are one
-_AROUND = 2  # times a hole's own sides a window has at least
 
 
 class WithHole(Decoded):
@@ -42,10 +42,14 @@ class WithHole(Decoded):
         hole: (H, W) bool.
         photo: the image.
         opened: whether the hole is what was transparent, or without data, and is so no more when it is filled.
+        no_data: the image's own value for pixels without data.
     """
 
-    def __init__(self, content: Raster, *, hole: np.ndarray, photo: Decoded, opened: bool) -> None:
+    def __init__(
+        self, content: Raster, *, hole: np.ndarray, photo: Decoded, opened: bool, no_data: float | None
+    ) -> None:
         super().__init__(content, name=photo.name)
+        self.no_data = no_data
         self.hole = mask_image(hole)
         self.photo = photo
         self.opened = opened
@@ -56,7 +60,14 @@ def is_colour(mask: Any) -> bool:
     return isinstance(mask, str) and COLOUR.fullmatch(mask) is not None
 
 
-def with_hole(image: ImageLike, mask: ImageLike | None, slots: Sequence[Slot], **others: ImageLike) -> WithHole:
+def with_hole(
+    image: ImageLike,
+    mask: ImageLike | None,
+    slots: Sequence[Slot],
+    *,
+    values: BandValues | None = None,
+    others: Mapping[str, ImageLike] | None = None,
+) -> WithHole:
     """An image and its hole, and what else a model reads, as one.
 
     Args:
@@ -64,6 +75,7 @@ def with_hole(image: ImageLike, mask: ImageLike | None, slots: Sequence[Slot], *
         mask: white where the hole is; of another size but the same shape it is resized. A colour, see `is_colour`.
             None: what is transparent in the image, or without data.
         slots: what the model reads: the image, the mask, and perhaps the image once more, as it is.
+        values: type and range of the image's bands, and its value for no data; None: 8-bit pictures.
         others: images for slots behind the mask, by name; they are the image itself by default.
 
     Raises:
@@ -72,7 +84,8 @@ def with_hole(image: ImageLike, mask: ImageLike | None, slots: Sequence[Slot], *
     photo = Decoded.of(image)
     hole_slot = next(slot for slot in slots if slot.kind == "hole")
     first = slots[0]
-    content = photo.straight(channels=first.bands) if first.kind == "picture" else first.read(photo)
+    content = photo.straight(channels=first.bands) if first.kind == "picture" else _raster(photo, first, values)
+    no_data = content.no_data if isinstance(content, Raster) else None
     if mask is None:
         hole, content = _open_places(photo, content)
     elif is_colour(mask):
@@ -86,11 +99,24 @@ def with_hole(image: ImageLike, mask: ImageLike | None, slots: Sequence[Slot], *
         )
     if not hole.any():
         note("no hole", photo.name, "the mask is white nowhere")
-    given = {slot.name: others.get(slot.name, content) for slot in slots}
+    given = {slot.name: (others or {}).get(slot.name, content) for slot in slots}
     given[hole_slot.name] = Raster(array=hole.astype(np.uint8) * np.uint8(255), by_nearest=(0,), name=photo.name)
     raster = stacked(given, slots)
     raster = replace(raster, name=photo.name, georeference=photo.georeference)
-    return WithHole(raster, hole=hole, photo=photo, opened=mask is None)
+    return WithHole(raster, hole=hole, photo=photo, opened=mask is None, no_data=no_data)
+
+
+def _raster(photo: Decoded, slot: Slot, values: BandValues | None) -> Raster:
+    """The image as a raster of the slot's bands and type; of another type whose values that one holds, too."""
+    if isinstance(photo.content, torch.Tensor) and values is not None:
+        photo = Decoded(raster_of(photo.content, values, name=photo.name))
+    read = photo.raster(bands=slot.bands, default_no_data=None if values is None else values.no_data)
+    held, wanted = read.array.dtype, np.dtype(slot.dtype)
+    if held != wanted and (np.can_cast(held, wanted, "safe") or held.kind == wanted.kind == "f"):
+        return replace(read, array=read.array.astype(wanted))
+    checked = slot.read(read, name=photo.name)  # refuses other bands and types
+    assert isinstance(checked, Raster)
+    return replace(checked, valid=read.valid, no_data=read.no_data)
 
 
 def in_the_middle(image: ImageLike, slots: Sequence[Slot]) -> dict[str, Any]:
@@ -103,7 +129,11 @@ def in_the_middle(image: ImageLike, slots: Sequence[Slot]) -> dict[str, Any]:
 
 
 def joined_with_hole(
-    image: ImageLike | Mapping[str, ImageLike], mask: ImageLike | None, slots: Sequence[Slot]
+    image: ImageLike | Mapping[str, ImageLike],
+    mask: ImageLike | None,
+    slots: Sequence[Slot],
+    *,
+    values: BandValues | None = None,
 ) -> Decoded:
     """What a caller gives as one: an image and perhaps a mask, both by name, or what was put together before.
 
@@ -111,10 +141,10 @@ def joined_with_hole(
         ImageError: names that are none of the slots', a hole that is said twice; see `with_hole`.
     """
     if not isinstance(image, Mapping):
-        decoded = Decoded.of(image)
-        if isinstance(decoded.content, Raster) and decoded.content.bands == sum(slot.bands for slot in slots):
+        decoded, bands = Decoded.of(image), sum(slot.bands for slot in slots)
+        if mask is None and isinstance(decoded.content, Raster) and decoded.content.bands == bands:
             return decoded
-        return with_hole(decoded, mask, slots)
+        return with_hole(decoded, mask, slots, values=values)
     images = dict(image)
     first, hole = slots[0].name, next(slot.name for slot in slots if slot.kind == "hole")
     if first not in images or not set(images) <= {slot.name for slot in slots}:
@@ -123,7 +153,7 @@ def joined_with_hole(
     if mask is not None and hole in images:
         raise ImageError(f"mask= and {hole} both say where the hole is: give one of them")
     mask = images.pop(hole, mask)
-    return with_hole(images.pop(first), mask, slots, **images)
+    return with_hole(images.pop(first), mask, slots, values=values, others=images)
 
 
 def _open_places(photo: Decoded, content: AnyImage) -> tuple[np.ndarray, AnyImage]:
@@ -145,19 +175,40 @@ def _open_places(photo: Decoded, content: AnyImage) -> tuple[np.ndarray, AnyImag
 
 
 def _of_mask(mask: Any, size: tuple[int, int], *, name: str) -> np.ndarray:
-    if isinstance(mask, np.ndarray | torch.Tensor) and mask.dtype in (np.bool_, torch.bool):
-        mask = np.asarray(mask).astype(np.uint8) * np.uint8(255)
+    if isinstance(mask, str) and not Path(mask).is_file():
+        raise ImageError(f"mask {mask!r} is no file that is there, nor a colour such as #ff00ff: check its spelling")
+    if isinstance(mask, np.ndarray | torch.Tensor):
+        mask = _of_numbers(mask)
     read = read_mask(mask, name=None if isinstance(mask, Decoded) else _name_of_mask(mask))
     width, height = size
     if read.size != (width, height):
         across, down = read.width / width, read.height / height
         if abs(width * down - read.width) > 1 and abs(height * across - read.height) > 1:
             raise ImageError(
-                f"{read.name} is a mask of {read.width}×{read.height} pixels, and {name} has {width}×{height}, "
-                "another shape: make them alike"
+                f"{read.name} has {read.width}×{read.height} pixels, and {name} has {width}×{height}, another shape: "
+                "make them alike"
             )
         read = resized(read, size)
     return read.array[:, :, 0] > 0
+
+
+def _of_numbers(mask: np.ndarray | torch.Tensor) -> np.ndarray:
+    """A mask in numbers as 0 and 255 where it is of one band: bool; 0 and 1; whole numbers up to 255; of floats what is
+    beyond the middle of 0 … 1, or of -1 … 1 where some are below 0."""
+    array = np.asarray(mask.detach().cpu() if isinstance(mask, torch.Tensor) else mask)
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype.kind == "f" and array.size:
+        low, high = float(array.min()), float(array.max())
+        if not -1 <= low <= high <= 1:
+            return array  # whoever reads it says what is wrong
+        array = array > (0.0 if low < 0 else 0.5)
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8) * np.uint8(255)
+    whole = array.dtype.kind in "iu" and array.size and 0 <= int(array.min()) <= int(array.max()) <= 255
+    return array.astype(np.uint8) if whole else array
 
 
 def _name_of_mask(mask: Any) -> str | None:
@@ -172,70 +223,6 @@ def _of_colour(photo: Decoded, colour: str) -> np.ndarray:
             "(JPEG blurs colours), or give a mask"
         )
     return hole
-
-
-# --- windows ----------------------------------------------------------------------------------------------------------
-
-
-def windows(hole: np.ndarray, *, least: int, square: bool = False) -> list[Box]:
-    """Windows that together hold all of a hole, (H, W) bool, and none of which overlaps another.
-
-    Each is at least `least` pixels a side and twice as wide and high as what it holds of the hole, as far as the image
-    reaches.
-
-    Args:
-        square: whether what becomes of a window is a square, so that it should be one.
-    """
-    height, width = hole.shape
-    boxes = [_around(box, width, height, least=least, square=square) for box in _parts(hole, max(1, least // _CELLS))]
-    while True:  # two that overlap become one, which may overlap others
-        pair = next(((a, b) for a in range(len(boxes)) for b in range(a) if _overlap(boxes[a], boxes[b])), None)
-        if pair is None:
-            return sorted(boxes, key=lambda box: (box[1], box[0]))
-        one, other = boxes.pop(pair[0]), boxes.pop(pair[1])
-        boxes.append((min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])))
-
-
-def _parts(hole: np.ndarray, cell: int) -> list[Box]:
-    """The boxes around what of a hole hangs together, or nearly so."""
-    height, width = hole.shape
-    rows, columns = -(-height // cell), -(-width // cell)
-    padded = np.zeros((rows * cell, columns * cell), dtype=bool)
-    padded[:height, :width] = hole
-    cells = padded.reshape(rows, cell, columns, cell).any(axis=(1, 3))
-    left = {(int(row), int(column)) for row, column in np.argwhere(cells)}
-    boxes = []
-    while left:
-        waiting, part = [left.pop()], []
-        while waiting:
-            row, column = waiting.pop()
-            part.append((row, column))
-            near = [(row + down, column + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-            found = [each for each in near if each in left]
-            left.difference_update(found)
-            waiting += found
-        top, first = min(row for row, _ in part) * cell, min(column for _, column in part) * cell
-        bottom, last = (max(row for row, _ in part) + 1) * cell, (max(column for _, column in part) + 1) * cell
-        own = hole[top:bottom, first:last]
-        across, down = np.flatnonzero(own.any(axis=0)), np.flatnonzero(own.any(axis=1))
-        boxes.append((first + int(across[0]), top + int(down[0]), first + int(across[-1]) + 1, top + int(down[-1]) + 1))
-    return boxes
-
-
-def _around(box: Box, width: int, height: int, *, least: int, square: bool) -> Box:
-    sides = [max(least, _AROUND * (box[axis + 2] - box[axis])) for axis in (0, 1)]
-    sides = [max(sides)] * 2 if square else sides
-    begins, ends = [], []
-    for axis, (side, whole) in enumerate(zip(sides, (width, height), strict=True)):
-        side = min(side, whole)
-        begin = min(max((box[axis] + box[axis + 2] - side) // 2, 0), whole - side)
-        begins.append(begin)
-        ends.append(begin + side)
-    return begins[0], begins[1], ends[0], ends[1]
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 # --- pixels -----------------------------------------------------------------------------------------------------------
@@ -256,14 +243,11 @@ def shrunk(source: Raster, size: tuple[int, int], place: int) -> Raster:
     what it covers shows at its edges."""
     if source.size == size:
         return source
-    mask = (
-        mask_image(hole_in(source, place))
-        .resize(size, Image.Resampling.BILINEAR)
-        .point(lambda value: 255 * (value > 0))
-    )
+    reach = max(2, *(math.ceil(2 * new / old) for new, old in zip(size, source.size, strict=True)))  # of bicubic
+    touched = np.asarray(mask_image(hole_in(source, place)).resize(size, Image.Resampling.BILINEAR)) > 0
     made = resized(source, size)
     array = made.array.copy()
-    array[:, :, place] = np.asarray(mask.filter(ImageFilter.MaxFilter(5)))
+    array[:, :, place] = np.asarray(mask_image(touched).filter(ImageFilter.MaxFilter(2 * reach + 1)))
     return replace(made, array=array)
 
 

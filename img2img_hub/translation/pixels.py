@@ -19,13 +19,13 @@ from torch import Tensor
 from img2img_hub.errors import counted
 from img2img_hub.images.formats import ImageError
 from img2img_hub.images.georeference import enlarged_georeference
-from img2img_hub.images.picture import check_unit_range, mask_image, to_image, to_tensor
+from img2img_hub.images.picture import mask_image, to_image, to_tensor
 from img2img_hub.images.raster import AnyImage, Raster
 from img2img_hub.images.read import Decoded, ImageLike
 from img2img_hub.images.remarks import look_at, spoken
 from img2img_hub.images.resize import enlarged, resized, resized_bands
 from img2img_hub.images.slots import Slot, by_nearest, stacked
-from img2img_hub.images.values import BandValues
+from img2img_hub.images.values import BandValues, raster_of
 from img2img_hub.translation.canvas import Canvas
 from img2img_hub.translation.holes import (
     WithHole,
@@ -35,9 +35,9 @@ from img2img_hub.translation.holes import (
     known_picture,
     paste,
     shrunk,
-    windows,
 )
 from img2img_hub.translation.settings import TranslationSettings
+from img2img_hub.translation.windows import windows
 
 Finish = Callable[[Tensor, dict[str, Tensor]], Tensor]
 """See `Family.finish`."""
@@ -70,7 +70,7 @@ class Pixels:
         slots = self.settings.inputs
         if self.settings.hole is not None:
             with spoken():
-                return joined_with_hole(image, mask, slots)
+                return joined_with_hole(image, mask, slots, values=self.settings.target_values)
         if mask is not None:
             raise ImageError("the model fills no holes, and a mask came: leave it out, or take a model that does")
         if len(slots) == 1 and not isinstance(image, Mapping):
@@ -110,7 +110,7 @@ class Pixels:
         if values is None:
             return image.picture(channels=self.settings.source_channels)
         if isinstance(image.content, Tensor):
-            return _from_tensor(image.content, values, name=image.name)
+            return raster_of(image.content, values, name=image.name)
         raster = image.raster(bands=values.bands, default_no_data=values.no_data)
         if self.settings.inputs:
             raster = replace(raster, by_nearest=by_nearest(self.settings.inputs))
@@ -286,26 +286,18 @@ class Pixels:
         if not isinstance(source, Raster) and original.alpha is not None:
             valid = np.asarray(original.alpha) > 0
         valid = None if valid is None else enlarged(valid, self.scale)
-        if valid is not None and values.missing is not None:
+        no_data = values.no_data
+        if isinstance(original, WithHole):  # whose pixels without data are known ones
+            no_data = original.no_data if original.no_data is not None else no_data
+        elif valid is not None and values.missing is not None:
             array[~valid] = values.missing
         return Raster(
             array=array,
-            valid=valid if values.missing is not None else None,
-            no_data=values.no_data if valid is not None else None,
+            valid=valid if values.missing is not None or isinstance(original, WithHole) else None,
+            no_data=no_data if valid is not None else None,
             georeference=enlarged_georeference(original.georeference, self.scale),
             name=original.name,
         )
-
-
-def _from_tensor(tensor: Tensor, values: BandValues, *, name: str) -> Raster:
-    """A tensor holds what the network sees, not units, be it of pictures or of rasters."""
-    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
-    if tensor.ndim != 3 or len(tensor) != values.bands or not tensor.is_floating_point() or not tensor.numel():
-        wanted = f"floats ({values.bands}, H, W)"
-        raise ImageError(f"{name} is a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: give {wanted} in [-1, 1]")
-    cure = "scale them to [-1, 1], or give an array (H, W, C) of values in their own units"
-    check_unit_range(tensor, name=name, cure=cure)
-    return Raster(array=values.to_units(tensor.clamp(-1, 1)), name=name)
 
 
 def _warn(raster: Raster, values: BandValues, *, name: str) -> None:
