@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,19 @@ def test_the_translate_tab_asks_for_the_picture_and_the_mask(models):
     uploads = [uploaded(photo()), uploaded(mask, name="mask.png"), None, None]
     _, path, _ = translate_several(models, "eraser", "native", uploads)
     assert np.array_equal(np.asarray(Image.open(path))[20:], np.asarray(photo())[20:])
+
+
+def test_many_dots_on_a_large_picture_are_refused_at_once_for_fit_and_native(models, monkeypatch):
+    monkeypatch.setattr(erase_tab, "MAX_NATIVE_PIXELS", 40_000)
+    dots = Image.new("RGB", (512, 512), erase_tab._KEEP)
+    for x in range(0, 512, 60):
+        for y in range(0, 512, 60):
+            dots.putpixel((x, y), (255, 45, 120))
+    data = io.BytesIO()
+    dots.save(data, "PNG")
+    drawing = PREFIX + base64.b64encode(data.getvalue()).decode()
+    translator = models.translator("eraser")
+    for change in ({}, {"resize": "fit", "crop": "resize"}, {"resize": "fit"}):
+        monkeypatch.setattr(translator, "settings", replace(translator.settings, **change))
+        with pytest.raises(gr.Error, match="Paint over less"):
+            erase_from(models, "eraser", uploaded(photo(1024, 1024)), drawing)

@@ -21,6 +21,7 @@ from img2img_hub.images.raster import Raster
 from img2img_hub.images.read import read_raster
 from img2img_hub.images.slots import Slot
 from img2img_hub.images.values import BandValues
+from img2img_hub.translation import windows as window_search
 from img2img_hub.translation.folders import translate_folder
 from img2img_hub.translation.settings import TranslationSettings
 from img2img_hub.translation.windows import windows
@@ -85,6 +86,18 @@ def test_what_lies_under_a_hole_makes_no_difference(resize):
     assert np.array_equal(*made)
 
 
+@pytest.mark.parametrize("size", [(20, 20), (30, 30), (60, 50), (300, 200)])
+def test_nothing_under_a_hole_is_seen_at_another_size(size):
+    width, height = size
+    image = photo(width, height)
+    mask = hole(width, height, box=(width // 3, height // 3, width // 2 + 2, height // 2 + 2))
+    other = image.copy()
+    other[mask > 0] = 255 - other[mask > 0]
+    pixels = translator(crop="resize", size=64).pixels
+    seen = [pixels.tensor(pixels.read(pixels.joined(each, mask)), size=(64, 64)) for each in (image, other)]
+    assert torch.equal(*seen)
+
+
 def test_an_image_with_alpha_comes_back_in_colours_and_alpha():
     image, mask = photo(), hole()
     alpha = np.random.default_rng(1).integers(1, 256, mask.shape, dtype=np.uint8)
@@ -117,6 +130,34 @@ def test_a_raster_of_16_bits_comes_back_to_the_bit_with_its_place(tmp_path):
     assert np.array_equal(made.array[mask == 0], array[mask == 0])
     assert (made.array[mask > 0] != array[mask > 0]).any()
     assert made.georeference == read_raster(tmp_path / "scene.tif").georeference != {}
+
+
+def test_values_of_bands_beside_a_gap_come_back_too():
+    array = np.random.default_rng(0).integers(0, 4000, (50, 60, 2)).astype(np.int16)
+    array[40, 50, 0] = -9999
+    values = BandValues(dtype="int16", low=(0.0, 0.0), high=(4000.0, 4000.0), no_data=-9999)
+    made = translator(bands=2, dtype="int16", target=values)(array, mask=hole())
+    assert np.array_equal(made.array[hole() == 0], array[hole() == 0])
+    assert not made.valid[40, 50]
+    assert made.no_data == -9999, "the model's value, which the file does not name"
+
+
+def test_a_raster_that_brings_its_hole_takes_no_other():
+    array = np.dstack([photo(), hole()])
+    model = translator()
+    assert np.array_equal(model(Raster(array=array)), model(photo(), mask=hole()))
+    with pytest.raises(ImageError, match="4 bands"):
+        model(Raster(array=array), mask=hole())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.uint16, np.float32])
+def test_rasters_of_another_type_are_taken_where_nothing_is_lost(dtype):
+    array = np.random.default_rng(0).integers(0, 3, (50, 60, 1)).astype(dtype)
+    model = translator(bands=1, dtype="float32", target=BandValues(dtype="float32", low=(0.0,), high=(3.0,)))
+    made = model(array, mask=hole())
+    assert np.array_equal(made.array[hole() == 0], array[hole() == 0])
+    seen = torch.from_numpy((array / 1.5 - 1).transpose(2, 0, 1).astype(np.float32))
+    assert np.allclose(model(seen, mask=hole()).array, made.array, atol=1e-5), "a tensor holds what a network sees"
 
 
 def test_gaps_of_a_raster_are_its_holes_without_a_mask():
@@ -165,9 +206,23 @@ def test_windows_hold_all_holes_and_do_not_overlap():
     assert windows(np.eye(5, dtype=bool), least=32) == [(0, 0, 5, 5)], "an image smaller than a window"
 
 
-def test_a_speckled_mask_of_a_large_image_takes_no_long_time():
-    mask = np.random.default_rng(0).random((1500, 2000)) < 0.001
-    assert windows(mask, least=64) == [(0, 0, 2000, 1500)]
+@pytest.mark.parametrize("step", [5, 9, 16])
+@pytest.mark.parametrize("least", [1, 32, 64])
+def test_a_mask_of_many_dots_costs_no_more_than_its_cells(step, least, monkeypatch):
+    """Thousands of them made thousands squared of comparisons."""
+    calls = []
+    monkeypatch.setattr(
+        window_search, "_around", lambda *a, f=window_search._around, **k: calls.append(1) or f(*a, **k)
+    )
+    mask = np.zeros((1500, 2000), dtype=bool)
+    mask[::step, ::step] = True
+    found = windows(mask, least=least)
+    assert len(calls) <= 256 * 256 / 4
+    count = np.zeros(mask.shape, dtype=int)
+    for left, top, right, bottom in found:
+        count[top:bottom, left:right] += 1
+    assert count.max() == 1
+    assert count[mask].all()
 
 
 # --- masks as people have them ----------------------------------------------------------------------------------------
@@ -184,6 +239,12 @@ def masks(mask):
     yield "1 bit", Image.fromarray(mask).convert("1")
     yield "palette", Image.fromarray(mask).convert("P")
     yield "tensor", torch.from_numpy(mask > 0)
+    yield "tensor with a band", torch.from_numpy(mask > 0)[None]
+    yield "array with a band in front", (mask > 0)[None]
+    yield "floats 0 and 1", (mask > 0).astype(np.float32)
+    yield "tensor of floats 0 and 1", torch.from_numpy(mask > 0)[None].float()
+    yield "tensor of floats -1 and 1", torch.from_numpy(mask > 0)[None].float() * 2 - 1
+    yield "int64", mask.astype(np.int64)
     yield "raster", Raster(array=mask)
 
 
@@ -222,6 +283,9 @@ def test_without_a_hole_an_image_comes_back_as_it_is_and_that_is_said():
         (np.full((50, 60), 255, np.uint8), "the hole is the whole image.*wrong way round"),
         (np.zeros((60, 50), np.uint8), "has 50×60 pixels, and .* has 60×50, another shape"),
         (None, "no pixel that is fully transparent, and no mask came: say what is to be filled in by mask="),
+        ("nope.png", "mask 'nope.png' is no file that is there, nor a colour such as #ff00ff"),
+        ("#fff", "mask '#fff' is no file"),
+        ("", "mask '' is no file"),
         ("#010203", "no pixel of exactly #010203"),
     ],
 )
@@ -300,11 +364,32 @@ def test_folders_take_a_mask_for_all_a_folder_of_masks_or_a_colour(tmp_path):
     assert not report.failures
 
 
+def test_masks_among_the_photos_are_no_photos_and_each_folder_has_its_own(tmp_path):
+    for place in ("photos/masks", "photos/more", "masks"):
+        (tmp_path / place).mkdir(parents=True)
+    Image.fromarray(photo(seed=1)).save(tmp_path / "photos/a.png")
+    Image.fromarray(hole()).save(tmp_path / "photos/masks/a.png")
+    report = translate_folder(
+        translator(), tmp_path / "photos", output=tmp_path / "one", mask=tmp_path / "photos/masks", recursive=True
+    )
+    assert [source.name for source, _ in report.written] == ["a.png"]
+    assert not report.failures
+    Image.fromarray(photo(seed=2)).save(tmp_path / "photos/more/c.png")
+    for name in "ac":
+        Image.fromarray(hole()).save(tmp_path / f"masks/{name}.png")
+    both = [tmp_path / "photos", tmp_path / "photos/more"]
+    report = translate_folder(translator(), both, output=tmp_path / "two", mask=tmp_path / "masks")
+    assert len(report.written) == 2
+
+
 def test_masks_that_are_missing_or_of_no_use_are_refused_before_any_work(tmp_path):
     Image.fromarray(photo()).save(tmp_path / "a.png")
     (tmp_path / "masks").mkdir()
-    with pytest.raises(ValueError, match="has no partner in"):
+    with pytest.raises(ValueError, match=r"a\.png has no mask in .*masks: a mask has its image's name"):
         translate_folder(translator(), tmp_path / "a.png", output=tmp_path / "out", mask=tmp_path / "masks")
+    for nothing in ("", "."):
+        with pytest.raises(ValueError, match="no file or folder that is there, nor a colour"):
+            translate_folder(translator(), tmp_path / "a.png", output=tmp_path / "out", mask=nothing)
     with pytest.raises(ValueError, match="no file or folder that is there, nor a colour"):
         translate_folder(translator(), tmp_path / "a.png", output=tmp_path / "out", mask=tmp_path / "mask.png")
     plain = Translator(UNetGenerator(width=4, levels=4))
@@ -423,6 +508,9 @@ def test_settings_keep_the_hole_and_refuse_one_that_is_out_of_place():
     del broken["source_values"]["hole"]
     with pytest.raises(ValueError, match="other masks of what is to be filled"):
         TranslationSettings.from_dict(broken)
+    ranged = BandValues(dtype="float32", low=(0.0,) * 3, high=(1.0,) * 3).to_dict()
+    with pytest.raises(ValueError, match="source is filled, and target_values say another type or range"):
+        TranslationSettings.from_dict(made.to_dict() | {"target_values": ranged})
     broken = made.to_dict() | {"target_channels": 1}
     with pytest.raises(ValueError, match=r"3 bands stand before the mask .* and 1 are made"):
         TranslationSettings.from_dict(broken)

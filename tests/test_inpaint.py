@@ -15,7 +15,10 @@ from torch.nn import functional as F
 
 from img2img_hub import CCGAN, DataConfig, Inpaint, Translator
 from img2img_hub.cli import main
+from img2img_hub.data.find.sources import open_data
+from img2img_hub.data.samples.holes import HoleMaker
 from img2img_hub.demo.prepare import _examples
+from img2img_hub.evaluation.measure import evaluate_paired
 from img2img_hub.families.base import Outputs
 from img2img_hub.families.options import Architecture
 from tests.hub.client import run_client
@@ -125,7 +128,35 @@ def test_numbers_of_holes_are_of_these_alone():
     assert found["l1_hole"] == pytest.approx(0.1)
     assert found["psnr_hole"] == pytest.approx(20)
     assert Inpaint.measure(target, {"mask": hole}, target)["psnr_hole"] == pytest.approx(100)
-    assert Inpaint.measure(target, {"mask": hole * 0}, target)["l1_hole"] == 0, "an image without a hole"
+    empty = Inpaint.measure(target, {"mask": hole * 0}, target)
+    assert np.isnan(empty["l1_hole"]), "of an image without a hole there is nothing to say"
+    assert np.isnan(empty["psnr_hole"])
+
+
+def test_images_without_a_hole_count_in_no_mean(trained, pictures, monkeypatch):
+    data = open_data(DataConfig(dataset=str(pictures)), paired=True, split="test", slots=Inpaint.slots)
+    translator = Translator.from_pretrained(trained["inpaint"])
+    both = evaluate_paired(translator, data, image_size=None)
+    first, real = evaluate_paired(translator, data, image_size=None, limit=1), HoleMaker.of_image
+    monkeypatch.setattr(
+        HoleMaker,
+        "of_image",
+        lambda maker, target, row: real(maker, target, row) if row == 0 else _without_hole(real(maker, target, row)),
+    )
+    again = evaluate_paired(translator, data, image_size=None)
+    assert again["l1_hole"] == first["l1_hole"] != both["l1_hole"]
+
+
+def _without_hole(raster):
+    raster.array[:, :, 3] = 0
+    return raster
+
+
+def test_the_share_of_holes_is_no_way_to_be_best(pictures, tmp_path):
+    words = ["inpaint", "--dataset", pictures, "--output_dir", tmp_path / "run", *FLAGS["inpaint"], *TINY]
+    done = run(*words, "--max_steps", "2", "--eval_every", "1", "--best_metric", "share_hole")
+    assert done.returncode == 2
+    assert "--best_metric share_hole tells what was measured, and no value of it is better" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from img2img_hub import Architecture, CycleGAN, DataConfig, Pix2Pix
+from img2img_hub import ESRGAN, Architecture, CycleGAN, DataConfig, Pix2Pix
 from img2img_hub.training.run.config import RUN_DEFAULTS
 from img2img_hub.training.state.checkpoints import RunState, load_checkpoint, save_checkpoint
 from img2img_hub.training.step import Stepper
-from tests.families import each_family
+from tests.families import each_family, tiny
 from tests.runs import assert_same_end, checkpoints, environment, files, interrupt_at, lines, same_tensors
 
 pytest_plugins = ["tests.starting"]
@@ -356,3 +356,17 @@ def test_the_output_folder_may_be_a_link(start, tmp_path):
     (tmp_path / "dangling").symlink_to(tmp_path / "no-disk")
     with pytest.raises(ValueError, match="dangling is a file or a link to nowhere: name a folder"):
         start(Pix2Pix(), "dangling", max_steps=1)
+
+
+def test_a_run_begun_before_its_family_said_otherwise_goes_on_as_it_was(start, finished):
+    """ESRGAN's halvings, average and turns came after runs had been begun without them."""
+    family = tiny(ESRGAN)
+    folder = finished(family, "run", max_steps=2, learning_rate_policy="linear", ema_decay=0.0, turns=False)
+    settings = json.loads((folder / "run.json").read_text())
+    del settings["training"]["turns"]
+    (folder / "run.json").write_text(json.dumps(settings))
+    start(family, "run", max_steps=4, resume=True)
+    now = json.loads((folder / "run.json").read_text())["training"]
+    assert (now["learning_rate_policy"], now["ema_decay"], now.get("turns", False)) == ("linear", 0.0, False)
+    with pytest.raises(ValueError, match="--turns: False -> True"):
+        start(family, "run", max_steps=6, resume=True, turns=True)

@@ -26,7 +26,7 @@ from img2img_hub.families import FAMILIES, Family
 from img2img_hub.families.options import Architecture
 from img2img_hub.hub.publish import PUSH_ERRORS
 from img2img_hub.training.loop import train
-from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.config import LATER, TrainConfig
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "img2img_hub train") -> int:
@@ -76,7 +76,7 @@ def command(family: type[Family], *, helped: bool = False) -> Callable[..., int]
         f"{family.__doc__}\n\n--config FILE takes flags from a YAML or JSON file, or a run's training_config.json."
     )
     texts = Texts(family) if helped else None
-    known = TrainConfig.defaults_of(family) | {"decay_epochs": None}  # a share of num_epochs, which may be given
+    known = TrainConfig.defaults_of(family) | dict.fromkeys(LATER)  # asked of a run that is resumed
     run.__annotations__ = {
         "objective": family if texts is None else _with(family, texts=texts),
         "networks": Architecture if texts is None else _with(Architecture, texts=texts),

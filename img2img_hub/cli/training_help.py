@@ -19,7 +19,7 @@ from img2img_hub.data.find.sources import DataConfig
 from img2img_hub.families import Family
 from img2img_hub.families.options import PREFIX, Architecture, option_help
 from img2img_hub.networks import DISCRIMINATORS, GENERATORS
-from img2img_hub.training.run.config import TrainConfig
+from img2img_hub.training.run.config import LATER, TrainConfig
 
 MOST_USED = (
     "dataset",
@@ -74,6 +74,8 @@ class Texts:
             text = _of_these(text, _owners(self.family, name))
         if default is MISSING:
             return text, "required"
+        if name in LATER and name != "decay_epochs" and default is None:
+            default = TrainConfig.defaults_of(self.family)[name]
         if name in _SHAPE and default is None:
             otherwise = shape_default(self.family, name) or otherwise
         if default is None or default in ((), ""):
@@ -86,7 +88,7 @@ class Texts:
 def short_help(family: type[Family], *, program: str) -> str:
     """The flags that are used most, a line or two each."""
     texts = Texts(family)
-    known = TrainConfig.defaults_of(family) | {"decay_epochs": None}
+    known = TrainConfig.defaults_of(family) | dict.fromkeys(LATER)
     everything = [item for part in (DataConfig, TrainConfig, family, Architecture) for item in fields(part)]
     found = {item.name: item for item in everything}
     lines = [f"usage: {program} {family.name} --dataset FOLDER_OR_ID --output_dir FOLDER [flags]", ""]

@@ -10,7 +10,7 @@ Numbers by trained networks (FD, KD, PD, LPIPS, FID, KID) where perceptual.py co
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -143,8 +143,8 @@ def evaluate_paired(
         raise ValueError("no pair has a pixel where source and target both have data: there is nothing to measure")
     for _, theirs, _ in parts:
         sets.merge(theirs)
-    means = {name: fmean(row[name] for row in rows) for name in rows[0]}
-    own = {name: means.pop(name) for name in family.metrics}
+    means = {name: fmean(row[name] for row in rows) for name in rows[0] if name not in family.metrics}
+    own = {name: _mean_of_known(row[name] for row in rows) for name in family.metrics}
     found = means | sets.distances("target") | own
     counts = [each for _, _, theirs in parts for each in theirs]
     return found | (metrics.of_classes(counts) if counts else {})
@@ -324,6 +324,12 @@ class _Sets:
         if self.perceptual.wants_features:
             found |= self.perceptual.distances(self.features["made"], self.features["real"])
         return {f"{name}_{side}": value for name, value in found.items()}
+
+
+def _mean_of_known(values: Iterable[float]) -> float:
+    """Of those that are numbers: of an image of which nothing can be said a family gives nan."""
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else math.nan
 
 
 def _leave_out(image: AnyImage, index: int) -> None:

@@ -61,6 +61,10 @@ def open_pairs(dataset: str | Path, *, family: Family | None = None, **options: 
     Raises:
         ValueError: what was found in its place, and what to give.
     """
+    if family is not None and not (isinstance(family, Family) and family.paired):
+        raise ValueError(
+            f"family is {family!r:.80}: give a method that learns from pairs or pictures, such as Inpaint()"
+        )
     slots = () if family is None else family.slots
     return TrainingData(DataConfig(dataset=str(dataset), **options), paired=True, slots=slots)
 

@@ -197,8 +197,8 @@ class Family:
 
     @staticmethod
     def measure(made: Tensor, inputs: dict[str, Tensor], target: Tensor) -> dict[str, float]:
-        """Of a pair the numbers that `metrics` names, of which an evaluation gives the means; all (1, C, H, W) in
-        [-1, 1], inputs as in `finish`."""
+        """Of a pair the numbers that `metrics` names, of which an evaluation gives the means; nan where there is
+        nothing to say. All (1, C, H, W) in [-1, 1], inputs as in `finish`."""
         return {}
 
     @staticmethod

@@ -6,6 +6,7 @@ A discriminator sees the picture alone, with the known pixels back in their plac
 is thrown away.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -109,7 +110,9 @@ class FillingFamily(PairedAdversarialFamily):
     @staticmethod
     def measure(made: Tensor, inputs: dict[str, Tensor], target: Tensor) -> dict[str, float]:
         hole = inputs["mask"].double()
-        pixels = hole.sum().clamp(min=1) * target.shape[1]
+        pixels = hole.sum() * target.shape[1]
+        if not pixels:  # there is nothing to be right or wrong about
+            return {"l1_hole": math.nan, "psnr_hole": math.nan, "share_hole": 0.0}
         error = (made.double() - target.double()) / 2 * hole
         squares = (error.square().sum() / pixels).clamp(min=10 ** (-_MOST_PSNR / 10))
         return {

@@ -39,7 +39,7 @@ def check_mask(translator: Translator, mask: str | Path | None, named: Mapping[s
         raise ValueError(f"--mask is for models that fill holes, and {translator.name} fills none: leave it out")
     if named:
         raise ValueError(f"--mask and {' '.join(f'{name}=' for name in named)} say twice what is read: drop one")
-    if not is_colour(mask) and not Path(mask).exists():
+    if not is_colour(str(mask)) and not (str(mask) not in ("", ".") and Path(mask).exists()):
         raise ValueError(f"--mask {mask} is no file or folder that is there, nor a colour such as #ff00ff")
 
 

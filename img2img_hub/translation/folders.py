@@ -115,6 +115,7 @@ def translate_folder(
     named = inputs if isinstance(inputs, Mapping) else {}
     check_names(translator, named)
     check_mask(translator, mask, named)
+    mask = str(mask) if is_colour(str(mask)) else mask
     given = [inputs] if isinstance(inputs, str | Path) else list(named.values())[:1] or inputs
     paths, beside = [Path(path) for path in given], [Path(path) for path in named.values()][1:]
     beside += [] if mask is None or is_colour(mask) else [Path(mask)]

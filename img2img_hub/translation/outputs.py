@@ -83,7 +83,10 @@ def plan_outputs(
             found = [(path, Path(path.name))]
         else:
             raise ValueError(f"{path} does not exist: check the spelling of the path")
+        within = [os.path.realpath(other) + os.sep for other in beside if other.is_dir()]
         for file, place in found:
+            if any(os.path.realpath(file).startswith(other) for other in within):  # a mask, say, is no input
+                continue
             files.setdefault(os.path.abspath(file), (file, place.with_name(place.stem + suffix)))
     originals = {os.path.realpath(file) for file in files} | {os.path.realpath(path) for path in beside}
     jobs: dict[str, tuple[Path, Path]] = {}
@@ -152,12 +155,19 @@ def find_masks(
     folder = Path(mask)
     if not folder.is_dir():
         return dict.fromkeys(sources, mask)
+    by_stem: dict[Path, list[Path]] = {}
+    for file in sorted(folder.rglob("*") if recursive else folder.iterdir()):
+        if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith("."):
+            by_stem.setdefault(file.relative_to(folder).with_suffix(""), []).append(file)
     found: dict[Path, str | Path] = {}
-    for root in roots:
-        base = root if root.is_dir() else root.parent
-        own = [source for source in sources if source == root or (root.is_dir() and source.is_relative_to(root))]
-        partners = find_partners(own, {"image": base, "mask": folder}, recursive=recursive)
-        found |= {source: both["mask"] for source, both in partners.items()}
+    for source in sources:
+        bases = [root if root.is_dir() else root.parent for root in roots]
+        stems = [source.relative_to(base).with_suffix("") for base in bases if source.is_relative_to(base)]
+        masks = next((by_stem[stem] for stem in stems if stem in by_stem), [])
+        if len(masks) != 1:
+            what = f"{len(masks)} masks" if masks else "no mask"
+            raise ValueError(f"{source} has {what} in {folder}: a mask has its image's name, rename one")
+        found[source] = masks[0]
     return found
 
 

@@ -106,10 +106,8 @@ class TranslationSettings:
         holes = [band for band, kind in enumerate(bands) if kind == "hole"]
         if holes != ([] if self.hole is None else [self.hole]):
             raise ValueError("inputs have other masks of what is to be filled than hole of source_values")
-        if self.hole is not None and (self.hole != self.target_channels or self.output is not None):
-            raise ValueError(
-                f"{self.hole} bands stand before the mask of what is to be filled, and {self.target_channels} are made"
-            )
+        if self.hole is not None:
+            self._check_filled()
         if self.target_values is not None and self.target_values.numbered:
             raise ValueError("target_values has classes or edges, and networks make their colours: see output")
         if self.output is not None:
@@ -124,6 +122,20 @@ class TranslationSettings:
         _check_choice("crop", self.crop, get_args(Crop))
         if self.reverse is not None and (not isinstance(self.reverse, str) or not 0 < len(self.reverse) <= 300):
             raise ValueError(f"reverse must be null, a Hub id or a folder's name, got {self.reverse!r:.60}")
+
+    def _check_filled(self) -> None:
+        """What a model that fills makes is what stands in front of the hole: else nothing could come back."""
+        first, values, made = self.inputs[0], self.source_values, self.target_values
+        assert values is not None
+        if (self.hole, first.bands) != (self.target_channels,) * 2 or self.output is not None:
+            raise ValueError(
+                f"{self.hole} bands stand before the mask of what is to be filled, and {self.target_channels} are made"
+            )
+        dtype = "uint8" if made is None else made.dtype
+        ends = (values.low[: self.hole], values.high[: self.hole])
+        wanted = ((0.0,) * first.bands, (255.0,) * first.bands) if made is None else (made.low, made.high)
+        if first.dtype != dtype or ends != wanted:
+            raise ValueError(f"{first.name} is filled, and target_values say another type or range than it has")
 
     @property
     def hole(self) -> int | None:

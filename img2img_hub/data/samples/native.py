@@ -52,23 +52,27 @@ class NativeImages:
         assert isinstance(self.data, PairedData)
         data = self.data
         if data.corrupter is not None:
-            (pixels,) = self._kept("target", index, lambda: self._arrays([data.target(index)], self._sides))
+            (pixels,) = self._kept("target", index, lambda: self._arrays([data.target(index)], self._sides, index))
             return pixels, pixels
-        return self._kept("pair", index, lambda: self._arrays(data.images(index), self._sides))
+        return self._kept("pair", index, lambda: self._arrays(data.images(index), self._sides, index))
 
     def source(self, index: int) -> np.ndarray:
         """Source ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
         side = self._sides[0]
-        return self._kept("source", index, lambda: self._arrays([self.data.source(index)], [side]))[0]
+        return self._kept("source", index, lambda: self._arrays([self.data.source(index)], [side], index))[0]
 
     def target(self, index: int) -> np.ndarray:
         """Target ``index``, modulo their number, of unpaired data. Raises ImageError or DataError as the data does."""
         side = self._sides[1]
-        return self._kept("target", index, lambda: self._arrays([self.data.target(index)], [side]))[0]
+        return self._kept("target", index, lambda: self._arrays([self.data.target(index)], [side], index))[0]
 
-    def _arrays(self, images: Sequence[AnyImage], sides: Sequence[Side]) -> tuple[np.ndarray, ...]:
+    def _arrays(self, images: Sequence[AnyImage], sides: Sequence[Side], row: int) -> tuple[np.ndarray, ...]:
         kinds, scales = [side.kind for side in sides], [side.scale for side in sides]
-        return native_arrays(images, kinds, scales, least=self.least, shorter=self.shorter)
+        try:
+            return native_arrays(images, kinds, scales, least=self.least, shorter=self.shorter)
+        except DataError as error:
+            rows = sides[0].rows
+            raise DataError(f"{sides[0].images.where(int(rows[row % len(rows)]))}: {error}") from None
 
     def _kept(self, what: str, index: int, read: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
         """Of those that were asked for last, without a look at the disk."""

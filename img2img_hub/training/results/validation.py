@@ -84,6 +84,10 @@ class Evaluation:
                 f"{flag} measures validation images, and this run has none: name a split by --validation_split, or "
                 f"leave it out"
             )
+        if best in known and METRICS[best].higher_is_better is None:
+            raise ValueError(
+                f"--best_metric {best} tells what was measured, and no value of it is better: take another"
+            )
         if best is not None and best not in known:
             extra = "" if best not in METRICS else "; others need --extra_metrics or --perceptual_features"
             raise ValueError(

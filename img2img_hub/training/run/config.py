@@ -22,7 +22,6 @@ _HALVED = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the run, by "halve"
 Tracker = Literal["tensorboard", "trackio", "wandb"]
 ExtraMetric = Literal["lpips", "fid", "kid"]
 
-
 Value = TypeVar("Value")
 Free = Annotated[Value, "free"]
 """Of a field that may differ between a run and its resumption: what is shown and kept, not what is learnt."""
@@ -45,6 +44,7 @@ RUN_DEFAULTS = {
     "turns": False,
 }
 """Of pix2pix and CycleGAN, and of other families as far as they say nothing else."""
+LATER = ("decay_epochs", "learning_rate_policy", "ema_decay", "turns")  # which families say since runs were begun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +216,8 @@ class TrainConfig:
         choices: dict[str, Any] = {"save_dtype": SaveDtype, "learning_rate_policy": LearningRatePolicy}
         choices |= {"crop": Crop, "mixed_precision": MixedPrecision}
         for name, kind in choices.items():
-            if getattr(self, name) not in (None, *get_args(kind)):
+            unsaid = name != "save_dtype" and getattr(self, name) is None
+            if not unsaid and getattr(self, name) not in get_args(kind):
                 raise ValueError(f"--{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise ValueError(f"--max_grad_norm must be above 0, got {self.max_grad_norm}; leave it out for none")

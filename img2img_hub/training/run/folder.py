@@ -26,7 +26,7 @@ from img2img_hub.training.run.lock import FolderLock
 from img2img_hub.training.run.record import Record, names_from_the_start, names_of_results
 from img2img_hub.training.run.same_data import DATA_RECORD, DataRecord, refuse_among_the_images
 from img2img_hub.training.run.same_settings import LENGTH, other_settings, read_settings
-from img2img_hub.training.run.settled import with_former_decay, with_former_shape, with_launched_precision
+from img2img_hub.training.run.settled import with_former_settings, with_former_shape, with_launched_precision
 from img2img_hub.training.state.checkpoints import checkpoint_step, complete_checkpoints
 from img2img_hub.training.state.finetune import is_checkpoint, origin_of_start
 from img2img_hub.training.state.start_networks import Found, as_found, as_recorded, find_networks, in_words
@@ -40,7 +40,7 @@ class RunFolder:
     def __init__(self, *, family: Family, config: TrainConfig, data: DataConfig, architecture: Any) -> None:
         self.data = data
         self.family, self.architecture = with_former_shape(family, architecture, config)
-        self.config = with_launched_precision(with_former_decay(config).of(family))
+        self.config = with_launched_precision(with_former_settings(config).of(family))
         self.path = Path(config.output_dir)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any, get_args
 
 from img2img_hub.families import Family
-from img2img_hub.training.run.config import MixedPrecision, TrainConfig
+from img2img_hub.training.run.config import LATER, RUN_DEFAULTS, MixedPrecision, TrainConfig
 from img2img_hub.training.run.same_settings import read_settings
 from img2img_hub.training.state.start_networks import as_recorded
 
 
-def with_former_decay(config: TrainConfig) -> TrainConfig:
-    """A run that is resumed for as many epochs keeps its decay, which may be of before num_epochs had a share of it."""
-    asked = config.resume and config.decay_epochs is None
-    before = read_settings(Path(config.output_dir) / "run.json") if asked else None
-    if before is None or before["training"].get("num_epochs") != config.num_epochs:
+def with_former_settings(config: TrainConfig) -> TrainConfig:
+    """A run that is resumed keeps what nobody types and what its family may say otherwise by now; its decay where it is
+    resumed for as many epochs."""
+    unsaid = [key for key in LATER if config.resume and getattr(config, key) is None]
+    before = read_settings(Path(config.output_dir) / "run.json") if unsaid else None
+    if before is None:
         return config
-    return replace(config, decay_epochs=before["training"].get("decay_epochs"))
+    former = RUN_DEFAULTS | before["training"]
+    if former["num_epochs"] != config.num_epochs:
+        unsaid = [key for key in unsaid if key != "decay_epochs"]
+    return replace(config, **{key: former[key] for key in unsaid})
 
 
 def with_launched_precision(config: TrainConfig) -> TrainConfig:
