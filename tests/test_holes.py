@@ -86,7 +86,7 @@ def test_what_lies_under_a_hole_makes_no_difference(resize):
     assert np.array_equal(*made)
 
 
-@pytest.mark.parametrize("size", [(20, 20), (30, 30), (60, 50), (300, 200)])
+@pytest.mark.parametrize("size", [(4, 1), (3, 2), (20, 20), (30, 30), (60, 50), (40, 900), (300, 200)])
 def test_nothing_under_a_hole_is_seen_at_another_size(size):
     width, height = size
     image = photo(width, height)

@@ -9,7 +9,6 @@ rest is thrown away.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -243,11 +242,13 @@ def shrunk(source: Raster, size: tuple[int, int], place: int) -> Raster:
     what it covers shows at its edges."""
     if source.size == size:
         return source
-    reach = max(2, *(math.ceil(2 * new / old) for new, old in zip(size, source.size, strict=True)))  # of bicubic
-    touched = np.asarray(mask_image(hole_in(source, place)).resize(size, Image.Resampling.BILINEAR)) > 0
+    mask = mask_image(hole_in(source, place))
+    if size[0] > source.width or size[1] > source.height:  # bicubic looks at two pixels to each side, of the smaller
+        mask = mask.filter(ImageFilter.MaxFilter(5))
+    touched = np.asarray(mask.resize(size, Image.Resampling.BILINEAR)) > 0
     made = resized(source, size)
     array = made.array.copy()
-    array[:, :, place] = np.asarray(mask_image(touched).filter(ImageFilter.MaxFilter(2 * reach + 1)))
+    array[:, :, place] = np.asarray(mask_image(touched).filter(ImageFilter.MaxFilter(5)))
     return replace(made, array=array)
 
 
