@@ -73,6 +73,10 @@ CASES = {
     "a slope a channel": lambda: _Toy(lambda toy, x: toy.last(toy.slopes(toy.first(x)))),
     "dense": lambda: _Toy(_dense, last=9),
     "nearest x2": lambda: _Toy(lambda toy, x: _enlarged(toy, x, "nearest"), scale=2),
+    "nearest, by a factor": lambda: _Toy(lambda toy, x: toy.last(nn.Upsample(scale_factor=2)(toy.first(x))), scale=2),
+    "bilinear, by two factors": lambda: _Toy(
+        lambda toy, x: toy.last(F.interpolate(toy.first(x), scale_factor=(3.0, 3.0), mode="bilinear")), scale=3
+    ),
     "bilinear x4": lambda: _Toy(lambda toy, x: _enlarged(toy, x, "bilinear"), scale=4),
     "(x + 1) / 2, y * 2 - 1": lambda: _Toy(lambda toy, x: toy.last(toy.first((x + 1) / 2)) * 2 - 1),
     "numbers before": lambda: _Toy(lambda toy, x: 0.5 + 2 * toy.last(-toy.first(x))),

@@ -295,7 +295,7 @@ class _Foreign(Generator):
 @pytest.mark.parametrize(
     ("between", "operation"),
     [
-        (lambda x, _: torch.nn.AvgPool2d(2)(torch.nn.Upsample(scale_factor=2)(x)), "interpolate"),
+        (lambda x, _: torch.nn.AvgPool2d(2)(torch.nn.Upsample(scale_factor=2, mode="bicubic")(x)), "interpolate"),
         (lambda x, _: torch.sigmoid(x), "sigmoid"),
         (lambda x, gain: x * gain, "mul"),
         (lambda x, gain: gain * x, "mul"),

@@ -194,6 +194,10 @@ def _interpolate(
     antialias: bool = False,
     **_: Any,
 ) -> StandIn:
+    if size is None and scale_factor is not None:
+        factors = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor, scale_factor)
+        sides = [side * factor for side, factor in zip((x.layer.height, x.layer.width), factors, strict=True)]
+        size = [int(side) for side in sides] if all(side == int(side) for side in sides) else None
     if mode not in ("nearest", "bilinear") or size is None or align_corners or antialias:
         raise NotByRows(x.layers)
     height, width = size
