@@ -21,6 +21,7 @@ from img2img_hub.demo.speed import asked_dtype, candidates
 from img2img_hub.demo.uploads import device_name
 from img2img_hub.runtimes.backends import has_export, kept_export, knows_bfloat16
 from img2img_hub.runtimes.export import psnr, working_shape
+from img2img_hub.translation.holes import in_the_middle
 from tests.conftest import picture
 from tests.test_export import model_folder
 from tests.test_translator import lively
@@ -51,10 +52,11 @@ def refused(folder: Path) -> None:
 
 def batches(translator: Translator, folder: Path) -> list[torch.Tensor]:
     side = translator.settings.working_size
-    return [
-        translator.pixels.tensor(translator.pixels.read(translator.pixels.joined(path)), size=(side, side))[None]
-        for path in sorted((folder / "examples").iterdir())
-    ]
+    pixels, inputs = translator.pixels, translator.settings.inputs
+    images = sorted((folder / "examples").iterdir())
+    if translator.settings.hole is not None:
+        images = [in_the_middle(path, inputs) for path in images]
+    return [pixels.tensor(pixels.read(pixels.joined(image)), size=(side, side))[None] for image in images]
 
 
 def worst(fast: Translator, exact: Translator, folder: Path) -> float:

@@ -26,6 +26,7 @@ from img2img_hub import (
 )
 from img2img_hub.networks.blocks import FEW_PIXELS
 from img2img_hub.translation.engine import Dtype
+from img2img_hub.translation.holes import in_the_middle
 
 MODELS = sorted(file.parent for file in (Path(__file__).parents[1] / "model_cards").glob("*/model.safetensors"))
 
@@ -55,7 +56,8 @@ def in_float32(model: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     translator, found = Translator.from_pretrained(model, device="cpu"), {}
     for example in sorted((model / "examples").iterdir()):
         size = (translator.settings.working_size,) * 2
-        batch = translator.pixels.tensor(translator.pixels.read(translator.pixels.joined(example)), size=size)[None]
+        image = example if translator.settings.hole is None else in_the_middle(example, translator.settings.inputs)
+        batch = translator.pixels.tensor(translator.pixels.read(translator.pixels.joined(image)), size=size)[None]
         found[example.name] = batch, translator.translate_tensor(batch)
     return found
 

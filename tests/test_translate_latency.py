@@ -71,7 +71,9 @@ def test_the_plain_generator_of_label_maps_has_the_same_weights_and_a_difference
 
 
 def test_what_a_hole_and_an_enlargement_cost_is_measured_of_the_same_images(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("sys.argv", ["fill_hole", "--width", "400", "--height", "300", "--hole", "20", "--turns", "2"])
+    monkeypatch.setattr(
+        "sys.argv", ["fill_hole", "--width", "400", "--height", "300", "--hole", "20", "--turns", "2", "--threads", "1"]
+    )
     assert fill_hole.main() in (0, 1)
     (case,) = json.loads(capsys.readouterr().out)["cases"]
     assert 0 < case["ratio"] < 1

@@ -130,5 +130,5 @@ def test_it_speaks_chinese_and_refuses_what_is_no_picture(
     page.screenshot(path=screenshots / "erase-phone-zh.png", full_page=True)
     (tmp_path / "notes.png").write_text("no picture", encoding="utf-8")
     page.locator("#erase-source input[type=file]").set_input_files(tmp_path / "notes.png")
-    expect(page.locator("#erase-status")).to_contain_text("notes.png", timeout=WAIT)
+    expect(page.get_by_text("notes.png").first).to_be_visible(timeout=WAIT)
     expect(page.locator("#eraser canvas")).to_have_count(0, timeout=WAIT)
