@@ -163,3 +163,17 @@ def test_many_dots_on_a_large_picture_are_refused_at_once_for_fit_and_native(mod
         monkeypatch.setattr(translator, "settings", replace(translator.settings, **change))
         with pytest.raises(gr.Error, match="Paint over less"):
             erase_from(models, "eraser", uploaded(photo(1024, 1024)), drawing)
+
+
+@pytest.mark.parametrize("tab", ["erase", "enlarge"])
+@pytest.mark.parametrize("key", [["x"], "nobody", None, {"a": 1}])
+def test_a_key_that_no_model_has_opens_no_tab_with_a_traceback(models, tab, key):
+    """What comes by Gradio's own events is not checked against the choices."""
+    demo = build_demo(models)
+    place = next(
+        block._id
+        for block in demo.blocks.values()
+        if isinstance(block, gr.Dropdown) and block.elem_id == f"{tab}-model"
+    )
+    (first,) = [each for each in demo.fns.values() if each.name == "first" and each.inputs[0]._id == place]
+    assert first.fn(key, None) == gr.skip()

@@ -3,12 +3,14 @@
 python -m pytest tests/test_holes.py
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from img2img_hub import DilatedResNetGenerator, Translator, UNetGenerator
+from img2img_hub import CycleGAN, DilatedResNetGenerator, Inpaint, Translator, UNetGenerator, open_pairs
 from img2img_hub.data.find.config import DataConfig, DataError
 from img2img_hub.data.find.sources import open_data
 from img2img_hub.data.samples.holes import HoleMaker
@@ -358,8 +360,9 @@ def test_folders_take_a_mask_for_all_a_folder_of_masks_or_a_colour(tmp_path):
         assert np.array_equal(made, model(photo(seed=1), mask=hole(box=(5, 5, 20, 20))))
     report = translate_folder(model, photos / "a.png", output=tmp_path / "file", mask=holes)
     assert not report.failures
-    report = translate_folder(model, photos, output=tmp_path / "colour", mask="#010203")
-    assert "no pixel of exactly #010203" in report.failures[0][1]
+    for number, colour in enumerate(("#010203", Path("#010203"))):
+        report = translate_folder(model, photos, output=tmp_path / f"colour-{number}", mask=colour)
+        assert "no pixel of exactly #010203" in report.failures[0][1]
     report = translate_folder(model, {"source": photos, "mask": holes}, output=tmp_path / "named", recursive=True)
     assert not report.failures
 
@@ -486,6 +489,13 @@ def test_rasters_are_filled_in_their_units(tmp_path):
 def test_what_says_nothing_of_holes_is_refused(pictures, said, says):
     with pytest.raises(DataError, match=says):
         opened(pictures, **said)
+
+
+def test_data_are_opened_for_a_method_that_learns_from_them(pictures):
+    assert open_pairs(pictures, family=Inpaint()).train.in_channels == 4
+    for family in ("inpaint", CycleGAN()):
+        with pytest.raises(ValueError, match="give a method that learns from pairs or pictures, such as Inpaint"):
+            open_pairs(pictures, family=family)
 
 
 def test_holes_are_refused_by_methods_that_fill_none(pictures):

@@ -200,3 +200,12 @@ def test_a_picture_without_breadth_is_refused_before_it_fills_the_memory():
         native_arrays([image], [None], [1], least=(256, 256), shorter=None)
     (made,) = native_arrays([image], [None], [1], least=(16, 16), shorter=None)
     assert made.shape == (3, 16, 320_000)
+
+
+def test_what_is_too_thin_is_named(tmp_path):
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (3000, 1)).save(tmp_path / "train/thin.png")
+    data = open_data(DataConfig(dataset=str(tmp_path), corrupt=("box",)), paired=True, split="train")
+    samples = TrainingDataset(data, image_size=256, load_size=None, flip=False, seed=0, native=True)
+    with pytest.raises(DataError, match=r"thin\.png: a picture of 3000x1 would have to become 768000x256"):
+        samples[(0, 0)]

@@ -319,6 +319,7 @@ def test_a_run_of_before_keeps_its_decay_when_it_is_resumed(tmp_path):
         ({"seed": 2**40}, "--seed must be below"),
         ({"cpu_threads": 10**5}, "--cpu_threads"),
         ({"save_dtype": "float8"}, "--save_dtype must be one of float32, float16, bfloat16"),
+        ({"save_dtype": None}, "--save_dtype must be one of float32, float16, bfloat16, got None"),
         ({"report_to": "tensorboard"}, "--report_to takes some of"),
         ({"report_to": ("mlflow",)}, "--report_to takes some of"),
     ],
