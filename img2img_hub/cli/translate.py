@@ -74,6 +74,7 @@ def translate(
         from img2img_hub.images.formats import allow_megapixels
         from img2img_hub.translation.checks import check_options
         from img2img_hub.translation.folders import translate_folder
+        from img2img_hub.translation.holes import is_colour
         from img2img_hub.translation.outputs import plan_outputs
 
     allow_megapixels(max_megapixels)
@@ -82,7 +83,7 @@ def translate(
     named = _named(inputs)
     files = [*named.values()] or [*inputs]
     planned, beside = (files[:1], files[1:]) if named else (files, [])
-    beside += [] if mask is None or mask.startswith("#") else [Path(mask)]
+    beside += [] if mask is None or is_colour(mask) else [Path(mask)]
     plan_outputs(planned, folder=output, suffix=f".{format}", overwrite=overwrite, recursive=recursive, beside=beside)
     translator = load_translator(
         model,

@@ -5,12 +5,15 @@ python -c "from img2img_hub.demo.components import picture_input; help(picture_i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import gradio as gr
 
+from img2img_hub.demo.models import Models
 from img2img_hub.demo.requests import enlarges
 from img2img_hub.demo.texts import T
+from img2img_hub.demo.uploads import open_examples
 from img2img_hub.translation.translator import Translator
 
 _SIDE_BY_SIDE: dict[str, Any] = {  # pictures of any size in rows that are as high as they need to be
@@ -25,6 +28,31 @@ _SIDE_BY_SIDE: dict[str, Any] = {  # pictures of any size in rows that are as hi
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
 """For the page's own answers to what is chosen or given: without a spinner, no part of the API, and to the last of
 several that come in a row, too, where Gradio would drop it while an earlier one is being answered."""
+
+
+def model_choice(models: Models, keys: Collection[str], label: Any, elem_id: str) -> gr.Dropdown:
+    """One of these models, the first of them at the start; hidden where there is one alone."""
+    choices = [choice for choice in models.choices if choice[1] in keys]
+    return gr.Dropdown(
+        choices,
+        value=next(iter(keys)),
+        label=label,
+        filterable=False,
+        elem_id=elem_id,
+        visible=len(choices) > 1,
+    )
+
+
+def examples_of(models: Models, key: str, label: Any, elem_id: str) -> gr.Gallery:
+    """A model's own examples to choose from; hidden where it has none."""
+    found = list(open_examples(models.models[key].examples))
+    return thumbnails(label, elem_id, found, visible=bool(found))
+
+
+def other_examples(models: Models, key: str) -> gr.Gallery:
+    """What `examples_of` becomes when another model is chosen."""
+    found = list(open_examples(models.models[key].examples))
+    return gr.Gallery(found, visible=bool(found))
 
 
 def picture_input(elem_id: str, *, height: int = 290) -> gr.Image:

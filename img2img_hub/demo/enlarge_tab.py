@@ -6,16 +6,17 @@ python app.py    # offers the tab where a model makes pictures larger
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from img2img_hub.demo.components import QUIET, picture_input, thumbnails
+from img2img_hub.demo.components import QUIET, examples_of, model_choice, other_examples, picture_input
 from img2img_hub.demo.models import Models
 from img2img_hub.demo.texts import T
 from img2img_hub.demo.translate_tab import check_upload, translate_upload
-from img2img_hub.demo.uploads import nth_example, open_examples, status_line
+from img2img_hub.demo.uploads import nth_example, status_line
 from img2img_hub.demo.zero import gpu
 from img2img_hub.networks.base import CONFIG_FILE
 
@@ -40,18 +41,9 @@ def build_enlarge_tab(models: Models, tab: gr.Tab) -> None:
     keys = enlargers(models)
     with gr.Row(elem_id="enlarge-bench"):
         with gr.Column(min_width=280):
-            choices = [choice for choice in models.choices if choice[1] in keys]
-            model = gr.Dropdown(
-                choices,
-                value=keys[0],
-                label=T("enlarge_by"),
-                filterable=False,
-                elem_id="enlarge-model",
-                visible=len(choices) > 1,
-            )
+            model = model_choice(models, keys, T("enlarge_by"), "enlarge-model")
             source = picture_input("enlarge-source", height=260)
-            found = list(open_examples(models.models[keys[0]].examples))
-            examples = thumbnails(T("pick_example"), "enlarge-examples", found, visible=bool(found))
+            examples = examples_of(models, keys[0], T("pick_example"), "enlarge-examples")
             button = gr.Button(T("enlarge_button"), variant="primary", size="lg", elem_id="enlarge")
             status = gr.HTML(status_line(T("choose_to_enlarge")), elem_id="enlarge-status")
             download = gr.DownloadButton(str(T("download")), interactive=False, elem_id="enlarge-download")
@@ -80,15 +72,11 @@ def build_enlarge_tab(models: Models, tab: gr.Tab) -> None:
     def clear() -> tuple[Any, ...]:
         return gr.HTML(pair=None), gr.DownloadButton(value=None, interactive=False), status_line(T("choose_to_enlarge"))
 
-    def show_examples(key: str) -> gr.Gallery:
-        found = list(open_examples(models.models[key].examples))
-        return gr.Gallery(found, visible=bool(found))
-
     # What was made of another picture, or by another model, is no result of this one.
     gr.on([source.change, model.input], clear, None, [loupe, download, status], queue=False, **QUIET)
     source.input(check_upload, source, source, preprocess=False, **QUIET)
     examples.select(pick, model, source, **QUIET)
-    model.input(show_examples, model, examples, **QUIET)
+    model.input(partial(other_examples, models), model, examples, **QUIET)
     tab.select(first, [model, source], source, preprocess=False, concurrency_limit=4, **QUIET)
     button.click(
         gpu(enlarge),

@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+from functools import partial
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
-from img2img_hub.demo.components import QUIET, picture_input, thumbnails
+from img2img_hub.demo.components import QUIET, examples_of, model_choice, other_examples, picture_input
 from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.paint_tab import SCRIPT, drawing_of
 from img2img_hub.demo.requests import (
@@ -36,7 +37,6 @@ from img2img_hub.demo.uploads import (
     device_name,
     megapixels,
     nth_example,
-    open_examples,
     read_upload,
     refusal,
     status_line,
@@ -62,18 +62,9 @@ def build_erase_tab(models: Models, tab: gr.Tab) -> None:
     keys = fillers(models)
     with gr.Row(elem_id="eraser-bench"):
         with gr.Column(min_width=280):
-            choices = [choice for choice in models.choices if choice[1] in keys]
-            model = gr.Dropdown(
-                choices,
-                value=keys[0],
-                label=T("erase_by"),
-                filterable=False,
-                elem_id="erase-model",
-                visible=len(choices) > 1,
-            )
+            model = model_choice(models, keys, T("erase_by"), "erase-model")
             source = picture_input("erase-source", height=200)
-            found = list(open_examples(models.models[keys[0]].examples))
-            examples = thumbnails(T("pick_example"), "erase-examples", found, visible=bool(found))
+            examples = examples_of(models, keys[0], T("pick_example"), "erase-examples")
             painter = gr.HTML(
                 None,
                 html_template='<div class="painter"></div>',
@@ -122,10 +113,6 @@ def build_erase_tab(models: Models, tab: gr.Tab) -> None:
             return gr.skip()
         return gr.skip() if upload is not None else nth_example(models.models[key].examples, 0)
 
-    def show_examples(key: str) -> gr.Gallery:
-        found = list(open_examples(models.models[key].examples))
-        return gr.Gallery(found, visible=bool(found))
-
     source.change(lay, source, [painter, result, status, source], preprocess=False, **QUIET)
     examples.select(pick, model, source, **QUIET)
     gr.on(
@@ -140,7 +127,7 @@ def build_erase_tab(models: Models, tab: gr.Tab) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    model.input(show_examples, model, examples, **QUIET)
+    model.input(partial(other_examples, models), model, examples, **QUIET)
     tab.select(first, [model, source], source, preprocess=False, concurrency_limit=4, **QUIET)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from img2img_hub.demo.components import QUIET, show_style, style_input, thumbnails
+from img2img_hub.demo.components import QUIET, examples_of, model_choice, other_examples, show_style, style_input
 from img2img_hub.demo.models import LOAD_ERRORS, Models
 from img2img_hub.demo.requests import (
     check_model,
@@ -37,7 +37,7 @@ from img2img_hub.demo.requests import (
     translating,
 )
 from img2img_hub.demo.texts import T, say
-from img2img_hub.demo.uploads import device_name, nth_example, open_examples, refusal, status_line
+from img2img_hub.demo.uploads import device_name, nth_example, refusal, status_line
 from img2img_hub.demo.variations import MAX_SEED, check_seed
 from img2img_hub.demo.zero import gpu
 from img2img_hub.errors import check_flags, check_range
@@ -62,15 +62,7 @@ def build_paint_tab(models: Models, tab: gr.Tab) -> None:
     first = next(iter(papers))
     with gr.Row(elem_id="easel"):
         with gr.Column(min_width=280):
-            choices = [choice for choice in models.choices if choice[1] in papers]
-            model = gr.Dropdown(
-                choices,
-                value=first,
-                label=T("paint_for"),
-                filterable=False,
-                elem_id="paint-model",
-                visible=len(choices) > 1,
-            )
+            model = model_choice(models, papers, T("paint_for"), "paint-model")
             painter = gr.HTML(
                 None,
                 html_template='<div class="painter"></div>',
@@ -95,8 +87,7 @@ def build_paint_tab(models: Models, tab: gr.Tab) -> None:
                 visible=False,
                 elem_id="paint-seed",
             )
-            found = _examples(models, first)
-            examples = thumbnails(T("start_from"), "paint-examples", found, visible=bool(found))
+            examples = examples_of(models, first, T("start_from"), "paint-examples")
 
     def paint(key: str, drawing: Any, upload: Any, seed: Any, request: gr.Request) -> tuple[Any, ...]:
         try:
@@ -119,12 +110,8 @@ def build_paint_tab(models: Models, tab: gr.Tab) -> None:
         data = Path(example).read_bytes()
         return f"{LOADING}{PREFIX}{base64.b64encode(data).decode()}"
 
-    def show_examples(key: str) -> gr.Gallery:
-        found = _examples(models, key)
-        return gr.Gallery(found, visible=bool(found))
-
     def clear(key: str) -> tuple[Any, ...]:
-        fresh = gr.HTML(paper=papers[key], value=None), show_examples(key), None
+        fresh = gr.HTML(paper=papers[key], value=None), other_examples(models, key), None
         return *fresh, show_style(False), gr.Number(value=0, visible=False)
 
     def offer(key: str) -> tuple[gr.Image, gr.Number]:
@@ -236,7 +223,3 @@ def drawing_of(drawing: Any, request: gr.Request | None) -> Image.Image:
         raise
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise refusal(say("drawing_torn", request)) from error
-
-
-def _examples(models: Models, key: str) -> list[tuple[str, str]]:
-    return list(open_examples(models.models[key].examples))

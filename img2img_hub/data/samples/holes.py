@@ -1,7 +1,7 @@
 """Sources made of their targets for methods that fill holes: the picture, and a mask of where it is not to be seen.
 
     python train_accelerate.py inpaint --dataset photos --output_dir runs/inpainting
-    python -m img2img_hub check-data --dataset photos --corrupt box free_form --sheet preview.png
+    python -m img2img_hub check-data --dataset photos --method inpaint --sheet preview.png
 
 In training a hole is drawn anew for every crop, as large as its kind says of the crop's sides; for validation and
 evaluation it is always the same for a picture.
