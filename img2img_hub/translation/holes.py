@@ -81,8 +81,7 @@ def with_hole(
         ImageError: one of them cannot be read, the mask has another shape, or nothing is left to fill it from.
     """
     photo = Decoded.of(image)
-    hole_slot = next(slot for slot in slots if slot.kind == "hole")
-    first = slots[0]
+    first, hole_slot = slots[:2]
     content = photo.straight(channels=first.bands) if first.kind == "picture" else _raster(photo, first, values)
     no_data = content.no_data if isinstance(content, Raster) else None
     if mask is None:
@@ -124,7 +123,7 @@ def in_the_middle(image: ImageLike, slots: Sequence[Slot]) -> dict[str, Any]:
     width, height = photo.size
     hole = np.zeros((height, width), dtype=bool)
     hole[height // 3 : height - height // 3, width // 3 : width - width // 3] = True
-    return {slots[0].name: photo, next(slot.name for slot in slots if slot.kind == "hole"): hole}
+    return {slots[0].name: photo, slots[1].name: hole}
 
 
 def joined_with_hole(
@@ -145,7 +144,7 @@ def joined_with_hole(
             return decoded
         return with_hole(decoded, mask, slots, values=values)
     images = dict(image)
-    first, hole = slots[0].name, next(slot.name for slot in slots if slot.kind == "hole")
+    first, hole = (slot.name for slot in slots[:2])
     if first not in images or not set(images) <= {slot.name for slot in slots}:
         came = ", ".join(map(str, images)) or "nothing"
         raise ImageError(f'the model fills holes, and {came} came: give {{"{first}": …, "{hole}": …}}')

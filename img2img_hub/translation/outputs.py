@@ -127,11 +127,7 @@ def find_partners(
     (first, root), *others = ((name, Path(path)) for name, path in named.items())
     found: dict[Path, dict[str, Path]] = {source: {first: source} for source in sources}
     for name, place in others:
-        by_stem: dict[Path, list[Path]] = {}
-        if place.is_dir():
-            for file in sorted(place.rglob("*") if recursive else place.iterdir()):
-                if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith("."):
-                    by_stem.setdefault(file.relative_to(place).with_suffix(""), []).append(file)
+        by_stem = _by_stem(place, recursive=recursive) if place.is_dir() else {}
         for source in sources:
             partners = by_stem.get(source.relative_to(root).with_suffix(""), []) if root.is_dir() else [place]
             if len(partners) != 1 or not partners[0].is_file():
@@ -155,10 +151,7 @@ def find_masks(
     folder = Path(mask)
     if not folder.is_dir():
         return dict.fromkeys(sources, mask)
-    by_stem: dict[Path, list[Path]] = {}
-    for file in sorted(folder.rglob("*") if recursive else folder.iterdir()):
-        if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith("."):
-            by_stem.setdefault(file.relative_to(folder).with_suffix(""), []).append(file)
+    by_stem = _by_stem(folder, recursive=recursive)
     found: dict[Path, str | Path] = {}
     for source in sources:
         bases = [root if root.is_dir() else root.parent for root in roots]
@@ -168,6 +161,15 @@ def find_masks(
             what = f"{len(masks)} masks" if masks else "no mask"
             raise ValueError(f"{source} has {what} in {folder}: a mask has its image's name, rename one")
         found[source] = masks[0]
+    return found
+
+
+def _by_stem(folder: Path, *, recursive: bool) -> dict[Path, list[Path]]:
+    """The images of a folder by their paths below it, without their endings."""
+    found: dict[Path, list[Path]] = {}
+    for file in sorted(folder.rglob("*") if recursive else folder.iterdir()):
+        if file.suffix.lower() in IMAGE_EXTENSIONS and not file.name.startswith("."):
+            found.setdefault(file.relative_to(folder).with_suffix(""), []).append(file)
     return found
 
 
